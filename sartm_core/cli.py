@@ -1,0 +1,77 @@
+"""Command lines of the `python -m sartm_core.X` tools: a YAML file plus dotted overrides, with help for every field."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import difflib
+import inspect
+import textwrap
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import yaml
+
+from sartm_core.config import from_dict, load_yaml
+
+T = TypeVar("T")
+
+
+def field_docs(cls: type) -> dict[str, str]:
+    """The docstring line below each field of a dataclass."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
+    docs = {}
+    for statement, following in zip(body, body[1:], strict=False):
+        is_doc = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and is_doc:
+            docs[statement.target.id] = " ".join(str(following.value.value).split())
+    return docs
+
+
+def leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """(dotted name, help, default) of every field of a config, nested ones included."""
+    hints, docs = typing.get_type_hints(cls), field_docs(cls)
+    for field in dataclasses.fields(cls):
+        name = f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from leaves(typing.cast(type, hints[field.name]), f"{name}.")
+        else:
+            yield name, docs.get(field.name, ""), field.default
+
+
+def add_config_options(parser: argparse.ArgumentParser, cls: type) -> None:
+    """`--config FILE` and one `--dotted.name VALUE` for every field of the dataclass `cls`."""
+    parser.add_argument("--config", metavar="FILE.yaml", help="configuration file; options below override it")
+    for name, text, default in leaves(cls):
+        text = f"{text} [default: {default}]".replace("%", "%%")
+        parser.add_argument(f"--{name}", dest=name, default=argparse.SUPPRESS, metavar="VALUE", help=text)
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """As `parser.parse_args`, but an unknown option is answered with the nearest known one."""
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        known = [option for action in parser._actions for option in action.option_strings]
+        name = unknown[0].split("=")[0]
+        near = difflib.get_close_matches(name, known, 1)
+        parser.error(f"unknown option {name}" + (f"; did you mean {near[0]}?" if near else "; see --help"))
+    return args
+
+
+def build_config(cls: type[T], args: argparse.Namespace) -> T:
+    """The config that `--config` and the dotted overrides describe. ValueError names the key."""
+    values = load_yaml(args.config) if args.config else {}
+    for name, text in vars(args).items():
+        if "." in name or name in {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
+            set_dotted(values, name, yaml.safe_load(text))
+    return from_dict(cls, values)
+
+
+def set_dotted(values: dict[str, Any], name: str, value: Any) -> None:
+    """`set_dotted(v, "a.b", 1)` is `v["a"]["b"] = 1`, making what is missing on the way."""
+    *path, last = name.split(".")
+    for key in path:
+        values = values.setdefault(key, {})
+    values[last] = value

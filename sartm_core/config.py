@@ -1,0 +1,335 @@
+"""What can be configured: frozen dataclasses, one docstring line per field, checked when they are made.
+
+`ModelConfig` describes a network and travels in its checkpoint; `TrainConfig` describes a training run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from sartm_core.data.labels import IGNORE, LABEL_SETS, MFNET, Color
+from sartm_core.preprocess import STRIDE, PreprocessConfig
+
+T = TypeVar("T")
+
+MODALITIES = ("rgb", "thermal")
+FUSIONS = ("frm_ffm", "mean", "late")
+AUX_HEADS = ("fpn", "none")
+SAM2_BACKBONES = tuple(f"{release}_hiera_{size}" for release in ("sam2", "sam2.1") for size in ("t", "s", "b+", "l"))
+BACKBONES = (*SAM2_BACKBONES, "hiera_nano")
+LOSSES = ("ohem", "ce")
+DATASETS = ("synthetic", "folder", "mfnet")
+
+
+def one_of(owner: str, name: str, value: Any, allowed: typing.Sequence[Any]) -> None:
+    """Raise ValueError unless `value` is allowed, naming the field and the nearest allowed value."""
+    if value not in allowed:
+        near = difflib.get_close_matches(str(value), [str(a) for a in allowed], 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{owner}.{name}: got {value!r}, expected one of {tuple(allowed)}{hint}")
+
+
+def at_least(owner: str, name: str, value: float, low: float) -> None:
+    """Raise ValueError when a number is below `low`, naming the field."""
+    if value < low:
+        raise ValueError(f"{owner}.{name}: got {value}, expected at least {low}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that decides a network's shape and which of its parameters train."""
+
+    backbone: str = "sam2.1_hiera_b+"
+    """`sam2_hiera_{t,s,b+,l}`, `sam2.1_hiera_{t,s,b+,l}` or `hiera_nano`."""
+    classes: tuple[str, ...] = MFNET.names
+    """Class names in id order; id 0 is unlabeled or background."""
+    palette: tuple[Color, ...] | None = None
+    """RGB colour of every class, 0..255; None takes the colours of a known data set with these names, else makes them."""
+    lora_rank: int = 16
+    """Rank of the low-rank updates of q and v, one set per modality; 0 for none."""
+    fusion: str = "frm_ffm"
+    """`frm_ffm` (rectify, then fuse), `mean` (average), `late` (decode each modality, average the logits)."""
+    aux_head: str = "fpn"
+    """Second prediction path, used in training: `fpn` or `none`."""
+    train_encoder: bool = False
+    """Train the whole encoder instead of its adapters alone (`hiera_nano` has no pretrained file: true there)."""
+    train_decoder_transformer: bool = False
+    """Train the mask decoder's transformer; the paper keeps it frozen."""
+
+    def __post_init__(self) -> None:
+        one_of("ModelConfig", "backbone", self.backbone, BACKBONES)
+        one_of("ModelConfig", "fusion", self.fusion, FUSIONS)
+        one_of("ModelConfig", "aux_head", self.aux_head, AUX_HEADS)
+        at_least("ModelConfig", "lora_rank", self.lora_rank, 0)
+        if not 2 <= len(self.classes) < IGNORE or len(set(self.classes)) != len(self.classes):
+            raise ValueError(
+                f"ModelConfig.classes: got {len(self.classes)} names {self.classes}; expected 2 to {IGNORE - 1} different names"
+            )
+        if self.palette is None:
+            object.__setattr__(self, "palette", default_palette(self.classes))
+        elif len(self.palette) != len(self.classes):
+            raise ValueError(
+                f"ModelConfig.palette: got {len(self.palette)} colours for {len(self.classes)} classes; give one each"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+
+def default_palette(classes: tuple[str, ...]) -> tuple[Color, ...]:
+    """Colours of a known data set that has all these names, else well separated made-up ones (class 0 black)."""
+    for labels in LABEL_SETS.values():
+        if set(classes) <= set(labels.names):
+            return labels.subset(classes).palette
+    return tuple(bit_reversed_color(i) for i in range(len(classes)))
+
+
+def bit_reversed_color(index: int) -> Color:
+    """The PASCAL VOC colour of an id: its bits spread from the top of r, g and b downwards."""
+    color = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            color[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
+    return color[0], color[1], color[2]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which frames to train on and how to vary them."""
+
+    dataset: str = "synthetic"
+    """`synthetic` (made on the fly), `folder` (rgb/ thermal/ labels/) or `mfnet` (4-channel images/, labels/)."""
+    root: str | None = None
+    """Folder of the data set; not used by `synthetic`."""
+    label_set: str = "mfnet"
+    """Whose ids the label files hold: `mfnet`, `pst900` or `fmb`; mapped to the model's classes by name."""
+    train_split: str = "train"
+    """Name of the split file (`train.txt`) with the training frames."""
+    val_split: str = "val"
+    """Name of the split file with the validation frames."""
+    repeat: int = 1
+    """Times every frame of the data set is used in one epoch, each time augmented anew."""
+    synthetic_train: int = 512
+    """Synthetic scenes mixed into every training epoch."""
+    synthetic_val: int = 64
+    """Synthetic scenes to validate on, scored apart from the data set."""
+    synthetic_misalignment: float = 3.0
+    """Largest shift in pixels between the modalities of a synthetic scene."""
+    crop_size: tuple[int, int] = (480, 640)
+    """Height and width of a training crop, multiples of 32."""
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    """Random resize before the crop, smallest and largest factor."""
+    hflip: float = 0.5
+    """Probability of a left-right flip."""
+    color_jitter: float = 0.4
+    """Strength of brightness, contrast and saturation changes, rgb only."""
+    blur: float = 0.2
+    """Probability of a Gaussian blur, rgb only."""
+    darken: float = 0.0
+    """Probability of making the rgb image night-dark and noisy, so that thermal has to count."""
+    thermal_jitter: float = 0.0
+    """Strength of gamma, noise and blur changes of the thermal image."""
+    thermal_shift: float = 0.0
+    """Largest extra shift of the thermal image in pixels."""
+    modality_dropout: float = 0.1
+    """Probability, for each modality, that a training sample comes without it."""
+    workers: int = 2
+    """Loader processes; 0 loads in the training process."""
+
+    def __post_init__(self) -> None:
+        one_of("DataConfig", "dataset", self.dataset, DATASETS)
+        one_of("DataConfig", "label_set", self.label_set, tuple(LABEL_SETS))
+        if self.dataset != "synthetic" and not self.root:
+            raise ValueError(f"DataConfig.root: not set; {self.dataset!r} needs a folder (--data.root DIR)")
+        if len(self.crop_size) != 2 or any(n <= 0 or n % STRIDE for n in self.crop_size):
+            raise ValueError(f"DataConfig.crop_size: got {self.crop_size}, expected (height, width) in multiples of {STRIDE}")
+        if not 0 < self.scale_range[0] <= self.scale_range[1]:
+            raise ValueError(f"DataConfig.scale_range: got {self.scale_range}, expected 0 < smallest <= largest")
+        for name in ("hflip", "blur", "darken"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"DataConfig.{name}: got {getattr(self, name)}, expected a probability 0..1")
+        if not 0 <= self.modality_dropout <= 0.5:
+            raise ValueError(f"DataConfig.modality_dropout: got {self.modality_dropout}, expected 0..0.5")
+        for name in ("synthetic_train", "synthetic_val", "synthetic_misalignment", "thermal_shift", "workers"):
+            at_least("DataConfig", name, getattr(self, name), 0)
+        at_least("DataConfig", "repeat", self.repeat, 1)
+        for name in ("color_jitter", "thermal_jitter"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"DataConfig.{name}: got {getattr(self, name)}, expected 0..1 (below 1)")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The objective (Eq. 15): L = w0 * S0 + w1 * S1; the distillation terms come with the teacher."""
+
+    kind: str = "ohem"
+    """`ohem` (hard pixels only) or `ce` (all pixels)."""
+    w0: float = 1.0
+    """Weight of the mask decoder's loss."""
+    w1: float = 0.4
+    """Weight of the auxiliary head's loss (the paper's 0.008 was tuned beside a head that never trained)."""
+    class_weights: tuple[float, ...] | None = None
+    """Weight of each class in the loss, in id order; None: all 1."""
+
+    def __post_init__(self) -> None:
+        one_of("LossConfig", "kind", self.kind, LOSSES)
+        at_least("LossConfig", "w0", self.w0, 0)
+        at_least("LossConfig", "w1", self.w1, 0)
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW with warm-up and polynomial decay, counted in optimizer steps."""
+
+    lr: float = 1e-4
+    """Learning rate after the warm-up."""
+    weight_decay: float = 0.01
+    """AdamW weight decay."""
+    warmup_ratio: float = 0.02
+    """Part of all steps that the learning rate takes to rise, from a tenth."""
+    power: float = 0.9
+    """Exponent of the polynomial decay."""
+    clip_norm: float = 1.0
+    """Gradients are scaled down to this norm; 0 for never."""
+    ema_decay: float = 0.0
+    """Exponential moving average of the weights, used for validation and the saved file; 0 for none."""
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "weight_decay", "warmup_ratio", "power", "clip_norm"):
+            at_least("OptimConfig", name, getattr(self, name), 0)
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"OptimConfig.ema_decay: got {self.ema_decay}, expected 0..1 (below 1)")
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """Length, precision and machine."""
+
+    max_epochs: int = 20
+    """Passes over the training set."""
+    max_steps: int = -1
+    """Stop after this many optimizer steps; -1 for no limit."""
+    batch_size: int = 8
+    """Frames per optimizer step."""
+    val_batch_size: int = 4
+    """Frames per validation step."""
+    precision: str = "32-true"
+    """Lightning precision: `32-true`, `bf16-mixed`, `16-mixed`."""
+    accelerator: str = "auto"
+    """`auto`, `cpu` or `gpu`."""
+    threads: int = 0
+    """CPU threads of torch; 0 leaves torch's own choice."""
+    val_every: int = 1
+    """Validate after every this many epochs."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "batch_size", "val_batch_size", "val_every"):
+            at_least("TrainerConfig", name, getattr(self, name), 1)
+        at_least("TrainerConfig", "threads", self.threads, 0)
+        one_of("TrainerConfig", "precision", self.precision, ("32-true", "bf16-mixed", "16-mixed"))
+        one_of("TrainerConfig", "accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The network."""
+    sam2: str | None = None
+    """Official SAM2 file to start from, as Meta ships it (`sam2.1_hiera_base_plus.pt`); not for `hiera_nano`."""
+    init: str | None = None
+    """SARTM `.safetensors` to start from instead."""
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    """Input size and normalisation, stored with the weights."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Frames and augmentation."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """Objective."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """Optimizer."""
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    """Length, precision, machine."""
+    seed: int = 0
+    """Seed of weights, data order and augmentation."""
+
+    def __post_init__(self) -> None:
+        weights = self.loss.class_weights
+        if weights is not None and len(weights) != self.model.num_classes:
+            raise ValueError(f"LossConfig.class_weights: got {len(weights)}, expected {self.model.num_classes} (one a class)")
+        if self.sam2 and self.model.backbone not in SAM2_BACKBONES:
+            raise ValueError(f"TrainConfig.sam2: {self.model.backbone!r} takes no SAM2 file; remove --sam2 or change --model.backbone")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain dicts, lists and scalars, ready for JSON or YAML."""
+    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def from_dict(cls: type[T], values: dict[str, Any], where: str = "") -> T:
+    """Build a config from plain values (YAML, JSON). Unknown keys and wrong types are errors naming the key."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{where or cls.__name__}: got {values!r}, expected a mapping of {cls.__name__} fields")
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {sorted(hints)}"
+            raise ValueError(f"{where}{key}: unknown key of {cls.__name__}; {hint}")
+    return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """One YAML value as the annotated type, or ValueError naming the key."""
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, f"{where}.")
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, where)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        inner = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
+        if len(inner) != len(value):
+            raise ValueError(f"{where}: got {len(value)} values {value!r}, expected {len(inner)}")
+        return tuple(_convert(h, v, where) for h, v in zip(inner, value, strict=True))
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin is dict and isinstance(value, dict):
+        return value
+    if origin is None and type(value) is hint:
+        return value
+    raise ValueError(f"{where}: got {value!r} ({type(value).__name__}), expected {getattr(hint, '__name__', hint)}")
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file as a dict; errors name the file."""
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise ValueError(f"--config {path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"--config {path}: not YAML ({error})") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"--config {path}: expected a mapping of TrainConfig fields, got {type(values).__name__}")
+    return values

@@ -1,0 +1,76 @@
+"""Class names, ids and colours of the data sets SARTM knows, and the mapping from one set to another.
+
+A label image is (H, W) uint8: the class id of every pixel, with `IGNORE` (255) where nobody knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORE = 255
+UNLABELED = "unlabeled"
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Names and RGB colours (0..255) of the classes, both in id order."""
+
+    names: tuple[str, ...]
+    palette: tuple[Color, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.palette):
+            raise ValueError(f"LabelSet: {len(self.names)} names but {len(self.palette)} palette colours; give one each")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"LabelSet: names repeat: {self.names}; every class needs its own name")
+        if not 1 < len(self.names) < IGNORE:
+            raise ValueError(f"LabelSet: {len(self.names)} classes; expected 2 to {IGNORE - 1}")
+
+    def subset(self, names: tuple[str, ...]) -> LabelSet:
+        """The same colours for fewer (or reordered) names."""
+        missing = [n for n in names if n not in self.names]
+        if missing:
+            raise ValueError(f"LabelSet.subset: unknown classes {missing}; this set has {self.names}")
+        return LabelSet(names, tuple(self.palette[self.names.index(n)] for n in names))
+
+
+MFNET = LabelSet(
+    names=(UNLABELED, "car", "person", "bike", "curve", "car_stop", "guardrail", "color_cone", "bump"),
+    palette=(
+        (0, 0, 0), (64, 0, 128), (64, 64, 0), (0, 128, 192), (0, 0, 192),
+        (128, 128, 0), (64, 64, 128), (192, 128, 128), (192, 64, 0),
+    ),
+)  # fmt: skip
+PST900 = LabelSet(
+    names=("background", "fire-extinguisher", "backpack", "hand-drill", "survivor"),
+    palette=((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)),
+)
+FMB = LabelSet(
+    names=(
+        UNLABELED, "road", "sidewalk", "building", "lamp", "sign", "vegetation", "sky",
+        "person", "car", "truck", "bus", "motorcycle", "bicycle", "pole",
+    ),
+    palette=(
+        (0, 0, 0), (179, 228, 228), (181, 57, 133), (67, 162, 177), (200, 178, 50),
+        (132, 45, 199), (66, 172, 84), (179, 73, 79), (76, 99, 166), (66, 121, 253),
+        (137, 165, 91), (155, 97, 152), (105, 153, 140), (222, 215, 158), (135, 113, 90),
+    ),
+)  # fmt: skip
+
+LABEL_SETS = {"mfnet": MFNET, "pst900": PST900, "fmb": FMB}
+
+
+def remap_table(source: tuple[str, ...], target: tuple[str, ...]) -> np.ndarray:
+    """Lookup table (256,) uint8 that turns ids of `source` into ids of `target` by class name.
+
+    A source class that the target lacks becomes the target's class 0 (unlabeled/background);
+    ids that are no class of the source, 255 among them, become `IGNORE`.
+    """
+    table = np.full(256, IGNORE, np.uint8)
+    for source_id, name in enumerate(source):
+        table[source_id] = target.index(name) if name in target else 0
+    return table

@@ -1,0 +1,107 @@
+"""SAM2's image encoder (Hiera trunk and FPN neck, paper III-B and III-C) with one set of adapters per modality.
+
+A new backbone is one entry in `ENCODERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import resources
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+from torch import Tensor, nn
+
+from sartm_core.config import MODALITIES, SAM2_BACKBONES
+from sartm_core.model.lora import add_lora
+from sartm_core.preprocess import STRIDE
+
+
+class NoPosition(nn.Module):
+    """Stands in for the neck's sine position encoding, which only SAM2's video memory reads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_empty(0)
+
+
+def sam2_encoder(name: str) -> ImageEncoder:
+    """One of the official encoders, from the `sam2` package's own configuration, with fresh weights."""
+    path = resources.files("sam2") / "configs" / name.split("_")[0] / f"{name}.yaml"
+    return instantiate(OmegaConf.create(path.read_text()).model.image_encoder)
+
+
+def nano_encoder() -> ImageEncoder:
+    """Our small one, 1.5 M parameters, width 64. Its windows divide 480x640 and every multiple of 160x160."""
+    trunk = Hiera(
+        embed_dim=24,
+        num_heads=1,
+        stages=(1, 2, 5, 2),
+        global_att_blocks=(5, 7),
+        window_pos_embed_bkg_spatial_size=(7, 7),
+        window_spec=(8, 4, 10, 5),
+    )
+    # Fresh Hiera position embeddings are zeros; there is no pretrained file to fill them.
+    nn.init.trunc_normal_(trunk.pos_embed, std=0.02)
+    nn.init.trunc_normal_(trunk.pos_embed_window, std=0.02)
+    neck = FpnNeck(
+        position_encoding=NoPosition(),
+        d_model=64,
+        backbone_channel_list=trunk.channel_list,
+        fpn_top_down_levels=[2, 3],
+        fpn_interp_model="nearest",
+    )
+    return ImageEncoder(trunk, neck, scalp=1)
+
+
+ENCODERS: dict[str, Callable[[], ImageEncoder]] = {
+    **{name: partial(sam2_encoder, name) for name in SAM2_BACKBONES},
+    "hiera_nano": nano_encoder,
+}
+
+
+class ModalityEncoder(nn.Module):
+    """The shared encoder; modalities differ only in their adapters (and in what `SARTM` feeds in)."""
+
+    def __init__(self, backbone: str, lora_rank: int, trainable: bool) -> None:
+        super().__init__()
+        encoder = ENCODERS[backbone]()
+        encoder.neck.position_encoding = NoPosition()
+        encoder.requires_grad_(trainable)
+        self.trunk, self.neck, self.scalp = encoder.trunk, encoder.neck, encoder.scalp
+        self.width: int = encoder.neck.d_model
+        self.active = add_lora(self.trunk, len(MODALITIES), lora_rank)
+
+    def forward(self, images: Sequence[Tensor | None]) -> list[Tensor]:
+        """One (B, 1 or 3, H, W) image batch per modality, None for a missing one -> features of strides 4, 8, 16.
+
+        Every returned tensor is (M, B, width, h, w) with the M present modalities in order (Eq. 8: F0, F1, Fn).
+        """
+        present = [m for m, image in enumerate(images) if image is not None]
+        batch = torch.cat([rgb_like(images[m]) for m in present])  # (M * B, 3, H, W)
+        self.active.indices = tuple(present)
+        features, _ = self.neck(self.trunk(batch))  # strides 4, 8, 16, 32
+        return [f.unflatten(0, (len(present), -1)) for f in features[: -self.scalp]]  # (M, B, width, h, w)
+
+
+def rgb_like(image: Tensor | None) -> Tensor:
+    """(B, 1 or 3, H, W) -> (B, 3, H, W): the patch embedding was trained on three channels."""
+    assert image is not None
+    return image.expand(-1, 3, -1, -1)
+
+
+def check_image(name: str, image: Tensor, channels: int) -> None:
+    """Raise ValueError naming the argument unless `image` is (B, channels, H, W) float, H and W multiples of 32."""
+    if image.ndim != 4 or image.shape[1] != channels or 0 in image.shape:
+        raise ValueError(f"{name}: got shape {tuple(image.shape)}, expected (B, {channels}, H, W); see sartm_core.preprocess.prepare")
+    if not image.is_floating_point():
+        raise ValueError(f"{name}: got {image.dtype}, expected a float tensor; see sartm_core.preprocess.prepare")
+    height, width = image.shape[-2:]
+    if height % STRIDE or width % STRIDE:
+        up = [-(-n // STRIDE) * STRIDE for n in (height, width)]
+        raise ValueError(
+            f"{name}: got {height}x{width} pixels; height and width must be multiples of {STRIDE}: resize or pad to {up[0]}x{up[1]}"
+        )

@@ -1,0 +1,151 @@
+"""From camera arrays to the tensors the model takes: one place, used by training, evaluation and the robot alike.
+
+Everything here is described by `PreprocessConfig`, which travels inside every checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+STRIDE = 32
+"""Height and width of a model input are multiples of this (deepest stage of the encoder)."""
+
+THERMAL_MODES = ("percentile", "range", "unit")
+PERCENTILE_SAMPLE_STEP = 4
+"""Percentiles are taken from every 4th row and column: 16x less sorting, same value to well under a grey level."""
+THERMAL_CLIP = (-1.0, 4.0)
+"""Normalised values are cut here: a clear sky far colder than the street carries nothing, a person hotter than the
+high percentile does."""
+
+
+@dataclass(frozen=True)
+class ThermalNorm:
+    """How a thermal image becomes numbers around 0..1; the same code for counts, kelvin and 8-bit."""
+
+    mode: str = "percentile"
+    """`percentile`: [low, high] are percentiles of each frame; `range`: [low, high] are fixed values in the camera's
+    unit (after the node's scale and offset); `unit`: the full range of the integer type (uint8 / 255), floats as they are."""
+    low: float = 50.0
+    """Percentile (0..100) or value that becomes 0. The median by default: a cold sky must not squeeze the street."""
+    high: float = 99.0
+    """Percentile (0..100) or value that becomes 1."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in THERMAL_MODES:
+            raise ValueError(f"ThermalNorm.mode: got {self.mode!r}, expected one of {THERMAL_MODES}")
+        if self.mode != "unit" and not self.low < self.high:
+            raise ValueError(f"ThermalNorm.low/high: got low={self.low}, high={self.high}; low must be below high")
+        if self.mode == "percentile" and not (0 <= self.low and self.high <= 100):
+            raise ValueError(f"ThermalNorm.low/high: got {self.low}, {self.high}; percentiles lie in 0..100")
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """Input size and normalisation of both modalities."""
+
+    input_size: tuple[int, int] | None = (480, 640)
+    """Height and width the model works at; a camera of another aspect gets the same area. None: the camera's own size."""
+    rgb_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Mean of R, G, B in 0..1 (ImageNet)."""
+    rgb_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Standard deviation of R, G, B in 0..1 (ImageNet)."""
+    thermal: ThermalNorm = field(default_factory=ThermalNorm)
+    """Thermal normalisation."""
+
+    def __post_init__(self) -> None:
+        if self.input_size is not None and (len(self.input_size) != 2 or any(n <= 0 or n % STRIDE for n in self.input_size)):
+            raise ValueError(
+                f"PreprocessConfig.input_size: got {self.input_size}, expected (height, width) in multiples of {STRIDE}"
+            )
+        if min(self.rgb_std) <= 0:
+            raise ValueError(f"PreprocessConfig.rgb_std: got {self.rgb_std}, expected three positive numbers")
+
+    def model_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the model input for a camera of (height, width): multiples of `STRIDE`, aspect kept."""
+        scale = 1.0 if self.input_size is None else math.sqrt(math.prod(self.input_size) / (height * width))
+        return round_to_stride(height * scale), round_to_stride(width * scale)
+
+
+def round_to_stride(length: float) -> int:
+    """Nearest multiple of `STRIDE`, at least one."""
+    return max(STRIDE, round(length / STRIDE) * STRIDE)
+
+
+def check_rgb(rgb: np.ndarray) -> None:
+    """Raise ValueError unless `rgb` is (H, W, 3) uint8 with pixels in it."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
+        raise ValueError(f"rgb: got shape {rgb.shape} {rgb.dtype}; expected (H, W, 3) uint8 in R, G, B order")
+
+
+def check_thermal(thermal: np.ndarray) -> None:
+    """Raise ValueError unless `thermal` is (H, W) uint8, uint16 or float32 with at least one finite value."""
+    if thermal.ndim != 2 or thermal.dtype not in (np.uint8, np.uint16, np.float32) or thermal.size == 0:
+        raise ValueError(f"thermal: got shape {thermal.shape} {thermal.dtype}; expected (H, W) uint8, uint16 or float32")
+    if thermal.dtype == np.float32 and not np.isfinite(thermal).any():
+        raise ValueError("thermal: every value is NaN or infinite; expected counts or temperatures")
+
+
+def normalize_thermal(thermal: np.ndarray, norm: ThermalNorm) -> np.ndarray:
+    """(H, W) uint8 | uint16 | float32 -> (H, W) float32, about 0..1 within `THERMAL_CLIP`; NaN becomes `low`."""
+    check_thermal(thermal)
+    values = thermal.astype(np.float32)
+    if norm.mode == "unit":
+        full = np.iinfo(thermal.dtype).max if thermal.dtype != np.float32 else 1.0
+        return np.nan_to_num(values / np.float32(full), nan=0.0, posinf=1.0, neginf=0.0)
+    low, high = norm.low, norm.high
+    if norm.mode == "percentile":
+        sample = values[::PERCENTILE_SAMPLE_STEP, ::PERCENTILE_SAMPLE_STEP]
+        sample = sample[np.isfinite(sample)]
+        if sample.size == 0:  # the few finite values fell between the sampled pixels
+            sample = values[np.isfinite(values)]
+        low, high = (float(v) for v in np.percentile(sample, (norm.low, norm.high)))
+    values = (values - np.float32(low)) / np.float32(max(high - low, 1e-6))
+    np.nan_to_num(values, copy=False, nan=0.0, posinf=THERMAL_CLIP[1], neginf=THERMAL_CLIP[0])
+    return np.clip(values, *THERMAL_CLIP, out=values)
+
+
+def normalize_rgb(rgb: np.ndarray, config: PreprocessConfig, device: torch.device | str = "cpu") -> Tensor:
+    """(H, W, 3) uint8 -> (3, H, W) float32, mean and standard deviation removed."""
+    check_rgb(rgb)
+    # Message buffers are read-only views; torch wants to own writable memory.
+    pixels = torch.from_numpy(rgb if rgb.flags.writeable and rgb.flags.c_contiguous else np.array(rgb)).to(device)
+    mean = torch.tensor(config.rgb_mean, device=device).view(3, 1, 1)
+    std = torch.tensor(config.rgb_std, device=device).view(3, 1, 1)
+    return (pixels.permute(2, 0, 1).float() / 255 - mean) / std  # (3, H, W)
+
+
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, C, h, w) -> (N, C, *size), bilinear, antialiased when it shrinks; untouched when the size already fits."""
+    if image.shape[-2:] == size:
+        return image
+    return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def prepare(
+    rgb: np.ndarray | None, thermal: np.ndarray | None, config: PreprocessConfig, device: torch.device | str = "cpu"
+) -> tuple[Tensor | None, Tensor | None]:
+    """One frame of each camera -> model inputs (1, 3, H, W) and (1, 1, H, W) of one common size; None stays None.
+
+    The size follows the rgb camera; the thermal one when there is no rgb. Raises ValueError when both are None or one
+    has the wrong shape or type.
+    """
+    if rgb is None and thermal is None:
+        raise ValueError("rgb, thermal: both are None; give at least one of the two")
+    size = None
+    rgb_in = thermal_in = None
+    if rgb is not None:
+        check_rgb(rgb)
+        size = config.model_size(*rgb.shape[:2])
+        rgb_in = resize(normalize_rgb(rgb, config, device)[None], size)  # (1, 3, H, W)
+    if thermal is not None:
+        check_thermal(thermal)
+        size = size or config.model_size(*thermal.shape)
+        values = torch.from_numpy(normalize_thermal(thermal, config.thermal)).to(device)
+        thermal_in = resize(values[None, None], size)  # (1, 1, H, W)
+    return rgb_in, thermal_in
