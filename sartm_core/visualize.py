@@ -41,12 +41,12 @@ def overlay(rgb: np.ndarray, mask: np.ndarray, palette: Sequence[Color], alpha: 
 
 
 def thermal_to_gray(thermal: np.ndarray) -> np.ndarray:
-    """Any thermal image (H, W), counts or temperatures, -> (H, W, 3) uint8 stretched over its 1..99 percentiles."""
+    """Any thermal image (H, W), counts or temperatures, -> (H, W, 3) uint8 stretched over its 15..99.5 percentiles (a clear sky is cold)."""
     values = thermal.astype(np.float32)
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return np.zeros((*thermal.shape, 3), np.uint8)
-    low, high = np.percentile(finite, (1, 99))
+    low, high = np.percentile(finite, (15, 99.5))
     gray = np.clip((np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-6), 0, 1)
     return np.repeat((gray * 255).astype(np.uint8)[..., None], 3, axis=2)
 

@@ -1,0 +1,48 @@
+"""Small models and frames shared by the core tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sartm_core.config import ModelConfig
+from sartm_core.model.sartm import SARTM
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def make_model(**changes) -> SARTM:
+    """A `hiera_nano` with four classes, seeded."""
+    torch.manual_seed(1)
+    settings = {"backbone": "hiera_nano", "classes": ("unlabeled", "car", "person", "bike"), "lora_rank": 4}
+    return SARTM(ModelConfig(**{**settings, **changes}))
+
+
+@pytest.fixture
+def nano() -> SARTM:
+    return make_model().eval()
+
+
+def make_batch(batch: int = 2, height: int = 64, width: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
+    """Model inputs (B, 3, H, W) and (B, 1, H, W)."""
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(batch, 3, height, width, generator=generator), torch.rand(batch, 1, height, width, generator=generator)
+
+
+def make_frames(height: int = 48, width: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Camera frames rgb (H, W, 3) uint8 and thermal (H, W) uint8."""
+    rng = np.random.default_rng(3)
+    return rng.integers(0, 256, (height, width, 3), np.uint8), rng.integers(0, 256, (height, width), np.uint8)
+
+
+def train_lora(model: SARTM) -> SARTM:
+    """Give the adapters' B random values, as training would: a fresh B is zero and changes nothing."""
+    torch.manual_seed(4)
+    for name, parameter in model.named_parameters():
+        if name.endswith("lora_b"):
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
