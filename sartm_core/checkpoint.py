@@ -98,7 +98,9 @@ def load_sam2(model: SARTM, path: str | Path) -> LoadReport:
             continue
         target = next((ours + name[len(theirs) :] for theirs, ours in TAKEN.items() if name.startswith(theirs)), None)
         if target not in own:
-            raise ValueError(f"load_sam2: {path} has an unexpected tensor {name!r}; expected an official SAM2 or SAM2.1 image file")
+            raise ValueError(
+                f"load_sam2: {path} has an unexpected tensor {name!r}; expected an official SAM2 or SAM2.1 image file"
+            )
         if own[target].shape != tensor.shape:
             raise ValueError(
                 f"load_sam2: {path} tensor {name!r} is {tuple(tensor.shape)}, {model.config.backbone} needs "
@@ -108,7 +110,10 @@ def load_sam2(model: SARTM, path: str | Path) -> LoadReport:
     wanted = [name for name in own if _comes_from_sam2(name)]
     missing = [name for name in wanted if name not in updates]
     if missing:
-        raise ValueError(f"load_sam2: {path} lacks {len(missing)} tensors, first {missing[0]!r}; is it the file of another backbone size?")
+        raise ValueError(
+            f"load_sam2: {path} lacks {len(missing)} tensors, first {missing[0]!r}; "
+            "is it the file of another backbone size?"
+        )
     model.load_state_dict(updates, strict=False)
     model.info = replace(model.info, base_name=path.name, base_sha256=sha256(path))
     report = LoadReport(tuple(names.values()), skipped, tuple(name for name in own if name not in updates))
@@ -218,16 +223,23 @@ def load(path: str | Path, sam2: str | Path | None = None) -> SARTM:
     info = from_dict(ModelInfo, content["info"], "checkpoint.info.")
     if content["kind"] == "adapter":
         if sam2 is None:
-            raise ValueError(f"checkpoint: {path} is an adapter; give sam2={info.base_name!r}, the file it was trained on")
+            raise ValueError(
+                f"checkpoint: {path} is an adapter; give sam2={info.base_name!r}, the file it was trained on"
+            )
         model.load_sam2(sam2)
         if model.info.base_sha256 != info.base_sha256:
-            raise ValueError(f"checkpoint: {path} was trained on {info.base_name} (sha256 {info.base_sha256[:12]}...), {sam2} is another file")
+            raise ValueError(
+                f"checkpoint: {path} was trained on {info.base_name} (sha256 {info.base_sha256[:12]}...), "
+                f"{sam2} is another file"
+            )
     with safe_open(str(path), framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     expected = _adapter_names(model) if content["kind"] == "adapter" else set(model.state_dict())
     if expected != set(tensors):
         odd = sorted(expected ^ set(tensors))
-        raise ValueError(f"checkpoint: {path} and its own configuration disagree about {len(odd)} tensors, first {odd[0]!r}")
+        raise ValueError(
+            f"checkpoint: {path} and its own configuration disagree about {len(odd)} tensors, first {odd[0]!r}"
+        )
     model.load_state_dict(tensors, strict=False)
     model.info = info
     return model.eval()

@@ -52,7 +52,7 @@ class ModelConfig:
     classes: tuple[str, ...] = MFNET.names
     """Class names in id order; id 0 is unlabeled or background."""
     palette: tuple[Color, ...] | None = None
-    """RGB colour of every class, 0..255; None takes the colours of a known data set with these names, else makes them."""
+    """RGB colour of every class, 0..255; None: those of a known data set with these names, else made."""
     lora_rank: int = 16
     """Rank of the low-rank updates of q and v, one set per modality; 0 for none."""
     fusion: str = "frm_ffm"
@@ -71,7 +71,8 @@ class ModelConfig:
         at_least("ModelConfig", "lora_rank", self.lora_rank, 0)
         if not 2 <= len(self.classes) < IGNORE or len(set(self.classes)) != len(self.classes):
             raise ValueError(
-                f"ModelConfig.classes: got {len(self.classes)} names {self.classes}; expected 2 to {IGNORE - 1} different names"
+                f"ModelConfig.classes: got {len(self.classes)} names {self.classes}; "
+                f"expected 2 to {IGNORE - 1} different names"
             )
         if self.palette is None:
             object.__setattr__(self, "palette", default_palette(self.classes))
@@ -151,7 +152,9 @@ class DataConfig:
         if self.dataset != "synthetic" and not self.root:
             raise ValueError(f"DataConfig.root: not set; {self.dataset!r} needs a folder (--data.root DIR)")
         if len(self.crop_size) != 2 or any(n <= 0 or n % STRIDE for n in self.crop_size):
-            raise ValueError(f"DataConfig.crop_size: got {self.crop_size}, expected (height, width) in multiples of {STRIDE}")
+            raise ValueError(
+                f"DataConfig.crop_size: got {self.crop_size}, expected (height, width) in multiples of {STRIDE}"
+            )
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
             raise ValueError(f"DataConfig.scale_range: got {self.scale_range}, expected 0 < smallest <= largest")
         for name in ("hflip", "blur", "darken"):
@@ -265,9 +268,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         weights = self.loss.class_weights
         if weights is not None and len(weights) != self.model.num_classes:
-            raise ValueError(f"LossConfig.class_weights: got {len(weights)}, expected {self.model.num_classes} (one a class)")
+            raise ValueError(
+                f"LossConfig.class_weights: got {len(weights)}, expected {self.model.num_classes} (one a class)"
+            )
         if self.sam2 and self.model.backbone not in SAM2_BACKBONES:
-            raise ValueError(f"TrainConfig.sam2: {self.model.backbone!r} takes no SAM2 file; remove --sam2 or change --model.backbone")
+            raise ValueError(
+                f"TrainConfig.sam2: {self.model.backbone!r} takes no SAM2 file; remove it or change --model.backbone"
+            )
 
 
 def to_dict(config: Any) -> dict[str, Any]:

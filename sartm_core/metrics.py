@@ -21,7 +21,9 @@ class ConfusionMatrix:
         """Add one or many images: integer arrays of one shape. ValueError on shapes or label ids that do not fit."""
         prediction, label = np.asarray(prediction), np.asarray(label)
         if prediction.shape != label.shape:
-            raise ValueError(f"prediction: got shape {prediction.shape}, label has {label.shape}; resize one to the other")
+            raise ValueError(
+                f"prediction: got shape {prediction.shape}, label has {label.shape}; resize one to the other"
+            )
         known = label != IGNORE
         true = label[known].astype(np.int64)
         if true.size and int(true.max()) >= self.num_classes:

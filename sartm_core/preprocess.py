@@ -30,7 +30,7 @@ class ThermalNorm:
 
     mode: str = "percentile"
     """`percentile`: [low, high] are percentiles of each frame; `range`: [low, high] are fixed values in the camera's
-    unit (after the node's scale and offset); `unit`: the full range of the integer type (uint8 / 255), floats as they are."""
+    unit (after the node's scale and offset); `unit`: the full range of the integer type (uint8 / 255), floats as is."""
     low: float = 50.0
     """Percentile (0..100) or value that becomes 0. The median by default: a cold sky must not squeeze the street."""
     high: float = 99.0
@@ -41,7 +41,7 @@ class ThermalNorm:
             raise ValueError(f"ThermalNorm.mode: got {self.mode!r}, expected one of {THERMAL_MODES}")
         if self.mode != "unit" and not self.low < self.high:
             raise ValueError(f"ThermalNorm.low/high: got low={self.low}, high={self.high}; low must be below high")
-        if self.mode == "percentile" and not (0 <= self.low and self.high <= 100):
+        if self.mode == "percentile" and not (self.low >= 0 and self.high <= 100):
             raise ValueError(f"ThermalNorm.low/high: got {self.low}, {self.high}; percentiles lie in 0..100")
 
 
@@ -50,7 +50,7 @@ class PreprocessConfig:
     """Input size and normalisation of both modalities."""
 
     input_size: tuple[int, int] | None = (480, 640)
-    """Height and width the model works at; a camera of another aspect gets the same area. None: the camera's own size."""
+    """Height and width the model works at; another aspect gets the same area. None: the camera's own size."""
     rgb_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Mean of R, G, B in 0..1 (ImageNet)."""
     rgb_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -59,7 +59,9 @@ class PreprocessConfig:
     """Thermal normalisation."""
 
     def __post_init__(self) -> None:
-        if self.input_size is not None and (len(self.input_size) != 2 or any(n <= 0 or n % STRIDE for n in self.input_size)):
+        if self.input_size is not None and (
+            len(self.input_size) != 2 or any(n <= 0 or n % STRIDE for n in self.input_size)
+        ):
             raise ValueError(
                 f"PreprocessConfig.input_size: got {self.input_size}, expected (height, width) in multiples of {STRIDE}"
             )
@@ -86,7 +88,9 @@ def check_rgb(rgb: np.ndarray) -> None:
 def check_thermal(thermal: np.ndarray) -> None:
     """Raise ValueError unless `thermal` is (H, W) uint8, uint16 or float32 with at least one finite value."""
     if thermal.ndim != 2 or thermal.dtype not in (np.uint8, np.uint16, np.float32) or thermal.size == 0:
-        raise ValueError(f"thermal: got shape {thermal.shape} {thermal.dtype}; expected (H, W) uint8, uint16 or float32")
+        raise ValueError(
+            f"thermal: got shape {thermal.shape} {thermal.dtype}; expected (H, W) uint8, uint16 or float32"
+        )
     if thermal.dtype == np.float32 and not np.isfinite(thermal).any():
         raise ValueError("thermal: every value is NaN or infinite; expected counts or temperatures")
 

@@ -1,8 +1,8 @@
 """`Segmenter`: camera arrays in, class ids out. What a robot, a script or a notebook uses.
 
-    seg = Segmenter.load("default")
-    result = seg(rgb, thermal)         # rgb (H, W, 3) uint8, thermal (h, w) uint8 | uint16 | float32, either may be None
-    result.mask                        # (H, W) uint8 class ids at the rgb camera's size
+seg = Segmenter.load("default")
+result = seg(rgb, thermal)         # rgb (H, W, 3) uint8, thermal (h, w) uint8 | uint16 | float32, either may be None
+result.mask                        # (H, W) uint8 class ids at the rgb camera's size
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SegmentationResult:
     """One segmented frame."""
 
     mask: np.ndarray
-    """(H, W) uint8 class ids; 255 where confidence is below the threshold. H, W of the rgb camera (thermal without rgb)."""
+    """(H, W) uint8 class ids; 255 below the confidence threshold. H, W of the rgb camera (thermal without rgb)."""
     confidence: np.ndarray
     """(H, W) uint8: softmax of the winning class, 0..255."""
     timing: dict[str, float]
@@ -64,7 +64,9 @@ ENGINES: dict[str, Callable[[SARTM, torch.device, torch.dtype], Engine]] = {"tor
 class Segmenter:
     """A loaded model with its preprocessing. Make one with `Segmenter.load`; call it with frames."""
 
-    def __init__(self, model: SARTM, *, name: str = "", device: str = "auto", precision: str = "auto", engine: str = "torch") -> None:
+    def __init__(
+        self, model: SARTM, *, name: str = "", device: str = "auto", precision: str = "auto", engine: str = "torch"
+    ) -> None:
         self.name = name
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
@@ -106,7 +108,9 @@ class Segmenter:
             segmenter.preprocess = replace(segmenter.preprocess, thermal=thermal)
         return segmenter
 
-    def __call__(self, rgb: np.ndarray | None, thermal: np.ndarray | None, *, confidence_threshold: float = 0.0) -> SegmentationResult:
+    def __call__(
+        self, rgb: np.ndarray | None, thermal: np.ndarray | None, *, confidence_threshold: float = 0.0
+    ) -> SegmentationResult:
         """Segment one pair of frames, or one frame alone.
 
         Args:
@@ -155,7 +159,7 @@ def default_checkpoint() -> Path:
 
 
 def pick_device(device: str) -> torch.device:
-    """"auto" is CUDA where torch finds it, else CPU. ValueError when the named device is not there."""
+    """ "auto" is CUDA where torch finds it, else CPU. ValueError when the named device is not there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -163,11 +167,13 @@ def pick_device(device: str) -> torch.device:
     except RuntimeError as error:
         raise ValueError(f"device: got {device!r}, expected auto, cpu, cuda or cuda:N") from error
     if picked.type == "cuda" and (not torch.cuda.is_available() or (picked.index or 0) >= torch.cuda.device_count()):
-        raise ValueError(f"device: {device!r} asked for, torch sees {torch.cuda.device_count()} CUDA devices; use auto or cpu")
+        raise ValueError(
+            f"device: {device!r} asked for, torch sees {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+        )
     return picked
 
 
 def pick_precision(precision: str, device: torch.device) -> str:
-    """"auto" by device. ValueError for an unknown one."""
+    """ "auto" by device. ValueError for an unknown one."""
     one_of("Segmenter", "precision", precision, ("auto", *PRECISIONS))
     return AUTO_PRECISION.get(device.type, "fp32") if precision == "auto" else precision

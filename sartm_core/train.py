@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 import yaml
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 WARMUP_START = 0.1
 """The learning rate starts at this part of `optim.lr`."""
+PROGRESS_EVERY = 5
+"""Steps between two updates of the progress bar."""
 SHOWN_FRAMES = 4
 """Validation frames drawn into TensorBoard."""
 
@@ -92,7 +95,7 @@ class LitSARTM(L.LightningModule):
             picture = nn.functional.interpolate(picture, label.shape)[0].permute(1, 2, 0).numpy()  # (H, W, 3)
             masks = (image.to(torch.uint8).numpy() for image in (label, guess))
             rows.append([picture, *(overlay(picture, mask, palette) for mask in masks)])
-        sheet = torch.from_numpy(_array(contact_sheet(rows, ("rgb", "truth", "prediction"))))
+        sheet = torch.from_numpy(np.array(contact_sheet(rows, ("rgb", "truth", "prediction"))))
         self.logger.experiment.add_image(f"val/{name}", sheet, self.global_step, dataformats="HWC")
 
     def scores(self) -> dict[str, Any]:
@@ -124,25 +127,22 @@ class LitSARTM(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _array(image: Any) -> Any:
-    import numpy as np
-
-    return np.array(image)
-
-
 class BestWeights(Callback):
     """Writes `weights.safetensors` and `metrics.json` whenever the mean validation mIoU is the best so far."""
 
     def __init__(self, output: Path, config: TrainConfig) -> None:
-        self.output, self.config, self.best, self.seconds, self.started = output, config, -1.0, 0.0, time.monotonic()
+        self.output, self.config = output, config
+        self.best, self.validated_step = -1.0, -1
+        self.seconds, self.started = 0.0, time.monotonic()
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, LitSARTM)
         scores = pl_module.scores()
+        self.validated_step = trainer.global_step
         pl_module.log("val/miou", scores["miou"], prog_bar=True)
         for name in pl_module.val_names:
             pl_module.log(f"val/miou_{name}", scores[name]["miou"])
-        if trainer.sanity_checking or math.isnan(scores["miou"]) or scores["miou"] <= self.best:
+        if math.isnan(scores["miou"]) or scores["miou"] <= self.best:
             return
         self.best = scores["miou"]
         progress = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "seconds": round(self.elapsed())}
@@ -168,7 +168,10 @@ def build_model(config: TrainConfig) -> SARTM:
     if config.init:
         start = load(config.init, config.sam2)
         if start.config.classes != config.model.classes:
-            raise ValueError(f"TrainConfig.init: {config.init} has classes {start.config.classes}, the run has {config.model.classes}")
+            raise ValueError(
+                f"TrainConfig.init: {config.init} has classes {start.config.classes}, "
+                f"the run has {config.model.classes}"
+            )
         model.load_state_dict(start.state_dict())
         model.info = start.info
     elif config.sam2:
@@ -177,7 +180,7 @@ def build_model(config: TrainConfig) -> SARTM:
     return model.train()
 
 
-def fit(config: TrainConfig, output: Path, progress: bool = True) -> dict[str, Any]:
+def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
     """Train (or resume) a run; returns the content of its `metrics.json`."""
     output.mkdir(parents=True, exist_ok=True)
     remember_config(config, output)
@@ -187,12 +190,13 @@ def fit(config: TrainConfig, output: Path, progress: bool = True) -> dict[str, A
     loaders = validation_loaders(config)
     module = LitSARTM(build_model(config), config, list(loaders))
     # BestWeights stands before the averaging callback: it sees the averaged weights before they are swapped back.
-    callbacks: list[Callback] = [BestWeights(output, config)]
+    best = BestWeights(output, config)
+    callbacks: list[Callback] = [best, TQDMProgressBar(refresh_rate=PROGRESS_EVERY)]
     if config.optim.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.optim.ema_decay))
-    callbacks.append(ModelCheckpoint(output / "checkpoints", filename="last", save_top_k=1, enable_version_counter=False))
-    if progress:
-        callbacks.append(RichProgressBar())
+    callbacks.append(
+        ModelCheckpoint(output / "checkpoints", filename="last", save_top_k=1, enable_version_counter=False)
+    )
     trainer = L.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
@@ -205,12 +209,14 @@ def fit(config: TrainConfig, output: Path, progress: bool = True) -> dict[str, A
         log_every_n_steps=10,
         callbacks=callbacks,
         logger=TensorBoardLogger(output, name="tensorboard", version=""),
-        enable_progress_bar=progress,
         enable_model_summary=False,
         default_root_dir=output,
     )
     last = output / "checkpoints" / "last.ckpt"
-    trainer.fit(module, training_loader(config), list(loaders.values()), ckpt_path=last if last.is_file() else None, weights_only=True)
+    resume = str(last) if last.is_file() else None
+    trainer.fit(module, training_loader(config), list(loaders.values()), ckpt_path=resume, weights_only=True)
+    if best.validated_step < trainer.global_step:  # stopped by max_steps between two validations
+        trainer.validate(module, list(loaders.values()), verbose=False)
     metrics = output / "metrics.json"
     return json.loads(metrics.read_text()) if metrics.is_file() else {}
 
@@ -221,19 +227,25 @@ def remember_config(config: TrainConfig, output: Path) -> None:
     if path.is_file():
         before = yaml.safe_load(path.read_text()).get("model")
         if before != to_dict(config)["model"]:
-            raise ValueError(f"--output {output}: holds a run with another model section (see {path}); choose a new folder")
+            raise ValueError(
+                f"--output {output}: holds a run with another model section (see {path}); choose a new folder"
+            )
     path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m sartm_core.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the run; the same one resumes it")
+    parser = argparse.ArgumentParser(
+        "python -m sartm_core.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder of the run; the same one resumes it"
+    )
     add_config_options(parser, TrainConfig)
     args = parse(parser, argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     warnings.filterwarnings("ignore", module="lightning")  # hints about worker counts
     try:
-        metrics = fit(build_config(TrainConfig, args), args.output, progress=sys.stderr.isatty() or sys.stdout.isatty())
+        metrics = fit(build_config(TrainConfig, args), args.output)
     except (ValueError, FileNotFoundError) as error:
         parser.exit(2, f"train: {error}\n")
     print(json.dumps(metrics, indent=2))

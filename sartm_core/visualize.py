@@ -41,7 +41,7 @@ def overlay(rgb: np.ndarray, mask: np.ndarray, palette: Sequence[Color], alpha: 
 
 
 def thermal_to_gray(thermal: np.ndarray) -> np.ndarray:
-    """Any thermal image (H, W), counts or temperatures, -> (H, W, 3) uint8 stretched over its 15..99.5 percentiles (a clear sky is cold)."""
+    """Any thermal image (H, W) -> (H, W, 3) uint8, stretched over its 15..99.5 percentiles (a clear sky is cold)."""
     values = thermal.astype(np.float32)
     finite = values[np.isfinite(values)]
     if finite.size == 0:
@@ -51,7 +51,9 @@ def thermal_to_gray(thermal: np.ndarray) -> np.ndarray:
     return np.repeat((gray * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def contact_sheet(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], titles: Sequence[str] = ()) -> Image.Image:
+def contact_sheet(
+    rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], titles: Sequence[str] = ()
+) -> Image.Image:
     """One picture from a grid of RGB images; `captions` name the columns, `titles` (optional) the rows.
 
     Every image is fitted into the size of the first one, keeping its own aspect ratio.

@@ -38,7 +38,9 @@ class FolderPairs(Sequence[Sample]):
         for kind, files in (("rgb", self.rgb), ("thermal", self.thermal)):
             missing = [name for name in self.names if name not in files]
             if missing:
-                raise ValueError(f"{self.root / kind}: no image for {len(missing)} of {len(self.names)} names, first {missing[0]!r}")
+                raise ValueError(
+                    f"{self.root / kind}: no image for {len(missing)} of {len(self.names)} names, first {missing[0]!r}"
+                )
         if not self.names:
             raise ValueError(f"{self.root}: no pairs found; expected images of the same names in rgb/ and thermal/")
 
@@ -66,7 +68,9 @@ class MFNetImages(Sequence[Sample]):
         self.names = read_split(self.root, split) if split else sorted(self.images)
         missing = [name for name in self.names if name not in self.images]
         if missing or not self.names:
-            raise ValueError(f"{self.root / 'images'}: no image for {len(missing)} of {len(self.names)} names {missing[:1]}")
+            raise ValueError(
+                f"{self.root / 'images'}: no image for {len(missing)} of {len(self.names)} names {missing[:1]}"
+            )
 
     def __len__(self) -> int:
         return len(self.names)

@@ -24,7 +24,9 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.palette):
-            raise ValueError(f"LabelSet: {len(self.names)} names but {len(self.palette)} palette colours; give one each")
+            raise ValueError(
+                f"LabelSet: {len(self.names)} names but {len(self.palette)} palette colours; give one each"
+            )
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"LabelSet: names repeat: {self.names}; every class needs its own name")
         if not 1 < len(self.names) < IGNORE:

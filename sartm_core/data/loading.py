@@ -73,7 +73,9 @@ class TrainingFrames(Dataset[Item]):
         norm = self.config.preprocess
         return {
             "rgb": normalize_rgb(np.ascontiguousarray(frame.rgb.permute(1, 2, 0).numpy()), norm),
-            "thermal": torch.from_numpy(normalize_thermal(to_dtype(frame.thermal[0], sample.thermal.dtype), norm.thermal))[None],
+            "thermal": torch.from_numpy(
+                normalize_thermal(to_dtype(frame.thermal[0], sample.thermal.dtype), norm.thermal)
+            )[None],
             "label": frame.label[0].long(),
         }
 
@@ -81,7 +83,9 @@ class TrainingFrames(Dataset[Item]):
 class ValidationFrames(Dataset[Item]):
     """Whole frames, prepared as the robot would, each with its label at native size."""
 
-    def __init__(self, frames: Sequence[Sample], label_names: tuple[str, ...], classes: tuple[str, ...], config: PreprocessConfig):
+    def __init__(
+        self, frames: Sequence[Sample], label_names: tuple[str, ...], classes: tuple[str, ...], config: PreprocessConfig
+    ):
         self.frames, self.config = frames, config
         self.table = remap_table(label_names, classes)
 
@@ -100,7 +104,10 @@ def need_label(sample: Sample) -> np.ndarray:
     if sample.label is None:
         raise ValueError(f"labels: frame {sample.name!r} has none; training and validation need one for every frame")
     if sample.label.shape != sample.rgb.shape[:2]:
-        raise ValueError(f"labels: frame {sample.name!r} is {sample.label.shape}, its rgb image {sample.rgb.shape[:2]}; sizes must be equal")
+        raise ValueError(
+            f"labels: frame {sample.name!r} is {sample.label.shape}, its rgb image {sample.rgb.shape[:2]}; "
+            "sizes must be equal"
+        )
     return sample.label
 
 

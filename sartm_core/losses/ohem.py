@@ -22,7 +22,9 @@ def ohem_loss(logits: Tensor, target: Tensor, class_weights: Tensor | None = Non
     logits (B, C, H, W) float, target (B, H, W) int64 with 255 ignored, class_weights (C,) or None. Without any valid
     pixel the result is 0 with a gradient path, not NaN.
     """
-    loss = F.cross_entropy(logits.float(), target, class_weights, ignore_index=IGNORE, reduction="none").flatten()  # (B*H*W,)
+    loss = F.cross_entropy(
+        logits.float(), target, class_weights, ignore_index=IGNORE, reduction="none"
+    ).flatten()  # (B*H*W,)
     valid = target.flatten() != IGNORE
     count = int(valid.sum())
     if count == 0:

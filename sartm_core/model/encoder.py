@@ -96,12 +96,15 @@ def rgb_like(image: Tensor | None) -> Tensor:
 def check_image(name: str, image: Tensor, channels: int) -> None:
     """Raise ValueError naming the argument unless `image` is (B, channels, H, W) float, H and W multiples of 32."""
     if image.ndim != 4 or image.shape[1] != channels or 0 in image.shape:
-        raise ValueError(f"{name}: got shape {tuple(image.shape)}, expected (B, {channels}, H, W); see sartm_core.preprocess.prepare")
+        raise ValueError(
+            f"{name}: got shape {tuple(image.shape)}, expected (B, {channels}, H, W); see sartm_core.preprocess.prepare"
+        )
     if not image.is_floating_point():
         raise ValueError(f"{name}: got {image.dtype}, expected a float tensor; see sartm_core.preprocess.prepare")
     height, width = image.shape[-2:]
     if height % STRIDE or width % STRIDE:
         up = [-(-n // STRIDE) * STRIDE for n in (height, width)]
         raise ValueError(
-            f"{name}: got {height}x{width} pixels; height and width must be multiples of {STRIDE}: resize or pad to {up[0]}x{up[1]}"
+            f"{name}: got {height}x{width} pixels; height and width must be multiples of {STRIDE}: "
+            f"resize or pad to {up[0]}x{up[1]}"
         )

@@ -20,7 +20,9 @@ class FeatureRectify(nn.Module):
         self.channel_mlp = nn.Sequential(
             nn.Linear(4 * channels, 4 * channels), nn.ReLU(), nn.Linear(4 * channels, 2 * channels), nn.Sigmoid()
         )
-        self.spatial_mlp = nn.Sequential(nn.Conv2d(2 * channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, 2, 1), nn.Sigmoid())
+        self.spatial_mlp = nn.Sequential(
+            nn.Conv2d(2 * channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, 2, 1), nn.Sigmoid()
+        )
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
         """Two maps (B, C, h, w) -> two maps of the same shape."""

@@ -43,7 +43,13 @@ class ClasswiseMaskDecoder(nn.Module):
 
     def _freeze(self, train_transformer: bool) -> None:
         """Only class tokens, hypernetworks, upscaling and level convolutions train, with the transformer if asked."""
-        pretrained = (self.sam.transformer, self.sam.iou_token, self.sam.obj_score_token, self.not_a_point_embed, self.no_mask_embed)
+        pretrained = (
+            self.sam.transformer,
+            self.sam.iou_token,
+            self.sam.obj_score_token,
+            self.not_a_point_embed,
+            self.no_mask_embed,
+        )
         for module in pretrained:
             module.requires_grad_(train_transformer)
         self.no_mem_embed.requires_grad_(train_transformer)
@@ -54,7 +60,7 @@ class ClasswiseMaskDecoder(nn.Module):
         return self.sam.conv_s0(f0), self.sam.conv_s1(f1)
 
     def forward(self, ffp: Tensor, ifp: Tensor, sfm: Tensor) -> Tensor:
-        """Fused F~0 (B, width/8, H/4, W/4), F~1 (B, width/4, H/8, W/8), F~n (B, width, H/16, W/16) -> (B, C, H/4, W/4)."""
+        """F~0 (B, width/8, H/4, W/4), F~1 (B, width/4, H/8, W/8), F~n (B, width, H/16, W/16) to (B, C, H/4, W/4)."""
         batch, width, height, columns = sfm.shape
         tokens = torch.cat(
             (

@@ -1,7 +1,7 @@
 """SARTM: SAM2's encoder with an adapter per modality, fusion at three scales, a class-wise mask decoder.
 
-    rgb, thermal -> encoder -> F0, F1, Fn of each -> fusion -> F~0, F~1, F~n -> mask decoder -> S~0  (path one)
-                                                                             -> auxiliary head -> S~1 (path two)
+rgb, thermal -> encoder -> F0, F1, Fn of each -> fusion -> F~0, F~1, F~n -> mask decoder -> S~0  (path one)
+                                                                         -> auxiliary head -> S~1 (path two)
 """
 
 from __future__ import annotations
@@ -72,10 +72,16 @@ class SARTM(nn.Module):
         self.fusion = build_fusion(config.fusion, channels)
         self.mask_decoder = ClasswiseMaskDecoder(width, config.num_classes, config.train_decoder_transformer)
         self.aux_head = build_aux_head(config.aux_head, channels, config.num_classes)
-        self.stand_in = nn.ParameterList(torch.randn(len(MODALITIES), c) * STAND_IN_STD for c in channels)  # (M, C) each
+        self.stand_in = nn.ParameterList(
+            torch.randn(len(MODALITIES), c) * STAND_IN_STD for c in channels
+        )  # (M, C) each
 
     def forward(
-        self, rgb: Tensor | None, thermal: Tensor | None, keep: Tensor | None = None, size: tuple[int, int] | None = None
+        self,
+        rgb: Tensor | None,
+        thermal: Tensor | None,
+        keep: Tensor | None = None,
+        size: tuple[int, int] | None = None,
     ) -> SARTMOutput:
         """Segment a batch.
 
@@ -106,13 +112,17 @@ class SARTM(nn.Module):
         f0, f1 = (f.unflatten(0, fn.shape[:2]) for f in self.mask_decoder.high_res(f0.flatten(0, 1), f1.flatten(0, 1)))
         levels = []
         for stand_in, feature in zip(self.stand_in, (f0, f1, fn), strict=True):
-            maps = [stand_in[m].view(1, -1, 1, 1).to(feature.dtype).expand_as(feature[0]) for m in range(len(MODALITIES))]
+            maps = [
+                stand_in[m].view(1, -1, 1, 1).to(feature.dtype).expand_as(feature[0]) for m in range(len(MODALITIES))
+            ]
             for i, m in enumerate(present):
                 maps[m] = feature[i] if keep is None else torch.where(keep[:, m, None, None, None], feature[i], maps[m])
             levels.append(maps)
         return levels
 
-    def _late(self, levels: list[list[Tensor]], rgb: Tensor | None, thermal: Tensor | None, keep: Tensor | None) -> Tensor:
+    def _late(
+        self, levels: list[list[Tensor]], rgb: Tensor | None, thermal: Tensor | None, keep: Tensor | None
+    ) -> Tensor:
         """Late fusion: decode each present modality from its own features, average the logits (B, C, H/4, W/4)."""
         batch = levels[0][0].shape[0]
         weight = torch.tensor([[rgb is not None, thermal is not None]], device=levels[0][0].device).expand(batch, -1)
@@ -130,15 +140,22 @@ class SARTM(nn.Module):
         for name, image, channels in zip(MODALITIES, images, CHANNELS, strict=True):
             if image is not None:
                 check_image(name, image, channels)
-        if rgb is not None and thermal is not None and (rgb.shape[0], *rgb.shape[2:]) != (thermal.shape[0], *thermal.shape[2:]):
+        if (
+            rgb is not None
+            and thermal is not None
+            and (rgb.shape[0], *rgb.shape[2:]) != (thermal.shape[0], *thermal.shape[2:])
+        ):
             raise ValueError(
-                f"thermal: got shape {tuple(thermal.shape)} beside rgb {tuple(rgb.shape)}; batch, height and width must be equal: "
+                f"thermal: got shape {tuple(thermal.shape)} beside rgb {tuple(rgb.shape)}; "
+                "batch, height and width must be equal: "
                 "resize thermal to the rgb input"
             )
         if keep is not None:
             batch = next(image.shape[0] for image in images if image is not None)
             if keep.dtype != torch.bool or tuple(keep.shape) != (batch, len(MODALITIES)):
-                raise ValueError(f"keep: got shape {tuple(keep.shape)} {keep.dtype}, expected ({batch}, {len(MODALITIES)}) bool")
+                raise ValueError(
+                    f"keep: got shape {tuple(keep.shape)} {keep.dtype}, expected ({batch}, {len(MODALITIES)}) bool"
+                )
 
     def fold(self) -> SARTM:
         """Fold the adapters for inference: same output up to float rounding, no extra FLOPs. Undone by `unfold`."""

@@ -30,7 +30,9 @@ def nano() -> SARTM:
 def make_batch(batch: int = 2, height: int = 64, width: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
     """Model inputs (B, 3, H, W) and (B, 1, H, W)."""
     generator = torch.Generator().manual_seed(2)
-    return torch.randn(batch, 3, height, width, generator=generator), torch.rand(batch, 1, height, width, generator=generator)
+    return torch.randn(batch, 3, height, width, generator=generator), torch.rand(
+        batch, 1, height, width, generator=generator
+    )
 
 
 def make_frames(height: int = 48, width: int = 64) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from sam2.build_sam import build_sam2
 from safetensors import safe_open
+from sam2.build_sam import build_sam2
 
 from sartm_core.checkpoint import read_metadata, sha256
 from sartm_core.config import ModelConfig
@@ -52,7 +52,9 @@ def test_load_sam2_takes_everything_but_what_it_names(tiny: SARTM, official) -> 
     assert all(report.skipped.values())
     own = tiny.state_dict()
     assert torch.equal(own["mask_decoder.no_mem_embed"], source["no_mem_embed"])
-    assert torch.equal(own["encoder.trunk.blocks.3.attn.qkv.weight"], source["image_encoder.trunk.blocks.3.attn.qkv.weight"])
+    assert torch.equal(
+        own["encoder.trunk.blocks.3.attn.qkv.weight"], source["image_encoder.trunk.blocks.3.attn.qkv.weight"]
+    )
     assert torch.equal(own["mask_decoder.sam.conv_s0.weight"], source["sam_mask_decoder.conv_s0.weight"])
     fresh = ("lora_", "fusion.", "aux_head.", "stand_in.", "mask_tokens", "output_hypernetworks_mlps")
     assert all(any(mark in name for mark in fresh) for name in report.fresh), report.fresh
@@ -69,7 +71,10 @@ def test_load_sam2_refuses_what_it_does_not_know(tiny: SARTM, official, tmp_path
             tiny.load_sam2(bad)
 
     refused({"model": {**source, "surprise.weight": torch.zeros(1)}}, "unexpected tensor 'surprise.weight'")
-    refused({"model": {k: v for k, v in source.items() if k != "no_mem_embed"}}, "lacks 1 tensors, first 'mask_decoder.no_mem_embed'")
+    refused(
+        {"model": {k: v for k, v in source.items() if k != "no_mem_embed"}},
+        "lacks 1 tensors, first 'mask_decoder.no_mem_embed'",
+    )
     refused({"model": {**source, "no_mem_embed": torch.zeros(1, 1, 7)}}, "another backbone size")
     refused({"weights": source}, 'no "model" entry')
     bad.write_bytes(b"not a checkpoint")

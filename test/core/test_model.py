@@ -80,8 +80,12 @@ def test_one_camera_equals_a_dropped_one(fusion: str) -> None:
     rgb, thermal = make_batch()
     only_rgb = torch.tensor([[True, False]] * 2)
     with torch.inference_mode():
-        torch.testing.assert_close(model(rgb, None).logits, model(rgb, thermal, keep=only_rgb).logits, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(model(None, thermal).logits, model(rgb, thermal, keep=~only_rgb).logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            model(rgb, None).logits, model(rgb, thermal, keep=only_rgb).logits, atol=1e-4, rtol=1e-4
+        )
+        torch.testing.assert_close(
+            model(None, thermal).logits, model(rgb, thermal, keep=~only_rgb).logits, atol=1e-4, rtol=1e-4
+        )
         assert not torch.allclose(model(rgb, None).logits, model(rgb, thermal).logits)
 
 
@@ -104,7 +108,11 @@ def test_stand_ins_learn_from_dropped_samples() -> None:
 
 def test_frozen_and_trained_parts_of_the_decoder() -> None:
     def trained(**changes) -> set[str]:
-        return {n.removeprefix("mask_decoder.sam.").split(".")[0] for n in make_model(**changes).trainable_names() if "mask_decoder" in n}
+        return {
+            n.removeprefix("mask_decoder.sam.").split(".")[0]
+            for n in make_model(**changes).trainable_names()
+            if "mask_decoder" in n
+        }
 
     paper = {"mask_tokens", "output_hypernetworks_mlps", "output_upscaling", "conv_s0", "conv_s1"}
     assert trained() == paper

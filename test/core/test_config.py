@@ -1,0 +1,98 @@
+"""Configs from YAML and command lines."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from sartm_core.cli import add_config_options, build_config, field_docs, leaves, parse
+from sartm_core.config import ModelConfig, TrainConfig, from_dict, load_yaml, to_dict
+from sartm_core.data.labels import FMB, MFNET, PST900
+
+SHIPPED = sorted((Path(__file__).parents[2] / "config" / "train").glob("*.yaml"))
+
+
+def test_configs_survive_a_round_trip() -> None:
+    config = from_dict(
+        TrainConfig, {"model": {"backbone": "hiera_nano", "classes": ["a", "b"]}, "data": {"crop_size": [64, 96]}}
+    )
+    assert from_dict(TrainConfig, to_dict(config)) == config
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_shipped_training_configs_are_valid(path: Path) -> None:
+    values = load_yaml(path)
+    values["data"].setdefault("root", "somewhere")
+    from_dict(TrainConfig, values)
+
+
+def test_every_field_has_a_docstring_line() -> None:
+    empty = [name for name, text, _ in leaves(TrainConfig) if not text]
+    assert empty == []
+    assert "adapters" in field_docs(ModelConfig)["train_encoder"]
+
+
+@pytest.mark.parametrize(
+    "values,match",
+    [
+        ({"modle": {}}, "modle: unknown key of TrainConfig; did you mean 'model'"),
+        ({"model": {"lora_rnak": 4}}, "model.lora_rnak: unknown key of ModelConfig; did you mean 'lora_rank'"),
+        ({"model": {"lora_rank": "four"}}, r"model.lora_rank: got 'four' \(str\), expected int"),
+        ({"model": {"lora_rank": True}}, "model.lora_rank: got True"),
+        ({"data": {"crop_size": [64]}}, "data.crop_size: got 1 values"),
+        ({"data": {"dataset": "folder"}}, "DataConfig.root: not set"),
+        ({"data": 3}, "data.: got 3, expected a mapping"),
+        ({"loss": {"class_weights": [1.0]}}, "LossConfig.class_weights: got 1, expected 9"),
+        ({"sam2": "x.pt", "model": {"backbone": "hiera_nano"}}, "takes no SAM2 file"),
+    ],
+)
+def test_wrong_values_name_the_key(values: dict, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        from_dict(TrainConfig, values)
+
+
+def run_cli(*argv: str) -> TrainConfig:
+    parser = argparse.ArgumentParser()
+    add_config_options(parser, TrainConfig)
+    return build_config(TrainConfig, parse(parser, argv))
+
+
+def test_overrides_beat_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("model: {backbone: hiera_nano, lora_rank: 2}\noptim: {lr: 1e-3}\nseed: 5\n")
+    config = run_cli("--config", str(path), "--model.lora_rank", "8", "--data.crop_size", "[32, 64]", "--seed", "7")
+    assert (config.model.backbone, config.model.lora_rank, config.optim.lr) == ("hiera_nano", 8, 1e-3)
+    assert config.data.crop_size == (32, 64) and config.seed == 7
+
+
+def test_unknown_option_is_answered_with_the_nearest(capsys) -> None:
+    with pytest.raises(SystemExit):
+        run_cli("--model.lora-rank", "8")
+    assert "did you mean --model.lora_rank" in capsys.readouterr().err
+
+
+def test_unreadable_config_files_are_named(tmp_path: Path) -> None:
+    for name, text in (("list.yaml", "- 1"), ("broken.yaml", "a: [")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match=name):
+            load_yaml(tmp_path / name)
+    with pytest.raises(ValueError, match="nowhere.yaml"):
+        load_yaml(tmp_path / "nowhere.yaml")
+
+
+def test_pst900_ids() -> None:
+    """Fault 7."""
+    assert PST900.names[1:] == ("fire-extinguisher", "backpack", "hand-drill", "survivor")
+    assert PST900.palette[1:] == ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
+
+
+def test_known_names_get_their_data_sets_colours() -> None:
+    assert ModelConfig(classes=("unlabeled", "person", "car")).palette == (
+        (0, 0, 0),
+        MFNET.palette[2],
+        MFNET.palette[1],
+    )
+    assert ModelConfig(classes=FMB.names).palette == FMB.palette
+    assert ModelConfig(classes=("x", "y", "z")).palette == ((0, 0, 0), (128, 0, 0), (0, 128, 0))

@@ -1,0 +1,109 @@
+"""`Segmenter`: what a robot calls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sartm_core.preprocess import PreprocessConfig, ThermalNorm
+from sartm_core.segmenter import Segmenter, ids_and_confidence, pick_device
+
+from .conftest import make_frames, make_model, train_lora
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    model = train_lora(make_model())
+    model.info = replace(model.info, preprocess=PreprocessConfig(input_size=(64, 96)))
+    return model.save(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="module")
+def segmenter(checkpoint) -> Segmenter:
+    return Segmenter.load(checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize("size", [(48, 64), (33, 97), (130, 70)])
+def test_mask_has_the_rgb_cameras_size(segmenter: Segmenter, size: tuple[int, int]) -> None:
+    rgb, _ = make_frames(*size)
+    _, thermal = make_frames(24, 32)
+    result = segmenter(rgb, thermal)
+    assert result.mask.shape == result.confidence.shape == size
+    assert result.mask.dtype == result.confidence.dtype == np.uint8
+    assert result.mask.max() < len(segmenter.classes)
+    assert set(result.timing) == {"preprocess", "forward", "postprocess"}
+    assert segmenter(None, thermal).mask.shape == (24, 32)
+    assert segmenter(rgb, None).mask.shape == size
+
+
+def test_result_equals_the_plain_model(segmenter: Segmenter, checkpoint) -> None:
+    from sartm_core.model.sartm import SARTM
+    from sartm_core.preprocess import prepare
+
+    rgb, thermal = make_frames(64, 96)
+    model = SARTM.load(checkpoint)
+    with torch.inference_mode():
+        probability = model(*prepare(rgb, thermal, model.info.preprocess)).logits[0].softmax(0)
+    result = segmenter(rgb, thermal)
+    agree = (torch.from_numpy(result.mask) == probability.argmax(0)).float().mean()
+    assert agree > 0.999
+    np.testing.assert_allclose(result.confidence, probability.amax(0).numpy() * 255, atol=1.0)
+
+
+@pytest.mark.parametrize("dtype,scale", [(np.uint16, 100), (np.float32, 0.1)])
+def test_thermal_of_any_type_gives_the_same_mask(segmenter: Segmenter, dtype: type, scale: float) -> None:
+    rgb, thermal = make_frames()
+    plain, other = segmenter(rgb, thermal), segmenter(rgb, (thermal.astype(np.float64) * scale).astype(dtype))
+    assert (plain.mask == other.mask).mean() > 0.999
+
+
+def test_unsure_pixels_become_255(segmenter: Segmenter) -> None:
+    frames = make_frames()
+    sure, all_of_it = segmenter(*frames, confidence_threshold=0.5), segmenter(*frames)
+    unsure = sure.mask == 255
+    assert unsure.any() and (sure.confidence[unsure] < 128).all() and (sure.confidence[~unsure] >= 127).all()
+    assert (sure.mask[~unsure] == all_of_it.mask[~unsure]).all()
+
+
+def test_ids_and_confidence_by_hand() -> None:
+    logits = torch.log(torch.tensor([[[0.2, 0.7]], [[0.8, 0.3]]]))  # (C=2, H=1, W=2) of probabilities
+    ids, confidence = ids_and_confidence(logits)
+    assert ids.tolist() == [[1, 0]] and confidence.tolist() == [[204, 178]]
+
+
+def test_own_thermal_range_replaces_the_checkpoints(checkpoint) -> None:
+    norm = ThermalNorm("range", 280.0, 320.0)
+    assert Segmenter.load(checkpoint, device="cpu", thermal=norm).preprocess.thermal == norm
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_precisions_agree(checkpoint, segmenter: Segmenter, precision: str) -> None:
+    frames = make_frames(64, 96)
+    other = Segmenter.load(checkpoint, device="cpu", precision=precision)
+    assert (other(*frames).mask == segmenter(*frames).mask).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    "arguments,match",
+    [
+        ({"engine": "tensor"}, "Segmenter.engine: got 'tensor', expected one of"),
+        ({"precision": "fp8"}, "Segmenter.precision"),
+        ({"device": "gpu"}, "device: got 'gpu'"),
+        ({"device": "cuda:99"}, "device: 'cuda:99' asked for, torch sees"),
+    ],
+)
+def test_wrong_settings_name_the_argument(checkpoint, arguments: dict, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        Segmenter.load(checkpoint, **arguments)
+
+
+def test_missing_file_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors"):
+        Segmenter.load("nowhere.safetensors")
+
+
+def test_device_auto_is_cpu_without_cuda() -> None:
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,109 @@
+"""The trainer and the evaluation as commands, on a tiny run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from sartm_core import evaluate, train
+from sartm_core.config import TrainConfig, from_dict
+from sartm_core.model.sartm import SARTM
+
+from .test_data import SMALL, write_folder
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    root = write_folder(tmp_path / "data")
+    data = {
+        "dataset": "folder",
+        "root": str(root),
+        "crop_size": [32, 64],
+        "workers": 0,
+        "synthetic_train": 2,
+        "synthetic_val": 0,
+    }
+    path = tmp_path / "tiny.yaml"
+    model = {**SMALL["model"], "lora_rank": 2, "train_encoder": True, "train_decoder_transformer": True}
+    path.write_text(yaml.safe_dump({**SMALL, "model": model, "data": data, "optim": {"ema_decay": 0.5}}))
+    return path
+
+
+def test_train_resume_and_evaluate(config_file: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "run"
+    command = ["--config", str(config_file), "--output", str(output), "--trainer.accelerator", "cpu"]
+    assert train.main([*command, "--trainer.max_epochs", "1"]) == 0
+    first = json.loads((output / "metrics.json").read_text())
+    assert first["epoch"] == 1 and 0 <= first["folder"]["miou"] <= 1
+    assert yaml.safe_load((output / "config.yaml").read_text())["trainer"]["max_epochs"] == 1
+    assert list((output / "tensorboard").iterdir())
+
+    assert train.main([*command, "--trainer.max_epochs", "2"]) == 0
+    state = torch.load(output / "checkpoints" / "last.ckpt", weights_only=True)
+    assert state["epoch"] == 1 and state["global_step"] == 4, "the second command went on from the first"
+
+    model = SARTM.load(output / "weights.safetensors")
+    assert model.config.classes == ("unlabeled", "car", "person", "bike")
+    assert model.info.protocol["config"]["data"]["dataset"] == "folder"
+    assert model.info.preprocess.input_size == (64, 96)
+    capsys.readouterr()
+
+    arguments = [
+        "--checkpoint",
+        str(output / "weights.safetensors"),
+        "--root",
+        str(tmp_path / "data"),
+        "--output",
+        str(tmp_path / "eval"),
+    ]
+    assert evaluate.main(arguments) == 0
+    report = json.loads((tmp_path / "eval" / "evaluation.json").read_text())
+    assert set(report["scores"]) == {"rgb+thermal", "rgb", "thermal"}
+    assert report["scores"]["rgb"]["night"]["frames"] == 1 and report["scores"]["rgb"]["all"]["frames"] == 2
+    assert "rgb+thermal" in capsys.readouterr().out
+
+
+def test_max_steps_between_validations_still_leaves_weights(config_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    assert train.main(["--config", str(config_file), "--output", str(output), "--trainer.max_steps", "1"]) == 0
+    assert (output / "weights.safetensors").is_file() and json.loads((output / "metrics.json").read_text())["step"] == 1
+
+
+def test_another_model_in_the_same_output_is_refused(config_file: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "run"
+    assert train.main(["--config", str(config_file), "--output", str(output), "--trainer.max_steps", "1"]) == 0
+    with pytest.raises(SystemExit):
+        train.main(["--config", str(config_file), "--output", str(output), "--model.lora_rank", "4"])
+    assert "holds a run with another model section" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (["--data.root", "nowhere"], "nowhere"),
+        (["--data.rot", "x"], "did you mean --data.root"),
+        (["--init", "nowhere.safetensors"], "nowhere.safetensors"),
+    ],
+)
+def test_wrong_commands_say_what_is_wrong(
+    config_file: Path, tmp_path: Path, capsys, arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--config", str(config_file), "--output", str(tmp_path / "run"), *arguments])
+    assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_modality_dropout_never_drops_both() -> None:
+    config = from_dict(TrainConfig, {**SMALL, "data": {"modality_dropout": 0.4}})
+    keep = train.LitSARTM(SARTM(config.model), config, []).draw_keep(2000)
+    assert keep.any(1).all()
+    assert (~keep).float().mean(0).tolist() == pytest.approx([0.4, 0.4], abs=0.05)
+
+
+def test_frame_groups() -> None:
+    groups = {"00001D": "day", "00002N": "night", "synthetic_3_fog": "fog", "frame12": "other"}
+    assert {name: evaluate.frame_group(name) for name in groups} == groups
