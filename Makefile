@@ -1,0 +1,66 @@
+# Everything from nothing: `make demo` and `make test` build their own .venv and reuse it while it is up to date.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+MARK := $(VENV)/.installing
+LINT_MODULES := $(wildcard $(addprefix sartm_core/,$(addsuffix .py,segmenter config checkpoint preprocess metrics visualize)) \
+                $(addprefix sartm_ros/,$(addsuffix .py,pairing mailbox images)))
+
+# The demo and the tests run the wheels of the venv, so a sourced ROS distro must not shadow them.
+ifdef ROS_DISTRO
+unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO RMW_IMPLEMENTATION
+endif
+# Set by the ROS wheels of another venv; inherited, they load that venv's libraries.
+ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH
+endif
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 16
+	@echo "  first run: about 2 minutes and 6 GB for torch and ROS; PYTHON=python3.12 picks another Python"
+
+demo: $(VENV)/.ready-demo ## two cameras -> node -> masks, no ROS or GPU needed; DATA=dir plays your own pairs; RATE=, FRAMES=
+	$(PY) -m sartm_ros.demo $(if $(DATA),--data "$(DATA)") $(if $(RATE),--rate $(RATE)) $(if $(FRAMES),--frames $(FRAMES))
+
+test: $(VENV)/.ready-dev ## all tests, real DDS included; ARGS="-k name" picks some
+	$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.ready-dev ## ruff check, ruff format, mypy on the public modules
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy $(LINT_MODULES)
+
+clean: ## remove what was built: .venv, demo_out, caches
+	rm -rf $(VENV) demo_out build install log dist .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+	find sartm_core sartm_ros test -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the package and the demo need. The order matters: torch and torchvision together and first, then sam2 without
+# build isolation (with it, pip fetches a second torch only to build). While $(MARK) exists an installation was cut short.
+$(VENV)/.ready-demo: setup.py Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); Python 3.10 to 3.13 is needed (the ROS wheels)." >&2; \
+	  echo "      Give one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "make: $(PYTHON) cannot make virtual environments. Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+	@if ! $(PY) -m pip --version >/dev/null 2>&1 \
+	  || { [ -e $(MARK) ] && ! $(PY) -c 'import torch, torchvision, sam2' >/dev/null 2>&1; }; then \
+	  echo "make: setting up $(VENV) (about 2 minutes)"; $(PYTHON) -m venv --clear $(VENV); fi
+	@touch $(MARK)
+	$(PY) -m pip install -q "setuptools>=64,<80" wheel
+	$(PY) -m pip install torch torchvision
+	SAM2_BUILD_CUDA=0 $(PY) -m pip install -q --no-build-isolation sam2==1.1.0
+	$(PY) -m pip install -q --no-build-isolation -e ".[ros]"
+	$(PY) -m pip check
+	@rm -f $(MARK) && touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready-demo
+	@touch $(MARK)
+	$(PY) -m pip install -q --no-build-isolation -e ".[ros,train,dev]"
+	$(PY) -m pip check
+	@rm -f $(MARK) && touch $@

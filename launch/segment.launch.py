@@ -1,0 +1,89 @@
+"""One command from two camera topics to masks on /sartm/semantic_mask.
+
+ros2 launch sartm_ros segment.launch.py rgb_topic:=/camera/color/image_raw thermal_topic:=/thermal/image_raw
+ros2 launch sartm_ros segment.launch.py replay:=true                      # no cameras: synthetic scenes
+ros2 launch sartm_ros segment.launch.py -s                                # every argument with its meaning
+
+An argument left empty keeps what params_file says. Nothing is downloaded here or by the node.
+"""
+
+import os
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+PACKAGE = "sartm_ros"
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+# name, default, description
+ARGUMENTS = (
+    ("rgb_topic", "rgb/image_raw", "Colour camera; a name without a leading / is inside the namespace."),
+    ("thermal_topic", "thermal/image_raw", "Thermal camera; a name without a leading / is inside the namespace."),
+    ("rgb_transport", "", "raw (sensor_msgs/Image) or compressed (CompressedImage). Empty: as in params_file."),
+    ("thermal_transport", "", "raw (sensor_msgs/Image) or compressed (CompressedImage). Empty: as in params_file."),
+    ("checkpoint", "", "'default' or the path of a .safetensors file. Empty: as in params_file."),
+    ("device", "", "auto, cpu, cuda or cuda:N. Empty: as in params_file."),
+    ("namespace", "sartm", "Namespace of the node and of its topics."),
+    ("use_sim_time", "false", "Take the time from /clock (simulation, bags played with --clock)."),
+    ("replay", "false", "Start the replay node too, instead of cameras."),
+    (
+        "replay_source",
+        "synthetic",
+        "With replay: 'synthetic', or a folder of pairs (rgb/ + thermal/, or MFNet's images/).",
+    ),
+    ("replay_rate", "10.0", "With replay: pairs per second, looping."),
+)
+
+
+def flag(context: LaunchContext, name: str) -> bool:
+    """Value of a true/false argument."""
+    value = context.launch_configurations[name].strip().lower()
+    if value not in ("true", "1", "false", "0"):
+        raise ValueError(f"launch argument {name}: got {value!r}, expected true or false")
+    return value in ("true", "1")
+
+
+def number(context: LaunchContext, name: str) -> float:
+    """Value of a numeric argument."""
+    value = context.launch_configurations[name]
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"launch argument {name}: got {value!r}, expected a number") from None
+
+
+def start_nodes(context: LaunchContext) -> list[Node]:
+    """The segment node, and the replay node if asked for."""
+    given = context.launch_configurations
+    topics = [("rgb/image_raw", given["rgb_topic"]), ("thermal/image_raw", given["thermal_topic"])]
+    overrides: dict[str, object] = {"use_sim_time": flag(context, "use_sim_time")}
+    for name in ("checkpoint", "device", "rgb_transport", "thermal_transport"):
+        if given[name]:
+            overrides[name] = given[name]
+    common = {"package": PACKAGE, "namespace": given["namespace"], "remappings": topics, "output": "screen"}
+    parameters = [given["params_file"], overrides]
+    nodes = [Node(executable="segment", name="segment", parameters=parameters, emulate_tty=True, **common)]
+    if flag(context, "replay"):
+        source: dict[str, object] = {"source": given["replay_source"], "rate": number(context, "replay_rate")}
+        source |= {"loop": True, "wait_for_subscribers": True}
+        nodes.append(Node(executable="replay", name="replay", parameters=[source], emulate_tty=True, **common))
+    return nodes
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments, the Fast DDS profile that lets large images through, the nodes."""
+    config = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
+    actions: list = [DeclareLaunchArgument(n, default_value=default, description=d) for n, default, d in ARGUMENTS]
+    actions.append(
+        DeclareLaunchArgument(
+            "params_file",
+            default_value=PathJoinSubstitution([config, "segment.yaml"]),
+            description="YAML with the parameters of the segment node.",
+        )
+    )
+    if not any(os.environ.get(variable) for variable in PROFILE_VARIABLES):  # the user's own profile wins
+        actions.append(SetEnvironmentVariable(PROFILE_VARIABLES[0], PathJoinSubstitution([config, "fastdds.xml"])))
+    return LaunchDescription([*actions, OpaqueFunction(function=start_nodes)])

@@ -1,0 +1,62 @@
+"""One package for colcon (`ament_python`) and for pip: `sartm_core` (model, tools) and `sartm_ros` (node)."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "sartm_ros"
+
+ROS = [  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot leave this extra out.
+    "ros-kilted-rclpy",
+    "ros-kilted-rmw-fastrtps-cpp",
+    "ros-kilted-sensor-msgs",
+    "ros-kilted-diagnostic-msgs",
+    "ros-kilted-std-srvs",
+]
+TRAIN = ["lightning", "tensorboard", "open_clip_torch", "matplotlib"]
+DEV = ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "colcon-common-extensions"]
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="RGB-thermal semantic segmentation for robots: SAM2, one LoRA adapter per modality, a ROS 2 node",
+    author="SARTM developers",
+    maintainer="SARTM developers",
+    maintainer_email="sartm@users.noreply.github.com",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["sartm_core", "sartm_core.*", "sartm_ros", "sartm_ros.*"]),
+    package_data={"sartm_core": ["weights/*.safetensors"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{NAME}/config", sorted(glob("config/*.yaml") + glob("config/*.xml"))),
+        (f"share/{NAME}/config/train", sorted(glob("config/train/*.yaml"))),
+    ],
+    zip_safe=False,
+    # torch and torchvision must be of one build, so neither has a floor newer than the 2.x that sam2 asks for.
+    install_requires=[
+        "torch>=2.5.1",
+        "torchvision>=0.20.1",
+        "sam2>=1.1.0",
+        "numpy",
+        "pillow",
+        "pyyaml",
+        "safetensors",
+        "tqdm",
+    ],
+    extras_require={
+        "ros": ROS,
+        "train": TRAIN,
+        "openvino": ["openvino"],
+        "onnx": ["onnx", "onnxscript", "onnxruntime"],
+        "dev": DEV,
+    },
+    entry_points={
+        "console_scripts": [
+            "segment = sartm_ros.segment_node:main",
+            "replay = sartm_ros.replay_node:main",
+        ],
+    },
+)

@@ -1,0 +1,137 @@
+"""What a robot gets from `colcon build`, and that the packaging files agree with each other."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH = ROOT / "launch" / "segment.launch.py"
+ARGUMENTS = {
+    "rgb_topic", "thermal_topic", "rgb_transport", "thermal_transport", "checkpoint", "device", "namespace",
+    "params_file", "use_sim_time", "replay", "replay_source", "replay_rate",
+}  # fmt: skip
+
+
+def setup_call() -> dict[str, ast.expr]:
+    """Keyword arguments of setup() in setup.py, unevaluated."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "setup"]
+    return {keyword.arg or "": keyword.value for keyword in calls[0].keywords}
+
+
+@pytest.fixture(scope="module")
+def install(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The install folder of a colcon build of this tree in a workspace of its own."""
+    pytest.importorskip("colcon_core", reason="colcon is not installed: pip install colcon-common-extensions")
+    pytest.importorskip("colcon_ros", reason="colcon-ros is not installed: pip install colcon-common-extensions")
+    workspace = tmp_path_factory.mktemp("workspace")
+    command = [sys.executable, "-m", "colcon", "--log-base", str(workspace / "log"), "build"]
+    command += [
+        "--paths",
+        str(ROOT),
+        "--build-base",
+        str(workspace / "build"),
+        "--install-base",
+        str(workspace / "install"),
+    ]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workspace / "install" / "sartm_ros"
+
+
+def site_packages(install: Path) -> Path:
+    return next(install.glob("lib/python3*/site-packages"))
+
+
+@pytest.mark.parametrize("name", ["segment", "replay"])
+def test_executable_runs_the_python_that_built_it(install: Path, name: str) -> None:
+    script = install / "lib" / "sartm_ros" / name
+    assert os.access(script, os.X_OK)
+    assert script.read_text().splitlines()[0] == f"#!{sys.executable}"
+
+
+def test_installed_files(install: Path) -> None:
+    share = install / "share" / "sartm_ros"
+    assert (install / "share/ament_index/resource_index/packages/sartm_ros").is_file()
+    assert (share / "package.xml").is_file()
+    assert (share / "launch" / "segment.launch.py").read_text() == LAUNCH.read_text()
+    expected = {p.relative_to(ROOT) for p in (ROOT / "config").rglob("*") if p.suffix in (".yaml", ".xml")}
+    assert {p.relative_to(share) for p in (share / "config").rglob("*") if p.is_file()} == expected
+    assert {Path("config/segment.yaml"), Path("config/fastdds.xml")} <= expected
+
+
+def test_installed_python_packages(install: Path) -> None:
+    installed = site_packages(install)
+    for package in ("sartm_core", "sartm_ros"):
+        ours = {p.relative_to(ROOT) for p in (ROOT / package).rglob("*.py")}
+        assert ours <= {p.relative_to(installed) for p in (installed / package).rglob("*.py")}
+    for weights in (ROOT / "sartm_core" / "weights").glob("*.safetensors"):
+        assert (installed / "sartm_core" / "weights" / weights.name).stat().st_size == weights.stat().st_size
+    assert not (installed / "test").exists()
+
+
+def test_installed_replay_starts_from_its_own_files(install: Path, tmp_path: Path) -> None:
+    """The script finds its entry point and the installed package; a wrong source is an error that names it."""
+    environment = os.environ | {"PYTHONPATH": str(site_packages(install)), "ROS_LOG_DIR": str(tmp_path)}
+    command = [install / "lib/sartm_ros/replay", "--ros-args", "-p", "source:=/no/such/folder"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 1
+    assert "parameter source: '/no/such/folder' is no directory" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_package_xml_agrees_with_setup_py() -> None:
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    setup = setup_call()
+    assert package.get("format") == "3"
+    assert package.findtext("name") == "sartm_ros"
+    assert package.findtext("version") == ast.literal_eval(setup["version"])
+    assert package.findtext("license") == ast.literal_eval(setup["license"]) == "Apache-2.0"
+    assert package.findtext("export/build_type") == "ament_python"
+    needs = {element.text for element in package.findall("exec_depend")}
+    assert {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "launch", "launch_ros"} <= needs
+
+
+def test_package_xml_is_valid_for_catkin_pkg() -> None:
+    catkin_pkg = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg is not installed")
+    warnings: list[str] = []
+    package = catkin_pkg.parse_package(str(ROOT / "package.xml"), warnings=warnings)
+    package.validate(warnings=warnings)
+    assert warnings == []
+
+
+def test_every_ros_import_is_in_package_xml() -> None:
+    """A robot that ran rosdep has everything `sartm_ros` imports."""
+    ours = {"rclpy", "rcl_interfaces", "message_filters", "cv_bridge", "ament_index_python"}
+    found: set[str] = set()
+    for path in (ROOT / "sartm_ros").glob("*.py"):
+        names = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), flags=re.MULTILINE)
+        found |= {n for n in names if n in ours or n.endswith(("_msgs", "_srvs"))}
+    depends = {e.text for e in ElementTree.parse(ROOT / "package.xml").getroot().findall("exec_depend")}
+    assert found and found <= depends
+
+
+def test_launch_arguments_are_declared_at_top_level() -> None:
+    """Read without `launch`, which is on no registry: the table of arguments, declared where `-s` sees it."""
+    tree = ast.parse(LAUNCH.read_text())
+    tables = [n for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "ARGUMENTS"]
+    rows = ast.literal_eval(tables[0].value)
+    generate = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "generate_launch_description")
+    declared = [
+        n for n in ast.walk(generate) if isinstance(n, ast.Call) and ast.unparse(n.func) == "DeclareLaunchArgument"
+    ]
+    all_calls = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "DeclareLaunchArgument"
+    ]
+    assert len(declared) == len(all_calls)  # none inside an OpaqueFunction, where `ros2 launch -s` cannot see it
+    literal = {c.args[0].value for c in declared if isinstance(c.args[0], ast.Constant)}
+    assert {name for name, _, _ in rows} | literal == ARGUMENTS
+    assert all(description.endswith(".") for _, _, description in rows)
+    assert dict((name, default) for name, default, _ in rows)["namespace"] == "sartm"
