@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 MARK := $(VENV)/.installing
-LINT_MODULES := $(wildcard $(addprefix sartm_core/,$(addsuffix .py,segmenter config checkpoint preprocess metrics visualize)) \
+LINT_MODULES := $(wildcard $(addprefix sartm_core/,$(addsuffix .py,segmenter config fields checkpoint preprocess metrics visualize)) \
                 $(addprefix sartm_ros/,$(addsuffix .py,pairing mailbox images)))
 
 # The demo and the tests run the wheels of the venv, so a sourced ROS distro must not shadow them.
@@ -43,8 +43,8 @@ clean: ## remove what was built: .venv, demo_out, caches
 # What the package and the demo need. The order matters: torch and torchvision together and first, then sam2 without
 # build isolation (with it, pip fetches a second torch only to build). While $(MARK) exists an installation was cut short.
 $(VENV)/.ready-demo: setup.py Makefile
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
-	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); Python 3.10 to 3.13 is needed (the ROS wheels)." >&2; \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing); Python 3.10 to 3.13 is needed (the ROS wheels)." >&2; \
 	  echo "      Give one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "make: $(PYTHON) cannot make virtual environments. Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }

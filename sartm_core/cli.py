@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from sartm_core.config import from_dict, load_yaml
+from sartm_core.fields import from_dict, load_yaml
 
 T = TypeVar("T")
 

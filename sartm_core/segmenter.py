@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from sartm_core.checkpoint import load
-from sartm_core.config import one_of
 from sartm_core.data.labels import IGNORE, Color
+from sartm_core.fields import one_of
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess import ThermalNorm, prepare
 

@@ -31,8 +31,9 @@ from torch import Tensor, nn
 
 from sartm_core.checkpoint import load, save
 from sartm_core.cli import add_config_options, build_config, parse
-from sartm_core.config import TrainConfig, to_dict
+from sartm_core.config import TrainConfig
 from sartm_core.data.loading import Item, training_loader, validation_loaders
+from sartm_core.fields import to_dict
 from sartm_core.losses.ohem import SEGMENTATION_LOSSES, weights_tensor
 from sartm_core.metrics import ConfusionMatrix
 from sartm_core.model.sartm import SARTM, ModelInfo

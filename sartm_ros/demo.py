@@ -185,7 +185,8 @@ def finish(player: Player, gallery: Gallery, scores: Scores, phases: list[Phase]
     cameras, output = player.cameras, options.output
     failures = [f"{len(cameras.faults)} wrong masks, the first: {cameras.faults[0]}"] if cameras.faults else []
     masks = sum(phase.answers for phase in phases)
-    wanted = MIN_MASKS if options.data is None and options.frames >= DEFAULT_FRAMES else 1
+    default = options.data is None and options.rate is None and options.frames >= DEFAULT_FRAMES
+    wanted = MIN_MASKS if default else 1
     if masks < wanted:
         failures.append(f"{masks} masks, expected at least {wanted}")
     report = {

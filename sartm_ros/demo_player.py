@@ -241,7 +241,7 @@ class Player:
             yield from self._answers_until(due, phase)
             self._send(pair, phase, progress)
             due = max(due + 1.0 / rate, time.monotonic() - 1.0)  # after a stall do not fire a salvo
-        phase.seconds = time.monotonic() - start
+        phase.seconds = time.monotonic() - start + 1.0 / rate  # the last frame lasts a period too
         yield from self._answers_until(time.monotonic() + MASK_DEADLINE_SECONDS, phase, idle=1.0)
 
     def _answers_until(self, due: float, phase: Phase, idle: float | None = None) -> Iterator[Answer]:

@@ -13,6 +13,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -86,7 +87,7 @@ def fill_image(pixels: np.ndarray, encoding: str) -> Image:
 class ReplayNode(Node):
     """Publishes pairs at a set rate; `done` becomes true after the last one."""
 
-    def __init__(self, **kwargs: object) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("replay", **{"namespace": NAMESPACE, **kwargs})
         self._declare()
         self._frame_ids = (self._get("rgb_frame_id"), self._get("thermal_frame_id"))
@@ -125,7 +126,7 @@ class ReplayNode(Node):
             else:
                 self.declare_parameter(name, default, descriptor)
 
-    def _get(self, name: str):  # noqa: ANN202 (type follows the parameter)
+    def _get(self, name: str) -> Any:
         return self.get_parameter(name).value
 
     def _factory(self) -> Callable[[], Iterator[Pair]]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sartm_core.cli import add_config_options, build_config, field_docs, leaves, parse
-from sartm_core.config import ModelConfig, TrainConfig, from_dict, load_yaml, to_dict
+from sartm_core.config import ModelConfig, TrainConfig
 from sartm_core.data.labels import FMB, MFNET, PST900
+from sartm_core.fields import from_dict, load_yaml, to_dict
 
 SHIPPED = sorted((Path(__file__).parents[2] / "config" / "train").glob("*.yaml"))
 

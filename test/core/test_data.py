@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sartm_core.config import TrainConfig, from_dict
+from sartm_core.config import TrainConfig
 from sartm_core.data.datasets import FolderPairs, MFNetImages, open_pairs, read_image
 from sartm_core.data.labels import MFNET, remap_table
 from sartm_core.data.loading import (
@@ -22,6 +22,7 @@ from sartm_core.data.loading import (
 )
 from sartm_core.data.synthetic import SceneConfig
 from sartm_core.data.transforms import Frame, scale_and_crop, shift_thermal
+from sartm_core.fields import from_dict
 
 SMALL = {
     "model": {"backbone": "hiera_nano", "classes": ["unlabeled", "car", "person", "bike"]},

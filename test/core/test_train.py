@@ -10,7 +10,8 @@ import torch
 import yaml
 
 from sartm_core import evaluate, train
-from sartm_core.config import TrainConfig, from_dict
+from sartm_core.config import TrainConfig
+from sartm_core.fields import from_dict
 from sartm_core.model.sartm import SARTM
 
 from .test_data import SMALL, write_folder

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -23,7 +25,30 @@ from rclpy.signals import SignalHandlerOptions
 from sartm_ros.transport import use_shipped_profile
 
 ROOT = Path(__file__).resolve().parents[2]
-_domains = itertools.count(os.getpid())
+DOMAINS_EACH, BLOCKS = 10, 10
+
+
+def _reserve_domains() -> Iterator[int]:
+    """ROS domains no other test run on this machine uses, one after the other; a file lock holds ten of them."""
+    for block in range(BLOCKS):
+        lock = open(Path(tempfile.gettempdir()) / f"sartm-test-domains-{block}.lock", "w")  # noqa: SIM115 - held for life
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another run has it
+            lock.close()
+            continue
+        _locks.append(lock)
+        return itertools.cycle(range(1 + block * DOMAINS_EACH, 1 + (block + 1) * DOMAINS_EACH))
+    raise RuntimeError(f"{BLOCKS} test runs use all ROS domains of this machine; wait for one to end")
+
+
+_locks: list[IO[str]] = []
+_domains = _reserve_domains()
+
+
+def new_domain() -> int:
+    """The ROS domain of the next test."""
+    return next(_domains)
 
 
 class Domain:
@@ -33,7 +58,7 @@ class Domain:
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         os.environ["ROS_LOG_DIR"] = str(folder)
         use_shipped_profile()
-        self.id = 1 + next(_domains) % 100
+        self.id = new_domain()
         self.folder = folder
 
     @contextmanager

@@ -32,7 +32,6 @@ from sartm_ros.parameters import SPECS, ParameterError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 15.0
-domains = itertools.count()
 RELIABLE = QoSProfile(depth=10)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 H, W = 48, 64
@@ -80,7 +79,7 @@ class Rig:
         self, monkeypatch, load=None, parameters=None, qos=qos_profile_sensor_data, cameras=("rgb", "thermal")
     ):
         self.context = rclpy.Context()
-        self.domain = 1 + (os.getpid() + next(domains)) % 100
+        self.domain = new_domain()
         rclpy.init(context=self.context, domain_id=self.domain)
         self.fake = FakeSegmenter()
         self.executor = SingleThreadedExecutor(context=self.context)
