@@ -106,6 +106,8 @@ class DataConfig:
     """Height and width of a training crop, multiples of 32."""
     scale_range: tuple[float, float] = (0.5, 2.0)
     """Random resize before the crop, smallest and largest factor."""
+    focus: float = 0.0
+    """Probability that a crop is placed around a pixel of some labelled class, each class equally often."""
     hflip: float = 0.5
     """Probability of a left-right flip."""
     color_jitter: float = 0.4
@@ -134,7 +136,7 @@ class DataConfig:
             )
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
             raise ValueError(f"DataConfig.scale_range: got {self.scale_range}, expected 0 < smallest <= largest")
-        for name in ("hflip", "blur", "darken"):
+        for name in ("focus", "hflip", "blur", "darken"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"DataConfig.{name}: got {getattr(self, name)}, expected a probability 0..1")
         if not 0 <= self.modality_dropout <= 0.5:

@@ -30,7 +30,7 @@ from sartm_core.segmenter import DEFAULT, Segmenter, default_checkpoint
 
 CAMERAS = ("rgb+thermal", "rgb", "thermal")
 HELD_OUT_SEED = 20_000_000
-"""First synthetic evaluation scene: neither training nor validation draws seeds from here on."""
+"""Evaluation scenes hash (HELD_OUT_SEED, index): others than those of training and of validation."""
 
 
 def frame_group(name: str) -> str:

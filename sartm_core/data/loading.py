@@ -18,7 +18,7 @@ from sartm_core.preprocess import PreprocessConfig, normalize_rgb, normalize_the
 
 DISK_LAYOUTS = {"folder": FolderPairs, "mfnet": MFNetImages}
 VAL_SEED = 10_000_000
-"""Validation scenes are VAL_SEED, VAL_SEED + 1, ...; training seeds stay below."""
+"""Training scenes draw their seeds below this; validation scenes hash (VAL_SEED, index) into 32 bits."""
 
 Item = dict[str, Tensor]
 """rgb (3, H, W) float32, thermal (1, H, W) float32, label (H, W) int64."""

@@ -55,7 +55,7 @@ def chance(probability: float) -> bool:
 def augment(frame: Frame, config: DataConfig) -> Frame:
     """All of it; the result has `config.crop_size`."""
     shift_thermal(frame, config.thermal_shift)
-    scale_and_crop(frame, config.crop_size, config.scale_range)
+    scale_and_crop(frame, config.crop_size, config.scale_range, config.focus)
     if chance(config.hflip):
         frame.apply(TF.horizontal_flip)
     jitter_rgb(frame, config)
@@ -73,10 +73,11 @@ def shift_thermal(frame: Frame, pixels: float) -> None:
         frame.thermal = TF.crop(padded, margin + dy, margin + dx, height, width)
 
 
-def scale_and_crop(frame: Frame, size: tuple[int, int], scale_range: tuple[float, float]) -> None:
+def scale_and_crop(frame: Frame, size: tuple[int, int], scale_range: tuple[float, float], focus: float = 0.0) -> None:
     """Cut a random window that, resized to `size`, shows things larger or smaller by a factor of `scale_range`.
 
-    A window beyond the image is filled with black and with label 255.
+    With probability `focus` the window holds a labelled pixel. A window beyond the image is filled with black and with
+    label 255.
     """
     scale = math.exp(uniform(math.log(scale_range[0]), math.log(scale_range[1])))
     window = [max(1, round(n / scale)) for n in size]  # height, width in source pixels
@@ -88,11 +89,27 @@ def scale_and_crop(frame: Frame, size: tuple[int, int], scale_range: tuple[float
         frame.thermal = TF.pad(frame.thermal, border, padding_mode="edge")
         frame.label = TF.pad(frame.label, border, fill=IGNORE)
     have = frame.label.shape[-2:]
-    top, left = (int(torch.randint(0, h - w + 1, ())) for h, w in zip(have, window, strict=True))
+    room = [h - w for h, w in zip(have, window, strict=True)]
+    pixel = labelled_pixel(frame.label[0]) if chance(focus) else None
+    if pixel is None:
+        top, left = (int(torch.randint(0, r + 1, ())) for r in room)
+    else:
+        start = (p - int(torch.randint(0, w, ())) for p, w in zip(pixel, window, strict=True))
+        top, left = (min(max(s, 0), r) for s, r in zip(start, room, strict=True))
     frame.apply(
         TF.resized_crop, top=top, left=left, height=window[0], width=window[1], size=list(size),
         interpolation=InterpolationMode.BILINEAR, antialias=True,
     )  # fmt: skip
+
+
+def labelled_pixel(label: Tensor) -> tuple[int, int] | None:
+    """Row and column of a random pixel of a random class other than 0, None if (H, W) has no such pixel."""
+    classes = [int(c) for c in label.unique() if c not in (0, IGNORE)]
+    if not classes:
+        return None
+    rows, columns = (label == classes[int(torch.randint(0, len(classes), ()))]).nonzero(as_tuple=True)
+    pick = int(torch.randint(0, len(rows), ()))
+    return int(rows[pick]), int(columns[pick])
 
 
 def jitter_rgb(frame: Frame, config: DataConfig) -> None:

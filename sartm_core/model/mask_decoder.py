@@ -39,7 +39,24 @@ class ClasswiseMaskDecoder(nn.Module):
         self.not_a_point_embed = nn.Embedding(1, width)
         self.no_mask_embed = nn.Embedding(1, width)
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, width))
+        self._init_fresh()
         self._freeze(train_transformer)
+
+    @torch.no_grad()
+    def _init_fresh(self) -> None:
+        """Variance-keeping start of both factors of the mask product, hypernetwork weights and pixel features.
+
+        PyTorch's defaults make both so small that neither gets a gradient to speak of (docs/design.md). An official
+        file overwrites all but the hypernetworks.
+        """
+        for mlp in self.sam.output_hypernetworks_mlps[1:]:
+            for layer in mlp.layers[:-1]:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.xavier_normal_(mlp.layers[-1].weight)
+        for up in (self.sam.output_upscaling[0], self.sam.output_upscaling[3]):
+            nn.init.normal_(up.weight, std=(2 / up.in_channels) ** 0.5)  # stride 2, kernel 2: one tap a pixel
+        for level in (self.sam.conv_s0, self.sam.conv_s1):
+            nn.init.kaiming_normal_(level.weight)
 
     def _freeze(self, train_transformer: bool) -> None:
         """Only class tokens, hypernetworks, upscaling and level convolutions train, with the transformer if asked."""

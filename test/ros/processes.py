@@ -52,10 +52,9 @@ def new_domain() -> int:
 
 
 class Domain:
-    """A ROS domain on this machine only, with the shipped Fast DDS profile, for this process and those it starts."""
+    """A fresh ROS domain with the shipped Fast DDS profile, for this process and those it starts."""
 
     def __init__(self, folder: Path) -> None:
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         os.environ["ROS_LOG_DIR"] = str(folder)
         use_shipped_profile()
         self.id = new_domain()
@@ -117,10 +116,10 @@ class Process:
             time.sleep(0.1)
         raise AssertionError(f"not within {timeout:g} s: {self.output}")
 
-    def interrupt(self, timeout: float = 20.0) -> int:
-        """Ctrl-C; its exit code. Killed (and TimeoutExpired raised) when it does not end."""
+    def interrupt(self, timeout: float = 20.0, sig: signal.Signals = signal.SIGINT) -> int:
+        """Ctrl-C (or another signal); its exit code. Killed (and TimeoutExpired raised) when it does not end."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(sig)
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from processes import Domain, stamp_ns
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
+from processes import Domain, stamp_ns
 from sensor_msgs.msg import Image
 
 RGB, THERMAL = "/sartm/rgb/image_raw", "/sartm/thermal/image_raw"
@@ -32,11 +32,6 @@ def write_pairs(root: Path, count: int) -> None:
 
 def pixels(message: Image, dtype: type = np.uint8) -> np.ndarray:
     return np.frombuffer(message.data, dtype)
-
-
-@pytest.fixture
-def domain(tmp_path: Path) -> Domain:
-    return Domain(tmp_path)
 
 
 def test_every_pair_of_a_folder_once_with_one_stamp(domain: Domain, tmp_path: Path) -> None:

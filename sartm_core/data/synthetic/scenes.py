@@ -25,6 +25,9 @@ DRIVE_SPEED = 2.5  # m/s
 SHUTTER_GAP = (8, 20)  # frames between two shutter events
 WORLD, LIGHT, TEXTURE, SENSOR, POSE, PATTERN, SHUTTER = range(7)  # independent random streams of one seed
 SUN_GAIN, SUN_VEIL = 3.0, 0.35
+ROOM = {"car": 2.4, "person": 1.0, "bike": 1.0}
+"""Metres beside the camera's path that a drive keeps free of each kind, where it gets nearer than `AHEAD`."""
+AHEAD = 4.0
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ def _drive(length: int, seed: int, config: SceneConfig, conditions: tuple[str, .
     season = float(light.random())
     stages = [make_environment(c, light, season) for c in conditions]
     world = build_world(_stream(seed, WORLD), travel=DRIVE_SPEED * FRAME_SECONDS * length)
+    world.items[:] = [item for item in world.items if not _runs_into_camera(item, world.camera_x, length)]
     shape = (config.height, config.width)
     pattern = thermal.fixed_pattern(shape, config.thermal_noise, _stream(seed, PATTERN))
     frozen = frozen_frames(length, config.frozen_shutter, _stream(seed, SHUTTER))
@@ -148,6 +152,18 @@ def _drive(length: int, seed: int, config: SceneConfig, conditions: tuple[str, .
             aligned = thermal.misalign(thermal.sense(layers), config.misalignment, _stream(seed, POSE))
             kelvin = thermal.read_out(aligned, config.thermal_noise, pattern, _stream(seed, SENSOR, i, 1))
         yield Scene(rgb, kelvin, layers.label, conditions[round(place)], seed)
+
+
+def _runs_into_camera(item: Item, camera_x: float, length: int) -> bool:
+    """Whether a thing on the road comes so near in the course of a drive that it would fill the picture."""
+    clearance = ROOM.get(item.kind)
+    if clearance is None:
+        return False
+    for seconds in (i * FRAME_SECONDS for i in range(length)):
+        x, z = item.at_time(seconds)
+        if abs(x - camera_x) < clearance and -1.0 < z - DRIVE_SPEED * seconds < AHEAD:
+            return True
+    return False
 
 
 def frozen_frames(length: int, frozen: int, rng: np.random.Generator) -> set[int]:

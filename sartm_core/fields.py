@@ -1,0 +1,93 @@
+"""Frozen dataclasses as configuration: checks for their fields, and the way from and to YAML and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+T = TypeVar("T")
+
+
+def one_of(owner: str, name: str, value: Any, allowed: typing.Sequence[Any]) -> None:
+    """Raise ValueError unless `value` is allowed, naming the field and the nearest allowed value."""
+    if value not in allowed:
+        near = difflib.get_close_matches(str(value), [str(a) for a in allowed], 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{owner}.{name}: got {value!r}, expected one of {tuple(allowed)}{hint}")
+
+
+def at_least(owner: str, name: str, value: float, low: float) -> None:
+    """Raise ValueError when a number is below `low`, naming the field."""
+    if value < low:
+        raise ValueError(f"{owner}.{name}: got {value}, expected at least {low}")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain dicts, lists and scalars, ready for JSON or YAML."""
+    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def from_dict(cls: type[T], values: dict[str, Any], where: str = "") -> T:
+    """Build a config from plain values (YAML, JSON). Unknown keys and wrong types are errors naming the key."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{where or cls.__name__}: got {values!r}, expected a mapping of {cls.__name__} fields")
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {sorted(hints)}"
+            raise ValueError(f"{where}{key}: unknown key of {cls.__name__}; {hint}")
+    return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """One YAML value as the annotated type, or ValueError naming the key."""
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, f"{where}.")
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, where)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        inner = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
+        if len(inner) != len(value):
+            raise ValueError(f"{where}: got {len(value)} values {value!r}, expected {len(inner)}")
+        return tuple(_convert(h, v, where) for h, v in zip(inner, value, strict=True))
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin is dict and isinstance(value, dict):
+        return value
+    if origin is None and type(value) is hint:
+        return value
+    raise ValueError(f"{where}: got {value!r} ({type(value).__name__}), expected {getattr(hint, '__name__', hint)}")
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file as a dict; errors name the file."""
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise ValueError(f"--config {path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"--config {path}: not YAML ({error})") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"--config {path}: expected a mapping of TrainConfig fields, got {type(values).__name__}")
+    return values

@@ -1,0 +1,34 @@
+"""Fixtures of the tests over real DDS. They import ROS only when used: most other tests here run without it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"  # no test hears, or is heard on, the network
+
+
+@pytest.fixture
+def domain(tmp_path: Path):
+    """A fresh ROS domain to start processes in."""
+    from processes import Domain
+
+    return Domain(tmp_path)
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch):
+    """`rig(**settings)` makes a Rig in a fresh ROS domain; all are closed in the end."""
+    from rig import Rig
+
+    made = []
+
+    def make(**settings) -> Rig:
+        made.append(Rig(monkeypatch, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -1,0 +1,115 @@
+"""The segment node's two cameras: one lost, late, skewed, jumping in time; and why nothing pairs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
+import rclpy
+from processes import stamp_ns
+from rclpy.qos import qos_profile_sensor_data
+from rig import H, W
+from sensor_msgs.msg import CompressedImage
+
+
+@pytest.mark.parametrize(("lost", "left"), [("thermal", "rgb"), ("rgb", "thermal")])
+def test_one_camera_goes_on_alone_and_both_come_back(rig, lost, left):
+    r = rig(parameters={"degraded.timeout": 0.4})
+    r.ready()
+    r.masks_after(2)
+    r.unplug(lost)
+    r.stream_until(lambda: f"degraded: {lost} silent" in r.states, "degraded state")
+    alone = r.masks_after(3)[-1]
+    assert alone.header.frame_id == f"{left}_optical"
+    assert (alone.height, alone.width) == ((H, W) if left == "rgb" else (20, 30))
+    rgb, thermal = r.fake.calls[-1]
+    assert (rgb is None) == (lost == "rgb") and (thermal is None) == (lost == "thermal")
+    assert r.logs.having("warning", f"{lost} silent")
+    r.plug(lost)
+    r.stream_until(lambda: r.states[-1] == "ok", "recovery")
+    r.stream_until(lambda: all(frame is not None for frame in r.fake.calls[-1]), "pairs again")
+    assert r.masks_after(2)[-1].header.frame_id == "rgb_optical"
+    stamps = [stamp_ns(m) for m in r.masks if m.header.frame_id == "rgb_optical"]
+    assert len(stamps) == len(set(stamps)), "one mask per rgb frame at most"
+
+
+def test_cameras_that_start_late_are_not_taken_for_lost(rig):
+    r = rig(parameters={"degraded.timeout": 0.3})
+    r.ready()
+    r.until(lambda: r.states and r.states[-1] == "no input: rgb and thermal silent", "silence noticed")
+    r.masks_after(3)
+    assert all(rgb is not None and thermal is not None for rgb, thermal in r.fake.calls)
+    assert not any("degraded" in state for state in r.states)
+
+
+def test_degraded_mode_can_be_off(rig):
+    r = rig(parameters={"degraded.enabled": False, "degraded.timeout": 0.3}, cameras=("rgb",))
+    r.ready()
+    r.stream_until(lambda: r.states and r.states[-1] == "no masks: thermal silent", "state")
+    r.stream_until(lambda: r.node.monitor.vitals["rgb"].good > 20, "frames")
+    assert not r.masks
+
+
+def test_simulated_time_without_a_clock_does_not_stop_it(rig):
+    r = rig(parameters={"use_sim_time": True, "degraded.timeout": 0.4})
+    r.ready()
+    r.masks_after(2)
+    r.unplug("thermal")
+    r.stream_until(lambda: "degraded: thermal silent" in r.states, "degraded state by the steady clock")
+    r.masks_after(2)
+    r.stream_until(lambda: r.diagnostics, "diagnostics")
+
+
+def test_a_bag_that_loops_goes_on(rig):
+    r = rig()
+    r.ready()
+    r.masks_after(3)
+    r.clock_ns -= 600_000_000_000
+    late = r.masks_after(3)
+    assert all(m.header.stamp.sec < 500 for m in late)
+    assert r.node.pairer.counters.resets >= 1
+
+
+def test_a_constant_offset_makes_skewed_cameras_pair(rig):
+    r = rig(parameters={"sync.thermal_offset": -0.02, "sync.tolerance": 0.005})
+    original = r.rgb
+    r.rgb = lambda: original(skew_ns=-20_000_000)
+    r.ready()
+    r.masks_after(3)
+    assert r.node.pairer.counters.skews_ns[-1] == 0
+
+
+@pytest.mark.parametrize("case", ["no publisher", "skew", "qos", "type", "stopped"])
+def test_it_says_within_two_seconds_why_nothing_pairs(rig, request, case):
+    cameras = ("rgb",) if case in ("no publisher", "type") else ("rgb", "thermal")
+    parameters = {}
+    if case == "qos":
+        parameters["qos.thermal.reliability"] = "reliable"
+    if case == "skew":
+        parameters["sync.tolerance"] = 0.005
+    r = rig(parameters=parameters, cameras=cameras)
+    if case == "type":  # one DDS participant cannot have two types on a topic, so this camera needs its own
+        foreign = rclpy.Context()
+        rclpy.init(context=foreign, domain_id=r.domain)
+        request.addfinalizer(foreign.try_shutdown)
+        camera = rclpy.create_node("compressed_camera", context=foreign)
+        camera.create_publisher(CompressedImage, "/sartm/thermal/image_raw", qos_profile_sensor_data)
+    if case == "skew":
+        original = r.rgb
+        r.rgb = lambda: original(skew_ns=-20_000_000)
+    r.until(lambda: r.node.cameras and r.publishers["rgb"].get_subscription_count(), "discovery")
+    if case == "stopped":
+        r.stream_until(lambda: r.masks, "first mask")
+        r.publishers.pop("thermal")
+    begin = time.monotonic()
+    expected = {
+        "no publisher": ("/sartm/thermal/image_raw", "no publisher"),
+        "skew": ("stamps differ by 20.0 ms", "sync.thermal_offset: -0.020"),
+        "qos": ("incompatible QoS", "best_effort", "reliable", "qos.thermal.reliability"),
+        "type": ("sensor_msgs/msg/CompressedImage", "thermal_transport"),
+        "stopped": ("/sartm/thermal/image_raw", "stopped sending"),
+    }[case]
+    r.stream_until(lambda: r.logs.having("warning", *expected), f"warning with {expected}", seconds=4.0)
+    assert time.monotonic() - begin < 2.2

@@ -1,0 +1,52 @@
+"""The segment node as a process: signals, exit codes, the Fast DDS profile."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
+from sensor_msgs.msg import Image
+
+from sartm_ros import transport
+
+NODE = "test.ros.fake_segmenter"
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_with_code_zero_and_no_traceback(domain, sig):
+    with domain.process(NODE, "--params-file", "config/segment.yaml", "-r", "__ns:=/robot1/sartm") as node:
+        node.wait_for(lambda: "listening to" in node.output, 20)
+        assert node.interrupt(10, sig) == 0, node.output
+    assert "/robot1/sartm/rgb/image_raw" in node.output
+    assert "Traceback" not in node.output and "Error" not in node.output, node.output
+
+
+def test_a_bad_params_file_ends_it_with_code_one_and_the_reason(domain, tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("/**/segment:\n  ros__parameters:\n    sync: {policy: closest}\n")
+    with domain.process(NODE, "--params-file", str(bad)) as node:
+        assert node.wait(20) == 1
+    assert "sync.policy: got 'closest'" in node.output and "Traceback" not in node.output
+
+
+def test_large_best_effort_images_arrive_through_the_shipped_profile(domain, monkeypatch):
+    """640x480 bgr8 between two processes: without the profile nearly none arrive (FACTS 1)."""
+    monkeypatch.delenv(transport.VARIABLE, raising=False)  # the sender is to find the profile itself
+    with domain.listener() as listener:
+        images = listener.hear("/big", Image)
+        with domain.process("test.ros.image_sender") as sender:
+            listener.wait_for(lambda: len(images) >= 55, 20)
+    assert {len(image.data) for image in images} == {640 * 480 * 3}
+    assert "Traceback" not in sender.output, sender.output
+
+
+def test_the_users_own_profile_wins(monkeypatch):
+    monkeypatch.setenv(transport.VARIABLE, "/tmp/mine.xml")
+    assert transport.use_shipped_profile() is None and os.environ[transport.VARIABLE] == "/tmp/mine.xml"
+    monkeypatch.delenv(transport.VARIABLE)
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    profile = transport.use_shipped_profile()
+    assert profile is not None and profile.name == "fastdds.xml" and os.environ[transport.VARIABLE] == str(profile)

@@ -1,0 +1,66 @@
+"""The segment node's model at work: too slow, failing, with nobody listening; and the numbers about it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
+from processes import stamp_ns
+from rig import FRAME_NS
+
+
+def test_a_slow_model_gets_the_newest_pair_and_memory_stays_flat(rig):
+    r = rig()
+    r.fake.gate = threading.Event()
+    r.ready()
+    r.stream_until(lambda: r.fake.calls, "the model to be busy")
+    r.stream_until(lambda: r.node.pairer.counters.pairs >= 60, "60 pairs", period=0.005)
+    assert len(r.node.pairer) <= 2 * 10
+    assert r.node.worker.mailbox.dropped >= 55
+    newest = r.clock_ns
+    r.fake.gate.set()
+    r.until(lambda: len(r.masks) >= 2, "masks after the model is free")
+    assert newest - stamp_ns(r.masks[-1]) <= 2 * FRAME_NS
+    r.until(lambda: r.diagnostics and int(r.numbers()["dropped_busy"]) >= 55, "drops in diagnostics")
+
+
+def test_a_failing_model_costs_masks_not_the_node(rig):
+    r = rig()
+    r.ready()
+    healthy = r.node.segmenter
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("CUDA out of memory")
+
+    broken.palette, broken.name = healthy.palette, "broken"
+    r.node.segmenter = broken
+    r.stream_until(lambda: r.node.monitor.work.failures >= 5, "failures")
+    assert len(r.logs.having("error", "CUDA out of memory")) == 1
+    r.node.segmenter = healthy
+    r.masks_after(2)
+
+
+def test_nothing_is_computed_without_subscribers(rig):
+    r = rig()
+    r.ready()
+    r.peer.destroy_subscription(next(s for s in r.peer.subscriptions if s.topic_name == "/sartm/semantic_mask"))
+    r.until(lambda: r.node.outputs.subscribers() == 0, "no subscriber")
+    calls = len(r.fake.calls)
+    pairs = r.node.pairer.counters.pairs
+    r.stream_until(lambda: r.node.pairer.counters.pairs > pairs + 5, "pairs")
+    assert len(r.fake.calls) <= calls + 1
+
+
+def test_diagnostics_hold_the_numbers(rig):
+    r = rig()
+    r.ready()
+    r.masks_after(5)
+    count = len(r.diagnostics)
+    r.stream_until(lambda: len(r.diagnostics) >= count + 2, "diagnostics at 1 Hz", seconds=4.0)
+    status = r.diagnostics[-1].status[0]
+    assert status.name == "/sartm/segment: segmentation" and status.message == "ok" and status.hardware_id == "fake"
+    numbers = r.numbers()
+    assert int(numbers["masks"]) >= 5 and float(numbers["rgb.rate_hz"]) > 5
+    assert float(numbers["latency_p50_ms"]) > 0 and float(numbers["pairing.skew_max_ms"]) == 0
