@@ -22,7 +22,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from tqdm import tqdm
 
-from sartm_ros.replay_node import NAMESPACE, fill_image
+from sartm_ros.images import write_pixels
+from sartm_ros.replay_node import NAMESPACE
 from sartm_ros.replay_sources import Pair, encoding_of
 
 Stamp = tuple[int, int]
@@ -99,7 +100,8 @@ class Cameras(Node):
 
     def send(self, index: int, pair: Pair) -> None:
         """Publish both frames with one stamp, now."""
-        rgb, thermal = fill_image(pair.rgb, "rgb8"), fill_image(pair.thermal, encoding_of(pair.thermal))
+        rgb = write_pixels(Image(), pair.rgb, "rgb8")
+        thermal = write_pixels(Image(), pair.thermal, encoding_of(pair.thermal))
         rgb.header.frame_id, thermal.header.frame_id = "rgb_camera", "thermal_camera"
         rgb.header.stamp = thermal.header.stamp = self.get_clock().now().to_msg()
         stamp = _stamp(rgb)

@@ -189,9 +189,15 @@ def fill(message: Any, array: np.ndarray, header: Any) -> Any:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
         raise ValueError(f"fill: got {array.shape} {array.dtype}; expected (H, W) or (H, W, 3) uint8")
     message.header = header
+    return write_pixels(message, array, "mono8" if array.ndim == 2 else "rgb8")
+
+
+def write_pixels(message: Any, array: np.ndarray, encoding: str) -> Any:
+    """Write (H, W) or (H, W, C) of any type into a fresh sensor_msgs/Image; the header is left to the caller."""
+    array = np.ascontiguousarray(array)
     message.height, message.width = array.shape[:2]
-    message.encoding = "mono8" if array.ndim == 2 else "rgb8"
+    message.encoding = encoding
     message.is_bigendian = int(sys.byteorder == "big")
-    message.step = array.shape[1] * (1 if array.ndim == 2 else 3)
-    message.data.frombytes(np.ascontiguousarray(array).data.cast("B"))
+    message.step = array.strides[0]
+    message.data.frombytes(array.data.cast("B"))  # the fast way: assigning bytes or an array copies per item
     return message

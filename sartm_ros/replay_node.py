@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
@@ -27,6 +26,7 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.timer import Timer
 from sensor_msgs.msg import Image
 
+from sartm_ros.images import write_pixels
 from sartm_ros.parameters import overrides
 from sartm_ros.replay_sources import (
     DEFAULT_CONDITIONS,
@@ -72,16 +72,6 @@ RANGES = {
     "count": (0, 10_000_000),
     "read_ahead": (1, 10_000),
 }
-
-
-def fill_image(pixels: np.ndarray, encoding: str) -> Image:
-    """A `sensor_msgs/Image` with these pixels (H, W) or (H, W, C); the header is left to the caller."""
-    pixels = np.ascontiguousarray(pixels)
-    message = Image(height=pixels.shape[0], width=pixels.shape[1], encoding=encoding)
-    message.is_bigendian = int(sys.byteorder == "big")
-    message.step = pixels.strides[0]
-    message.data.frombytes(memoryview(pixels).cast("B"))  # the fast way: assigning bytes or an array copies per item
-    return message
 
 
 class ReplayNode(Node):
@@ -155,8 +145,8 @@ class ReplayNode(Node):
         if pair is None:
             self._finish()
             return
-        self._send(self._rgb, fill_image(pair.rgb, "rgb8"), self._frame_ids[0])
-        thermal = fill_image(pair.thermal, encoding_of(pair.thermal))
+        self._send(self._rgb, write_pixels(Image(), pair.rgb, "rgb8"), self._frame_ids[0])
+        thermal = write_pixels(Image(), pair.thermal, encoding_of(pair.thermal))
         delay = self._delay + self._random.uniform(0.0, self._jitter)
         if delay > 0:
             self._later(delay, lambda: self._send(self._thermal, thermal, self._frame_ids[1]))

@@ -134,6 +134,21 @@ def test_zooming_out_marks_the_border_as_unknown() -> None:
     assert (frame.label == 255).float().mean() == pytest.approx(0.75, abs=0.05)
 
 
+def test_focused_crops_hold_a_labelled_pixel() -> None:
+    for seed in range(20):
+        torch.manual_seed(seed)
+        frame = coordinates_frame(200, 200)
+        frame.label = torch.zeros(1, 200, 200, dtype=torch.uint8)
+        frame.label[0, 180:184, 20:24] = 3
+        frame.label[0, :2] = 255  # unknown is no class
+        scale_and_crop(frame, (32, 32), (1.0, 1.0), focus=1.0)
+        assert (frame.label == 3).any()
+    empty = coordinates_frame(64, 64)
+    empty.label = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    scale_and_crop(empty, (32, 32), (1.0, 1.0), focus=1.0)
+    assert empty.label.shape == (1, 32, 32)
+
+
 def test_shift_moves_thermal_only() -> None:
     torch.manual_seed(1)
     frame = coordinates_frame(20, 30)

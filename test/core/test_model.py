@@ -120,6 +120,12 @@ def test_frozen_and_trained_parts_of_the_decoder() -> None:
     assert trained(train_decoder_transformer=True) == paper | extra
 
 
+@pytest.mark.parametrize("backbone", ["hiera_nano", "sam2.1_hiera_t"])
+def test_fresh_mask_logits_are_large_enough_to_learn_from(backbone: str) -> None:
+    """Both factors of the mask product used to start near zero, and path one stayed on background for 718 steps."""
+    assert 0.5 < make_model(backbone=backbone).train()(*make_batch()).logits.std() < 8
+
+
 def test_every_trained_parameter_receives_gradient() -> None:
     model = train_lora(make_model(train_encoder=True, train_decoder_transformer=True)).train()
     out = model(*make_batch(), keep=torch.tensor([[True, False], [False, True]]))
