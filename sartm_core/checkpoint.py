@@ -167,10 +167,11 @@ def save(model: SARTM, path: str | Path, kind: str = "auto", dtype: torch.dtype 
         kind = "adapter" if is_adapter else "full"
     if kind == "adapter" and not is_adapter:
         raise ValueError("save: an adapter file needs a frozen encoder from load_sam2; save kind='full' instead")
+    wanted = set(model.state_dict()) if kind == "full" else _adapter_names(model)
     tensors = {
         name: (tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in model.state_dict().items()
-        if kind == "full" or name in _adapter_names(model)
+        if name in wanted
     }
     info = model.info
     content = {

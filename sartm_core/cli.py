@@ -51,6 +51,7 @@ def add_config_options(parser: argparse.ArgumentParser, cls: type) -> None:
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """As `parser.parse_args`, but an unknown option is answered with the nearest known one."""
+    parser.allow_abbrev = False  # a shortened option is an unknown one
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         known = [option for action in parser._actions for option in action.option_strings]
@@ -65,13 +66,23 @@ def build_config(cls: type[T], args: argparse.Namespace) -> T:
     values = load_yaml(args.config) if args.config else {}
     for name, text in vars(args).items():
         if "." in name or name in {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
-            set_dotted(values, name, yaml.safe_load(text))
+            set_dotted(values, name, parse_value(name, text))
     return from_dict(cls, values)
+
+
+def parse_value(name: str, text: str) -> Any:
+    """The text of an option as YAML. ValueError names the option."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--{name} {text}: not a YAML value ({error})") from error
 
 
 def set_dotted(values: dict[str, Any], name: str, value: Any) -> None:
     """`set_dotted(v, "a.b", 1)` is `v["a"]["b"] = 1`, making what is missing on the way."""
     *path, last = name.split(".")
     for key in path:
-        values = values.setdefault(key, {})
+        if values.get(key) is None:  # absent, or an empty section in the file
+            values[key] = {}
+        values = values[key]
     values[last] = value

@@ -250,6 +250,11 @@ class TrainConfig:
             raise ValueError(
                 f"LossConfig.class_weights: got {len(weights)}, expected {self.model.num_classes} (one a class)"
             )
+        if not (self.model.train_encoder or self.sam2 or self.init):
+            raise ValueError(
+                f"TrainConfig.sam2: not set, and the frozen encoder of {self.model.backbone!r} would stay random. "
+                "Give Meta's file (--sam2 FILE.pt) or --init FILE, or train it whole (--model.train_encoder true)"
+            )
         if self.sam2 and self.model.backbone not in SAM2_BACKBONES:
             raise ValueError(
                 f"TrainConfig.sam2: {self.model.backbone!r} takes no SAM2 file; remove it or change --model.backbone"

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from sartm_core.checkpoint import sha256
 from sartm_core.cli import parse
 from sartm_core.data.datasets import Sample, open_pairs
-from sartm_core.data.labels import LABEL_SETS, MFNET, remap_table
+from sartm_core.data.labels import LABEL_SETS, MFNET, frame_condition, remap_table
 from sartm_core.data.loading import FixedScenes, need_label
 from sartm_core.data.synthetic import CONDITIONS, SceneConfig
 from sartm_core.metrics import ConfusionMatrix
@@ -34,11 +34,9 @@ HELD_OUT_SEED = 20_000_000
 
 
 def frame_group(name: str) -> str:
-    """`day` or `night` from an MFNet name (...D, ...N), the condition from a synthetic one, else `other`."""
+    """`day` or `night` from an MFNet name, the condition from a synthetic one, else `other`."""
     condition = name.rsplit("_", 1)[-1]
-    if condition in CONDITIONS:
-        return condition
-    return {"D": "day", "N": "night"}.get(name[-1:], "other")
+    return condition if condition in CONDITIONS else frame_condition(name) or "other"
 
 
 def evaluate(segmenter: Segmenter, frames: Sequence[Sample], label_names: tuple[str, ...]) -> dict[str, Any]:

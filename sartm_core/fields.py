@@ -55,7 +55,7 @@ def from_dict(cls: type[T], values: dict[str, Any], where: str = "") -> T:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     """One YAML value as the annotated type, or ValueError naming the key."""
     if dataclasses.is_dataclass(hint):
-        return from_dict(typing.cast(type, hint), value, f"{where}.")
+        return from_dict(typing.cast(type, hint), {} if value is None else value, f"{where}.")
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
@@ -66,6 +66,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if len(inner) != len(value):
             raise ValueError(f"{where}: got {len(value)} values {value!r}, expected {len(inner)}")
         return tuple(_convert(h, v, where) for h, v in zip(inner, value, strict=True))
+    if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):  # --data.root 2024
+        return str(value)
     if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
         try:
             return float(value)
@@ -86,6 +88,8 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(Path(path).read_text())
     except OSError as error:
         raise ValueError(f"--config {path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--config {path}: not UTF-8 text ({error.reason})") from error
     except yaml.YAMLError as error:
         raise ValueError(f"--config {path}: not YAML ({error})") from error
     if not isinstance(values, dict):

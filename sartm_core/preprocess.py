@@ -19,6 +19,8 @@ STRIDE = 32
 THERMAL_MODES = ("percentile", "range", "unit")
 PERCENTILE_SAMPLE_STEP = 4
 """Percentiles are taken from every 4th row and column: 16x less sorting, same value to well under a grey level."""
+SMALLEST_SPAN = {"u1": 2.0, "u2": 50.0, "f4": 0.5}
+"""`percentile` stretches no less than this (grey levels, counts, kelvin): a closed shutter is not a hot street."""
 THERMAL_CLIP = (-1.0, 4.0)
 """Normalised values are cut here: a clear sky far colder than the street carries nothing, a person hotter than the
 high percentile does."""
@@ -103,13 +105,15 @@ def normalize_thermal(thermal: np.ndarray, norm: ThermalNorm) -> np.ndarray:
         full = np.iinfo(thermal.dtype).max if thermal.dtype != np.float32 else 1.0
         return np.nan_to_num(values / np.float32(full), nan=0.0, posinf=1.0, neginf=0.0)
     low, high = norm.low, norm.high
+    span = high - low
     if norm.mode == "percentile":
         sample = values[::PERCENTILE_SAMPLE_STEP, ::PERCENTILE_SAMPLE_STEP]
         sample = sample[np.isfinite(sample)]
         if sample.size == 0:  # the few finite values fell between the sampled pixels
             sample = values[np.isfinite(values)]
         low, high = (float(v) for v in np.percentile(sample, (norm.low, norm.high)))
-    values = (values - np.float32(low)) / np.float32(max(high - low, 1e-6))
+        span = max(high - low, SMALLEST_SPAN[thermal.dtype.str[1:]])
+    values = (values - np.float32(low)) / np.float32(span)
     np.nan_to_num(values, copy=False, nan=0.0, posinf=THERMAL_CLIP[1], neginf=THERMAL_CLIP[0])
     return np.clip(values, *THERMAL_CLIP, out=values)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
 
 import numpy as np
@@ -62,7 +63,7 @@ ENGINES: dict[str, Callable[[SARTM, torch.device, torch.dtype], Engine]] = {"tor
 
 
 class Segmenter:
-    """A loaded model with its preprocessing. Make one with `Segmenter.load`; call it with frames."""
+    """A loaded model with its preprocessing. Make one with `Segmenter.load`; call it with frames, from any thread."""
 
     def __init__(
         self, model: SARTM, *, name: str = "", device: str = "auto", precision: str = "auto", engine: str = "torch"
@@ -75,6 +76,7 @@ class Segmenter:
         self.info = model.info
         self.classes: tuple[str, ...] = model.config.classes
         self.palette: tuple[Color, ...] = model.config.palette or ()
+        self._lock = Lock()
         self._run = ENGINES[engine](model, self.device, PRECISIONS[self.precision])
         log.info("%s: %d classes on %s in %s (%s)", name, len(self.classes), self.device, self.precision, engine)
 
@@ -128,7 +130,8 @@ class Segmenter:
         assert frame is not None
         size = (frame.shape[0], frame.shape[1])
         prepared = perf_counter()
-        logits = self._run(*inputs, size)[0]  # (C, H, W)
+        with self._lock:  # the encoder remembers which modalities it is working on
+            logits = self._run(*inputs, size)[0]  # (C, H, W)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         forwarded = perf_counter()

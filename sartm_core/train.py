@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from sartm_core.checkpoint import load, save
 from sartm_core.cli import add_config_options, build_config, parse
-from sartm_core.config import TrainConfig
+from sartm_core.config import ModelConfig, TrainConfig
 from sartm_core.data.loading import Item, training_loader, validation_loaders
 from sartm_core.fields import to_dict
 from sartm_core.losses.ohem import SEGMENTATION_LOSSES, weights_tensor
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 WARMUP_START = 0.1
 """The learning rate starts at this part of `optim.lr`."""
+TRAINABLE_PARTS = ("train_encoder", "train_decoder_transformer")
+"""Fields of `ModelConfig` that say what trains, not what the network is."""
 PROGRESS_EVERY = 5
 """Steps between two updates of the progress bar."""
 SHOWN_FRAMES = 4
@@ -103,7 +105,7 @@ class LitSARTM(L.LightningModule):
         """mIoU of each validation set and their mean, with IoU by class."""
         classes = self.config.model.classes
         by_set = {
-            name: {"miou": matrix.miou(), "iou": {c: float(v) for c, v in zip(classes, matrix.iou(), strict=True)}}
+            name: {"miou": matrix.miou(), "iou": {c: number(v) for c, v in zip(classes, matrix.iou(), strict=True)}}
             for name, matrix in zip(self.val_names, self.confusion, strict=True)
         }
         return {"miou": sum(s["miou"] for s in by_set.values()) / len(by_set), **by_set}
@@ -128,6 +130,11 @@ class LitSARTM(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+def number(value: float) -> float | None:
+    """A score for JSON: NaN (the class does not occur) becomes None."""
+    return None if math.isnan(value) else float(value)
+
+
 class BestWeights(Callback):
     """Writes `weights.safetensors` and `metrics.json` whenever the mean validation mIoU is the best so far."""
 
@@ -146,7 +153,8 @@ class BestWeights(Callback):
         if math.isnan(scores["miou"]) or scores["miou"] <= self.best:
             return
         self.best = scores["miou"]
-        progress = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "seconds": round(self.elapsed())}
+        epoch = min(trainer.current_epoch + 1, self.config.trainer.max_epochs)
+        progress = {"epoch": epoch, "step": trainer.global_step, "seconds": round(self.elapsed())}
         model = pl_module.model
         model.info = replace(model.info, metrics=scores, protocol={"config": to_dict(self.config), **progress})
         save(model, self.output / "weights.safetensors")
@@ -168,35 +176,49 @@ def build_model(config: TrainConfig) -> SARTM:
     model = SARTM(config.model)
     if config.init:
         start = load(config.init, config.sam2)
-        if start.config.classes != config.model.classes:
-            raise ValueError(
-                f"TrainConfig.init: {config.init} has classes {start.config.classes}, "
-                f"the run has {config.model.classes}"
-            )
+        check_same_network(config, start.config)
         model.load_state_dict(start.state_dict())
-        model.info = start.info
+        # What was trained before and is frozen now does not come back from Meta's file: the result is a full one.
+        frozen_now = any(getattr(start.config, part) and not getattr(config.model, part) for part in TRAINABLE_PARTS)
+        model.info = ModelInfo() if frozen_now else start.info
     elif config.sam2:
         print(model.load_sam2(config.sam2), file=sys.stderr)
     model.info = ModelInfo(config.preprocess, base_name=model.info.base_name, base_sha256=model.info.base_sha256)
     return model.train()
 
 
+def check_same_network(config: TrainConfig, other: ModelConfig) -> None:
+    """Raise ValueError naming the fields in which the weights of `init` do not fit the run."""
+    same = {part: getattr(config.model, part) for part in (*TRAINABLE_PARTS, "palette")}  # may differ
+    if replace(other, **same) != config.model:
+        mine, theirs = to_dict(config.model), to_dict(other)
+        odd = {key: (theirs[key], mine[key]) for key in mine if key not in same and theirs[key] != mine[key]}
+        raise ValueError(f"TrainConfig.init: {config.init} is another network, (file, run) differ in {odd}")
+
+
 def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
     """Train (or resume) a run; returns the content of its `metrics.json`."""
     output.mkdir(parents=True, exist_ok=True)
-    remember_config(config, output)
+    check_output(config, output)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     L.seed_everything(config.seed, workers=True, verbose=False)
     loaders = validation_loaders(config)
+    train_loader = training_loader(config)
     module = LitSARTM(build_model(config), config, list(loaders))
+    (output / "config.yaml").write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
     # BestWeights stands before the averaging callback: it sees the averaged weights before they are swapped back.
     best = BestWeights(output, config)
     callbacks: list[Callback] = [best, TQDMProgressBar(refresh_rate=PROGRESS_EVERY)]
     if config.optim.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.optim.ema_decay))
     callbacks.append(
-        ModelCheckpoint(output / "checkpoints", filename="last", save_top_k=1, enable_version_counter=False)
+        ModelCheckpoint(
+            output / "checkpoints",
+            filename="last",
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,  # every epoch, validated or not
+        )
     )
     trainer = L.Trainer(
         accelerator=config.trainer.accelerator,
@@ -215,23 +237,20 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
     )
     last = output / "checkpoints" / "last.ckpt"
     resume = str(last) if last.is_file() else None
-    trainer.fit(module, training_loader(config), list(loaders.values()), ckpt_path=resume, weights_only=True)
+    trainer.fit(module, train_loader, list(loaders.values()), ckpt_path=resume, weights_only=True)
     if best.validated_step < trainer.global_step:  # stopped by max_steps between two validations
         trainer.validate(module, list(loaders.values()), verbose=False)
     metrics = output / "metrics.json"
     return json.loads(metrics.read_text()) if metrics.is_file() else {}
 
 
-def remember_config(config: TrainConfig, output: Path) -> None:
-    """Write `config.yaml`; on a resume refuse another network, whose weights would not fit."""
+def check_output(config: TrainConfig, output: Path) -> None:
+    """Refuse to resume a run of another network, whose weights would not fit."""
     path = output / "config.yaml"
-    if path.is_file():
+    if path.is_file() and (output / "checkpoints").is_dir():
         before = yaml.safe_load(path.read_text()).get("model")
         if before != to_dict(config)["model"]:
-            raise ValueError(
-                f"--output {output}: holds a run with another model section (see {path}); choose a new folder"
-            )
-    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+            raise ValueError(f"--output {output}: holds a run with another model section ({path}); choose a new folder")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+EIGHT_BIT_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
+"""Pillow's 8-bit image modes."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,10 @@ class FolderPairs(Sequence[Sample]):
 
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         name = self.names[index]
-        rgb = read_image(self.rgb[name])
-        if rgb.ndim == 2:
-            rgb = np.repeat(rgb[..., None], 3, axis=2)
         thermal = read_image(self.thermal[name])
         thermal = thermal[..., 0] if thermal.ndim == 3 else thermal  # grey stored as RGB
-        label = read_image(self.labels[name]) if name in self.labels else None
-        return Sample(name, np.ascontiguousarray(rgb[..., :3]), np.ascontiguousarray(thermal), label)
+        label = read_label(self.labels[name]) if name in self.labels else None
+        return Sample(name, read_rgb(self.rgb[name]), np.ascontiguousarray(thermal), label)
 
 
 class MFNetImages(Sequence[Sample]):
@@ -80,7 +79,7 @@ class MFNetImages(Sequence[Sample]):
         image = read_image(self.images[name])
         if image.ndim != 3 or image.shape[2] != 4:
             raise ValueError(f"{self.images[name]}: got shape {image.shape}, expected (H, W, 4): RGB and thermal")
-        label = read_image(self.labels[name]) if name in self.labels else None
+        label = read_label(self.labels[name]) if name in self.labels else None
         return Sample(name, np.ascontiguousarray(image[..., :3]), np.ascontiguousarray(image[..., 3]), label)
 
 
@@ -111,7 +110,29 @@ def read_split(root: Path, split: str) -> list[str]:
     path = root / f"{split}.txt"
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected one frame name a line")
-    return [Path(line.strip()).stem for line in path.read_text().splitlines() if line.strip()]
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return [
+        line[: -len(Path(line).suffix)] if line.lower().endswith(IMAGE_SUFFIXES) else line for line in lines if line
+    ]
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """A colour image file, (H, W, 3) uint8; grey and palette images become colour. ValueError for 16-bit files."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in EIGHT_BIT_MODES:
+                raise ValueError(f"{path}: mode {image.mode}, expected an 8-bit colour image")
+            return np.array(image.convert("RGB"))
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError on some broken PNGs
+        raise ValueError(f"{path}: not a readable image ({error})") from error
+
+
+def read_label(path: Path) -> np.ndarray:
+    """A label file, (H, W) uint8 ids. ValueError for colours or 16 bit."""
+    label = read_image(path)
+    if label.ndim != 2 or label.dtype != np.uint8:
+        raise ValueError(f"{path}: got shape {label.shape} {label.dtype}, expected one 8-bit channel of class ids")
+    return label
 
 
 def read_image(path: Path) -> np.ndarray:

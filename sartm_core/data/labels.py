@@ -66,6 +66,12 @@ FMB = LabelSet(
 LABEL_SETS = {"mfnet": MFNET, "pst900": PST900, "fmb": FMB}
 
 
+def frame_condition(name: str) -> str:
+    """`day` or `night` from an MFNet frame name (00001D, 00002N), "" for any other name."""
+    number, letter = name[:-1], name[-1:]
+    return {"D": "day", "N": "night"}.get(letter, "") if number.isdigit() else ""
+
+
 def remap_table(source: tuple[str, ...], target: tuple[str, ...]) -> np.ndarray:
     """Lookup table (256,) uint8 that turns ids of `source` into ids of `target` by class name.
 

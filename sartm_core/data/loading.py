@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,11 +67,13 @@ class TrainingFrames(Dataset[Item]):
         sample = self.frames[index]
         label = torch.from_numpy(self.table[need_label(sample)])[None]  # (1, H, W)
         rgb = torch.from_numpy(sample.rgb).permute(2, 0, 1)  # (3, H, W)
-        thermal = torch.from_numpy(np.nan_to_num(sample.thermal.astype(np.float32)))[None]  # (1, h, w)
+        thermal = torch.from_numpy(fill_missing(sample.thermal))[None]  # (1, h, w)
         if thermal.shape[-2:] != label.shape[-2:]:
             thermal = torch.nn.functional.interpolate(thermal[None], label.shape[-2:], mode="bilinear")[0]
-        frame = augment(Frame(rgb, thermal, label), self.config.data)
         norm = self.config.preprocess
+        height, width = label.shape[-2:]
+        zoom = math.sqrt(math.prod(norm.model_size(height, width)) / (height * width))
+        frame = augment(Frame(rgb, thermal, label), self.config.data, zoom)
         return {
             "rgb": normalize_rgb(np.ascontiguousarray(frame.rgb.permute(1, 2, 0).numpy()), norm),
             "thermal": torch.from_numpy(
@@ -109,6 +112,15 @@ def need_label(sample: Sample) -> np.ndarray:
             "sizes must be equal"
         )
     return sample.label
+
+
+def fill_missing(thermal: np.ndarray) -> np.ndarray:
+    """(h, w) of any camera type -> float32; NaN and infinity become the frame's median, as `percentile` reads them."""
+    values = thermal.astype(np.float32)
+    missing = ~np.isfinite(values)
+    if missing.any():
+        values[missing] = np.median(values[~missing]) if not missing.all() else 0.0
+    return values
 
 
 def to_dtype(thermal: Tensor, dtype: np.dtype) -> np.ndarray:

@@ -52,10 +52,11 @@ def chance(probability: float) -> bool:
     return torch.rand(()).item() < probability
 
 
-def augment(frame: Frame, config: DataConfig) -> Frame:
-    """All of it; the result has `config.crop_size`."""
+def augment(frame: Frame, config: DataConfig, zoom: float = 1.0) -> Frame:
+    """All of it; the result has `config.crop_size`. `zoom`: the factor at which the robot sees this camera."""
     shift_thermal(frame, config.thermal_shift)
-    scale_and_crop(frame, config.crop_size, config.scale_range, config.focus)
+    low, high = config.scale_range
+    scale_and_crop(frame, config.crop_size, (low * zoom, high * zoom), config.focus)
     if chance(config.hflip):
         frame.apply(TF.horizontal_flip)
     jitter_rgb(frame, config)

@@ -8,16 +8,25 @@ from pathlib import Path
 import pytest
 
 from sartm_core.cli import add_config_options, build_config, field_docs, leaves, parse
-from sartm_core.config import ModelConfig, TrainConfig
+from sartm_core.config import AUX_HEADS, BACKBONES, DATASETS, FUSIONS, LOSSES, ModelConfig, TrainConfig
 from sartm_core.data.labels import FMB, MFNET, PST900
+from sartm_core.data.loading import DISK_LAYOUTS
 from sartm_core.fields import from_dict, load_yaml, to_dict
+from sartm_core.losses.ohem import SEGMENTATION_LOSSES
+from sartm_core.model.aux_heads import AUX_HEADS as HEAD_TABLE
+from sartm_core.model.encoder import ENCODERS
+from sartm_core.model.fusion import FUSION_LEVELS
 
 SHIPPED = sorted((Path(__file__).parents[2] / "config" / "train").glob("*.yaml"))
 
 
 def test_configs_survive_a_round_trip() -> None:
     config = from_dict(
-        TrainConfig, {"model": {"backbone": "hiera_nano", "classes": ["a", "b"]}, "data": {"crop_size": [64, 96]}}
+        TrainConfig,
+        {
+            "model": {"backbone": "hiera_nano", "classes": ["a", "b"], "train_encoder": True},
+            "data": {"crop_size": [64, 96]},
+        },
     )
     assert from_dict(TrainConfig, to_dict(config)) == config
 
@@ -45,6 +54,7 @@ def test_every_field_has_a_docstring_line() -> None:
         ({"data": {"crop_size": [64]}}, "data.crop_size: got 1 values"),
         ({"data": {"dataset": "folder"}}, "DataConfig.root: not set"),
         ({"data": 3}, "data.: got 3, expected a mapping"),
+        ({}, "TrainConfig.sam2: not set, and the frozen encoder of 'sam2.1_hiera_b.' would stay random"),
         ({"loss": {"class_weights": [1.0]}}, "LossConfig.class_weights: got 1, expected 9"),
         ({"sam2": "x.pt", "model": {"backbone": "hiera_nano"}}, "takes no SAM2 file"),
     ],
@@ -62,16 +72,22 @@ def run_cli(*argv: str) -> TrainConfig:
 
 def test_overrides_beat_the_file(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("model: {backbone: hiera_nano, lora_rank: 2}\noptim: {lr: 1e-3}\nseed: 5\n")
+    path.write_text("model: {backbone: hiera_nano, lora_rank: 2, train_encoder: true}\noptim: {lr: 1e-3}\ndata:\n")
     config = run_cli("--config", str(path), "--model.lora_rank", "8", "--data.crop_size", "[32, 64]", "--seed", "7")
     assert (config.model.backbone, config.model.lora_rank, config.optim.lr) == ("hiera_nano", 8, 1e-3)
     assert config.data.crop_size == (32, 64) and config.seed == 7
+    assert run_cli("--config", str(path), "--data.root", "2024").data.root == "2024", "a number is a folder name too"
 
 
 def test_unknown_option_is_answered_with_the_nearest(capsys) -> None:
     with pytest.raises(SystemExit):
         run_cli("--model.lora-rank", "8")
     assert "did you mean --model.lora_rank" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run_cli("--optim.ema", "0.9")  # no abbreviations
+    assert "unknown option --optim.ema" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"--data.crop_size \[64: not a YAML value"):
+        run_cli("--data.crop_size", "[64")
 
 
 def test_unreadable_config_files_are_named(tmp_path: Path) -> None:
@@ -79,8 +95,17 @@ def test_unreadable_config_files_are_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         with pytest.raises(ValueError, match=name):
             load_yaml(tmp_path / name)
+    (tmp_path / "utf16.yaml").write_text("seed: 1", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"utf16.yaml: not UTF-8"):
+        load_yaml(tmp_path / "utf16.yaml")
     with pytest.raises(ValueError, match="nowhere.yaml"):
         load_yaml(tmp_path / "nowhere.yaml")
+
+
+def test_config_choices_are_the_tables_keys() -> None:
+    assert set(FUSIONS) == set(FUSION_LEVELS) and set(AUX_HEADS) == set(HEAD_TABLE)
+    assert set(BACKBONES) == set(ENCODERS) and set(LOSSES) == set(SEGMENTATION_LOSSES)
+    assert set(DATASETS) == {"synthetic", *DISK_LAYOUTS}
 
 
 def test_pst900_ids() -> None:

@@ -16,6 +16,7 @@ from sartm_core.data.loading import (
     FixedScenes,
     RandomScenes,
     TrainingFrames,
+    fill_missing,
     stack_equal,
     training_loader,
     validation_loaders,
@@ -25,7 +26,7 @@ from sartm_core.data.transforms import Frame, scale_and_crop, shift_thermal
 from sartm_core.fields import from_dict
 
 SMALL = {
-    "model": {"backbone": "hiera_nano", "classes": ["unlabeled", "car", "person", "bike"]},
+    "model": {"backbone": "hiera_nano", "classes": ["unlabeled", "car", "person", "bike"], "train_encoder": True},
     "preprocess": {"input_size": [64, 96]},
     "trainer": {"batch_size": 2},
 }
@@ -188,6 +189,45 @@ def test_cameras_of_several_sizes_say_what_to_do() -> None:
     items = [{"label": torch.zeros(4, 4)}, {"label": torch.zeros(4, 5)}]
     with pytest.raises(ValueError, match=r"--trainer.val_batch_size 1"):
         stack_equal(items)
+
+
+def test_names_with_dots_keep_their_tail_in_split_files(tmp_path: Path) -> None:
+    names = ("1581624652.750", "1581624652.850")
+    root = write_folder(tmp_path, names)
+    assert open_pairs(root, "val").names == list(names)
+    (root / "val.txt").write_text("1581624652.750.jpg\n")
+    assert open_pairs(root, "val").names == ["1581624652.750"]
+
+
+def test_odd_image_files_are_named_or_converted(tmp_path: Path) -> None:
+    root = write_folder(tmp_path)
+    picture = Image.fromarray(np.full((48, 64, 3), (200, 10, 30), np.uint8))
+    picture.quantize(4).save(root / "rgb" / "00001D.png")
+    (root / "rgb" / "00001D.jpg").unlink()
+    assert FolderPairs(root)[0].rgb[0, 0].tolist() == [200, 10, 30], "a palette image gives its colours"
+    Image.fromarray(np.zeros((48, 64), np.uint16)).save(root / "rgb" / "00001D.png")
+    with pytest.raises(ValueError, match=r"rgb/00001D\.png: mode I;16, expected an 8-bit colour image"):
+        FolderPairs(root)[0]
+    picture.save(root / "labels" / "00002N.png")
+    with pytest.raises(ValueError, match=r"labels/00002N\.png: got shape \(48, 64, 3\) uint8, expected one 8-bit"):
+        FolderPairs(root)[1]
+
+
+def test_training_sees_another_camera_size_at_the_robots_scale(tmp_path: Path) -> None:
+    """Crops were cut at native scale, while the robot resizes every camera to `input_size`."""
+    root = write_folder(tmp_path, size=(96, 192))  # the robot sees it at a scale of 0.577
+    config = config_for(root, scale_range=[1.0, 1.0], hflip=0.0, crop_size=[32, 32])
+    for name in ("00001D", "00002N"):
+        Image.fromarray(np.tile(np.arange(192, dtype=np.uint8), (96, 1))).save(root / "labels" / f"{name}.png")
+    frames = TrainingFrames(FolderPairs(root), MFNET.names, config)
+    frames.table = np.arange(256, dtype=np.uint8)  # labels are column numbers
+    label = frames[0]["label"]
+    assert (label[0, -1] - label[0, 0]).item() == pytest.approx(31 / 0.577, abs=2)
+
+
+def test_missing_thermal_pixels_become_the_median_in_training_too() -> None:
+    thermal = np.array([[280.0, np.nan, 300.0], [np.inf, 290.0, 290.0]], np.float32)
+    assert fill_missing(thermal).tolist() == [[280.0, 290.0, 300.0], [290.0, 290.0, 290.0]]
 
 
 def test_missing_label_names_the_frame(tmp_path: Path) -> None:

@@ -75,6 +75,13 @@ def test_normalised_values_are_always_finite_and_bounded(values: list[float]) ->
             assert np.isfinite(out).all() and out.min() >= THERMAL_CLIP[0] and out.max() <= THERMAL_CLIP[1]
 
 
+@pytest.mark.parametrize("dtype,level,noise", [(np.uint8, 80, 1), (np.uint16, 30000, 5), (np.float32, 295.0, 0.05)])
+def test_a_closed_shutter_does_not_become_a_hot_street(dtype: type, level: float, noise: float) -> None:
+    """Noise of a flat frame used to be stretched over the whole range."""
+    flat = (level + noise * np.random.default_rng(0).choice((-1, 0, 1), (48, 64), p=(0.005, 0.99, 0.005))).astype(dtype)
+    assert np.abs(normalize_thermal(flat, ThermalNorm())).max() <= 0.5
+
+
 def test_read_only_message_buffers_work() -> None:
     rgb, thermal = (np.frombuffer(frame.tobytes(), np.uint8).reshape(frame.shape) for frame in make_frames(32, 32))
     assert not rgb.flags.writeable

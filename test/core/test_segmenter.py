@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -98,6 +99,15 @@ def test_precisions_agree(checkpoint, segmenter: Segmenter, precision: str) -> N
 def test_wrong_settings_name_the_argument(checkpoint, arguments: dict, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         Segmenter.load(checkpoint, **arguments)
+
+
+def test_calls_from_several_threads_do_not_mix_their_cameras(segmenter: Segmenter) -> None:
+    rgb, thermal = make_frames()
+    cameras = [(rgb, thermal), (rgb, None), (None, thermal)] * 10
+    expected = [segmenter(*c).mask for c in cameras]
+    with ThreadPoolExecutor(3) as pool:
+        masks = list(pool.map(lambda c: segmenter(*c).mask, cameras))
+    assert all(np.array_equal(a, b) for a, b in zip(expected, masks, strict=True))
 
 
 def test_missing_file_is_named() -> None:

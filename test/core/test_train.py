@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 import yaml
 
 from sartm_core import evaluate, train
-from sartm_core.config import TrainConfig
+from sartm_core.checkpoint import read_metadata
+from sartm_core.config import ModelConfig, TrainConfig
 from sartm_core.fields import from_dict
 from sartm_core.model.sartm import SARTM
 
@@ -34,7 +36,7 @@ def config_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_train_resume_and_evaluate(config_file: Path, tmp_path: Path, capsys) -> None:
+def test_train_resume_and_evaluate(config_file: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     output = tmp_path / "run"
     command = ["--config", str(config_file), "--output", str(output), "--trainer.accelerator", "cpu"]
     assert train.main([*command, "--trainer.max_epochs", "1"]) == 0
@@ -43,9 +45,13 @@ def test_train_resume_and_evaluate(config_file: Path, tmp_path: Path, capsys) ->
     assert yaml.safe_load((output / "config.yaml").read_text())["trainer"]["max_epochs"] == 1
     assert list((output / "tensorboard").iterdir())
 
+    steps = []
+    original = train.LitSARTM.training_step
+    monkeypatch.setattr(train.LitSARTM, "training_step", lambda *a: (steps.append(1), original(*a))[1])
     assert train.main([*command, "--trainer.max_epochs", "2"]) == 0
+    assert len(steps) == 2, "the second command trains the second epoch only"
     state = torch.load(output / "checkpoints" / "last.ckpt", weights_only=True)
-    assert state["epoch"] == 1 and state["global_step"] == 4, "the second command went on from the first"
+    assert state["epoch"] == 1 and state["global_step"] == 4
 
     model = SARTM.load(output / "weights.safetensors")
     assert model.config.classes == ("unlabeled", "car", "person", "bike")
@@ -72,6 +78,34 @@ def test_max_steps_between_validations_still_leaves_weights(config_file: Path, t
     output = tmp_path / "run"
     assert train.main(["--config", str(config_file), "--output", str(output), "--trainer.max_steps", "1"]) == 0
     assert (output / "weights.safetensors").is_file() and json.loads((output / "metrics.json").read_text())["step"] == 1
+
+
+def test_every_epoch_can_be_resumed_however_rarely_it_validates(config_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    limits = ["--trainer.val_every", "2", "--trainer.max_epochs", "1"]
+    assert train.main(["--config", str(config_file), "--output", str(output), *limits]) == 0
+    assert torch.load(output / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
+    assert json.loads((output / "metrics.json").read_text())["epoch"] == 1
+
+
+def test_a_failed_first_command_does_not_block_the_corrected_one(config_file: Path, tmp_path: Path) -> None:
+    command = ["--config", str(config_file), "--output", str(tmp_path / "run"), "--trainer.max_steps", "1"]
+    with pytest.raises(SystemExit):
+        train.main([*command, "--data.root", "nowhere", "--model.lora_rank", "3"])
+    assert train.main(command) == 0
+
+
+def test_newly_frozen_parts_of_init_make_a_full_checkpoint(tmp_path: Path) -> None:
+    """An adapter file would leave out what the first run trained and the second froze."""
+    start = SARTM(ModelConfig(backbone="hiera_nano", classes=("a", "b"), train_decoder_transformer=True))
+    start.info = replace(start.info, base_name="base.pt", base_sha256="0" * 64)
+    path = start.save(tmp_path / "start.safetensors", kind="full")
+    values = {"model": {"backbone": "hiera_nano", "classes": ["a", "b"]}, "init": str(path)}
+    model = train.build_model(from_dict(TrainConfig, values))
+    assert read_metadata(model.save(tmp_path / "next.safetensors"))["kind"] == "full"
+    values["model"]["lora_rank"] = 2
+    with pytest.raises(ValueError, match=r"is another network, \(file, run\) differ in .*lora_rank"):
+        train.build_model(from_dict(TrainConfig, values))
 
 
 def test_another_model_in_the_same_output_is_refused(config_file: Path, tmp_path: Path, capsys) -> None:
