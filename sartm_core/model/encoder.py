@@ -1,6 +1,6 @@
 """SAM2's image encoder (Hiera trunk and FPN neck, paper III-B and III-C) with one set of adapters per modality.
 
-A new backbone is one entry in `ENCODERS`.
+A new backbone is one entry in `ENCODERS` and its name in `config.BACKBONES`.
 """
 
 from __future__ import annotations

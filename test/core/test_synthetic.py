@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sartm_core.data.labels import MFNET
-from sartm_core.data.synthetic import CONDITIONS, Scene, SceneConfig, SyntheticScenes, drive, render_scene
+from sartm_core.data.synthetic import CONDITIONS, Scene, SceneConfig, SyntheticScenes, drive, render_scene, thermal
 
 SMALL = SceneConfig(height=64, width=64)
 MEDIUM = SceneConfig(height=120, width=160)
@@ -127,11 +127,27 @@ def test_noise_factors():
     assert 0.05 < sigma < 0.08  # 0.05 K of frame noise and the fixed pattern
 
 
-def test_misalignment_stays_below_its_limit():
-    still = SceneConfig(height=120, width=160, thermal_noise=0.0)
-    moved = SceneConfig(height=120, width=160, thermal_noise=0.0, misalignment=1e-3)
-    a, b = render_scene(4, still, "day").kelvin, render_scene(4, moved, "day").kelvin
-    assert 0 < np.abs(a - b).max() < 0.5
+def displacement(monkeypatch, limit: float, seed: int) -> np.ndarray:
+    """How far each thermal pixel is moved, (2, H, W) pixels in x and y: ramps stand in for the temperatures."""
+    config = SceneConfig(height=120, width=160, thermal_noise=0.0, misalignment=limit)
+    ramps = np.meshgrid(np.arange(160, dtype=np.float32), np.arange(120, dtype=np.float32))
+    moved = []
+    for ramp in ramps:
+        monkeypatch.setattr(thermal, "sense", lambda layers, ramp=ramp: ramp)
+        moved.append(render_scene(seed, config, "day").kelvin - ramp)
+    return np.stack(moved)
+
+
+def test_misalignment_stays_below_its_limit(monkeypatch):
+    limit, in_proportion = 2.0, 480 / 120 * np.hypot(thermal.ROTATION_PER_PIXEL, thermal.SCALE_PER_PIXEL)
+    shifts = []
+    for seed in range(6):
+        field = displacement(monkeypatch, limit, seed)
+        shifts.append(np.hypot(*field[:, 59:61, 79:81].mean((1, 2))))  # rotation and scale leave the centre alone
+        assert np.hypot(*field).max() <= limit * (1 + in_proportion * np.hypot(60, 80)) + 1e-2
+    assert limit / 2 < max(shifts) <= limit + 1e-3
+    assert np.ptp(shifts) > limit / 10
+    assert not displacement(monkeypatch, 0.0, 0).any()
 
 
 @pytest.mark.parametrize(
