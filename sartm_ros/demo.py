@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +30,8 @@ MIN_MASKS = 100
 """A default run with fewer masks has failed."""
 BURST_HZ = 10.0
 BURST_FRAMES = 60
+READ_AHEAD = 150
+"""Scenes rendered before the start at most: all of a default run, 300 MB."""
 STOP_SECONDS = 10.0
 LOG_TAIL_LINES = 40
 
@@ -104,9 +106,7 @@ def run(options: argparse.Namespace) -> int:
     """The whole demo; returns the exit code."""
     from sartm_ros.demo_player import DemoError, Phase, Player
 
-    overlays = options.output / "overlays"
-    shutil.rmtree(overlays, ignore_errors=True)
-    overlays.mkdir(parents=True)
+    clear_overlays(options.output / "overlays")
     isolate()
     print(f"starting the segment node (ROS domain {os.environ['ROS_DOMAIN_ID']}, log in {options.output / 'node.log'})")
     phases = [Phase(f"{options.rate:g} Hz" if options.rate else "paced (next pair at mask)")]
@@ -121,13 +121,22 @@ def run(options: argparse.Namespace) -> int:
             return 1
 
 
+def clear_overlays(folder: Path) -> None:
+    """Make the folder; of one that is there, delete only the pictures (NNNNN.png) an earlier demo left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if re.fullmatch(r"\d{5,}\.png", path.name):
+            path.unlink()
+
+
 def open_source(options: argparse.Namespace) -> ReadAhead:
-    """Pairs read ahead: scenes are all rendered while the node starts, so rendering does not slow the node later."""
+    """Pairs read ahead: up to `READ_AHEAD` scenes are rendered before the start, so that rendering does not slow the
+    node in a run of no more than these."""
     from sartm_ros.replay_sources import ReadAhead, folder_pairs, synthetic_pairs
 
     if options.data is None:
         options.frames = options.frames or DEFAULT_FRAMES
-        return ReadAhead(lambda: synthetic_pairs(options.frames, options.seed), depth=options.frames + 1)
+        return ReadAhead(lambda: synthetic_pairs(options.frames, options.seed), depth=READ_AHEAD)
     from sartm_core.data.datasets import open_pairs
 
     options.frames = min(options.frames or sys.maxsize, len(open_pairs(options.data)))
@@ -154,12 +163,14 @@ def play(player: Player, pairs: ReadAhead, options: argparse.Namespace, phases: 
 
     stream = keep(iter(pairs), max(1, options.frames // BURST_FRAMES))
     first = next(stream)
-    with tqdm(total=options.frames, desc="scenes, node start", unit="scene", **slow) as bar:
+    total = min(options.frames, pairs.depth + 1)  # with the first one, which is taken already
+    with tqdm(total=total, desc="scenes, node start", unit="scene", **slow) as bar:
 
-        def show() -> None:
-            bar.update(min(pairs.ready + 1, options.frames) - bar.n)
+        def show() -> int:
+            bar.update(min(pairs.ready + 1, total) - bar.n)
+            return int(bar.n)
 
-        rendered = options.frames - 1 if options.data is None else 0
+        rendered = total - 1 if options.data is None else 0
         player.wait_until(lambda: pairs.ready >= rendered and player.cameras.connected(), show)
         player.warm_up(first)
         show()

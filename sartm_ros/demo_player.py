@@ -31,6 +31,7 @@ Stamp = tuple[int, int]
 MASK_DEADLINE_SECONDS = 3.0
 """Paced mode: when a pair has no mask after this long it counts as dropped and the next one is sent."""
 START_DEADLINE_SECONDS = 120.0
+"""Start-up: after this long without any progress the demo gives up."""
 POLL_SECONDS = 0.1
 WARM_UP = -1
 """Index of the pairs sent before the node has answered for the first time; counted nowhere."""
@@ -167,18 +168,21 @@ class Player:
         self.cameras.destroy_node()
         rclpy.try_shutdown()
 
-    def wait_until(self, ready: Callable[[], bool], tick: Callable[[], None]) -> None:
-        """Return when `ready()`; `tick` is called now and then, for a progress bar.
+    def wait_until(self, ready: Callable[[], bool], progress: Callable[[], int]) -> None:
+        """Return when `ready()`; `progress` is called now and then and gives the number of pairs that are ready.
 
-        Raises DemoError when the node ends, or after `START_DEADLINE_SECONDS`.
+        Raises DemoError when the node ends, or when this number has not grown for `START_DEADLINE_SECONDS`.
         """
-        deadline = time.monotonic() + START_DEADLINE_SECONDS
+        most, since = -1, time.monotonic()
         while not ready():
             self._check_alive()
-            tick()
-            if time.monotonic() > deadline:
-                what = "no scenes were rendered" if self.cameras.connected() else "the node subscribed to no camera"
-                raise DemoError(f"{what} within {START_DEADLINE_SECONDS:.0f} s")
+            if (count := progress()) > most:
+                most, since = count, time.monotonic()
+            if time.monotonic() - since > START_DEADLINE_SECONDS:
+                what = f"no pair was ready after the first {most}"
+                if not self.cameras.connected():
+                    what = "the node does not listen to both cameras"
+                raise DemoError(f"{what}: gave up after {START_DEADLINE_SECONDS:.0f} s without progress")
             time.sleep(POLL_SECONDS)
 
     def warm_up(self, first: Pair) -> None:

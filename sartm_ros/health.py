@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from sartm_ros.pairing import OTHER, RGB, STREAMS, THERMAL
 
@@ -37,12 +38,13 @@ class Throttle:
 
 @dataclass
 class Vitals:
-    """What arrived on one stream: counts, and of the last good frames arrival (monotonic s) and aligned stamp (ns)."""
+    """What arrived on one stream: counts, times (monotonic s), and the header stamps (ns) of the last good frames."""
 
     good: int = 0
     bad: int = 0
     last_error: str = ""
     last_good: float | None = None
+    last_refused: float | None = None
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=256))
     stamps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=SKEW_SAMPLES))
     format: str = ""
@@ -55,9 +57,10 @@ class Vitals:
         self.stamps_ns.append(stamp_ns)
         self.format = frame_format
 
-    def refused(self, error: str) -> None:
+    def refused(self, error: str, now: float) -> None:
         """Note a frame that cannot be used."""
         self.bad += 1
+        self.last_refused = now
         self.last_error = error
 
     def rate(self, now: float) -> float:
@@ -68,12 +71,12 @@ class Vitals:
     def patience(self, least: float) -> float:
         """Seconds without a frame that mean something: `least`, or `MISSED_PERIODS` of a slow camera's periods."""
         recent = list(self.arrivals)[-PERIOD_SAMPLES:]
-        period = (recent[-1] - recent[0]) / (len(recent) - 1) if len(recent) > 1 else 0.0
-        return max(least, MISSED_PERIODS * period)
+        periods = [b - a for a, b in pairwise(recent)]
+        return max(least, MISSED_PERIODS * statistics.median(periods or [0.0]))  # the median: a gap is no slow camera
 
 
 class Liveness:
-    """Which streams are alive; a stream is silent when its last usable frame is older than `timeout` seconds."""
+    """Which streams are alive; one is silent when its last usable frame is older than its `Vitals.patience`."""
 
     def __init__(self, vitals: dict[str, Vitals]) -> None:
         self.vitals = vitals
@@ -89,14 +92,19 @@ class Liveness:
         return now - max(self.started, last if last is not None else self.started)
 
     def mode(self, now: float, timeout: float) -> str:
-        """`both`, `rgb` or `thermal` (the only one alive), or `none`."""
-        alive = [s for s in STREAMS if self.silent_for(s, now) <= timeout]
+        """`both`, `rgb` or `thermal` (the only one alive), or `none`. A camera slower than `timeout` gets more time."""
+        alive = [s for s in STREAMS if self.silent_for(s, now) <= self.vitals[s].patience(timeout)]
         return BOTH if len(alive) == 2 else alive[0] if alive else NONE
 
     def heard(self, stream: str) -> bool:
         """Whether the stream has delivered a usable frame since the start."""
         last = self.vitals[stream].last_good
         return last is not None and last >= self.started
+
+    def refusing(self, stream: str, now: float) -> bool:
+        """Whether what the stream sent since its last usable frame (or since the start) was refused."""
+        last = self.vitals[stream].last_refused
+        return last is not None and now - last < self.silent_for(stream, now)
 
 
 def describe_mode(mode: str, degraded_enabled: bool) -> str:
@@ -126,8 +134,8 @@ class Link:
     """Path of the shipped Fast DDS profile."""
 
 
-def explain_silence(link: Link, silent_s: float, vitals: Vitals, heard: bool) -> str:
-    """Why no usable frame comes from one stream, and what to do."""
+def explain_silence(link: Link, silent_s: float, vitals: Vitals, heard: bool, refusing: bool) -> str:
+    """Why no usable frame comes from one stream, and what to do; `heard` and `refusing` as `Liveness` tells."""
     head = f"{link.stream}: nothing usable on {link.topic} for {silent_s:.1f} s: "
     if link.publishers == 0:
         return head + "no publisher; start the camera or remap the topic (ros2 topic list)"
@@ -138,8 +146,8 @@ def explain_silence(link: Link, silent_s: float, vitals: Vitals, heard: bool) ->
         )
     if link.incompatible:
         return head + f"{link.incompatible}; set qos.{link.stream}.reliability to match"
-    if vitals.last_error and not heard:
-        return head + f"every message was refused ({vitals.last_error})"
+    if refusing:
+        return head + f"it sends, but every message is refused: {vitals.last_error}"
     if heard or vitals.good:
         return head + f"{link.publishers} publisher(s) present but stopped sending"
     text = head + f"{link.publishers} publisher(s) present but no message arrives"
@@ -160,9 +168,13 @@ def skews(rgb_ns: deque[int], thermal_ns: deque[int]) -> list[int]:
     return [min((t - r for t in thermal_ns), key=abs) for r in rgb_ns]
 
 
-def explain_skew(vitals: dict[str, Vitals], tolerance_s: float) -> str:
-    """Why two living streams give no pair: their stamps; empty when the stamps do not explain it."""
-    found = skews(vitals[RGB].stamps_ns, vitals[THERMAL].stamps_ns)
+def explain_skew(vitals: dict[str, Vitals], tolerance_s: float, offsets_s: dict[str, float]) -> str:
+    """Why two living streams give no pair: their stamps; empty when the stamps do not explain it.
+
+    offsets_s: the configured `sync.*_offset` by stream, seconds; the new one that is advised replaces thermal's.
+    """
+    aligned = {s: deque(stamp + round(offsets_s[s] * NS) for stamp in vitals[s].stamps_ns) for s in STREAMS}
+    found = skews(aligned[RGB], aligned[THERMAL])
     if not found:
         return ""
     least = min(map(abs, found)) / NS
@@ -170,7 +182,8 @@ def explain_skew(vitals: dict[str, Vitals], tolerance_s: float) -> str:
     if least <= tolerance_s:
         return ""
     text = (
-        f"rgb and thermal stamps differ by {least * 1e3:.1f} ms at least, {abs(median) * 1e3:.1f} ms in the median; "
+        f"rgb and thermal stamps differ by {least * 1e3:.1f} ms at least, {abs(median) * 1e3:.1f} ms in the median"
+        f"{' after the configured offsets' if any(offsets_s.values()) else ''}; "
         f"sync.tolerance is {tolerance_s * 1e3:.1f} ms"
     )
     if abs(median) > CLOCKS_APART_S:
@@ -179,5 +192,6 @@ def explain_skew(vitals: dict[str, Vitals], tolerance_s: float) -> str:
         return f"{text}: {cause}; synchronise them (NTP, PTP, driver option)"
     spread = (max(found) - min(found)) / NS
     if spread <= tolerance_s:
-        return f"{text}: the difference is constant, sync.thermal_offset: {-median:.3f} would remove it"
+        advised = offsets_s[THERMAL] - median
+        return f"{text}: the difference is constant, sync.thermal_offset: {advised:.3f} would remove it"
     return f"{text}: raise sync.tolerance or synchronise the cameras"

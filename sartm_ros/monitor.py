@@ -49,19 +49,19 @@ class Monitor:
             self._waiting = True
         self._outputs.state(state)
 
-    def saw(self, stream: str, frame: Incoming, offset_s: float, now: float) -> None:
+    def saw(self, stream: str, frame: Incoming, now: float) -> None:
         """A usable frame came."""
         kind = getattr(frame.message, "encoding", None) or frame.message.format
-        stamp_ns = frame.stamp_ns + round(offset_s * health.NS)
-        self.vitals[stream].saw(now, stamp_ns, f"{frame.width}x{frame.height} {kind}")
+        self.vitals[stream].saw(now, frame.stamp_ns, f"{frame.width}x{frame.height} {kind}")
         if self._waiting:  # the first camera is there: the other one gets its time from here
             self._waiting = False
             self.liveness.start(now)
 
     def refuse(self, stream: str, error: ImageError) -> None:
         """An unusable frame came."""
-        self.vitals[stream].refused(str(error))
-        if self._throttle.ready(f"refuse {stream}", time.monotonic()):
+        now = time.monotonic()
+        self.vitals[stream].refused(str(error), now)
+        if self._throttle.ready(f"refuse {stream}", now):
             self._log.error(f"{stream}: {error}")
 
     def failed(self, error: Exception) -> None:
@@ -104,9 +104,10 @@ class Monitor:
         for stream, camera in cameras.items():
             silent = self.liveness.silent_for(stream, now)
             if silent > self.vitals[stream].patience(NOTHING_PAIRS_S / 2):
-                heard = self.liveness.heard(stream)
-                reasons.append(health.explain_silence(camera.link(), silent, self.vitals[stream], heard))
-        return "; ".join(reasons) or health.explain_skew(self.vitals, values["sync.tolerance"])
+                heard, refusing = self.liveness.heard(stream), self.liveness.refusing(stream, now)
+                reasons.append(health.explain_silence(camera.link(), silent, self.vitals[stream], heard, refusing))
+        offsets = {stream: values[f"sync.{stream}_offset"] for stream in STREAMS}
+        return "; ".join(reasons) or health.explain_skew(self.vitals, values["sync.tolerance"], offsets)
 
     def publish(self, counters: Counters, dropped_busy: int, model: str) -> None:
         """Send /diagnostics. dropped_busy: pairs overwritten because the model was busy; model: the weights' name."""

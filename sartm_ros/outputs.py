@@ -53,10 +53,14 @@ class Outputs:
             for i, (name, color) in enumerate(zip(segmenter.classes, segmenter.palette, strict=True))
         ]
         self._classes.publish(String(data=json.dumps({"model": segmenter.name, "unlabelled": 255, "classes": listed})))
+        self.label_info(segmenter, threshold)
+
+    def label_info(self, segmenter: Any, threshold: float) -> None:
+        """Publish class names and confidence threshold (0..1) on `label_info`, where vision_msgs exists."""
         if self._label_info is not None:
             info = LabelInfo(threshold=float(threshold))
             info.header.stamp = self._node.get_clock().now().to_msg()
-            info.class_map = [VisionClass(class_id=c["id"], class_name=c["name"]) for c in listed]
+            info.class_map = [VisionClass(class_id=i, class_name=name) for i, name in enumerate(segmenter.classes)]
             self._label_info.publish(info)
 
     def publish(

@@ -68,6 +68,8 @@ POLICIES = ("nearest", "approximate", "exact")
 NORMALIZATIONS = ("checkpoint", "percentile", "range", "unit")
 ANY = (-1e6, 1e6)
 DAY = (-86400.0, 86400.0)
+CANCELS = "Matters for range and unit; with percentile, a positive scale and any offset cancel out."
+GONE = "Silence that makes a camera count as gone, seconds; a slow camera gets 2.5 of its periods."
 
 SPECS = (
     Spec("checkpoint", "default", RELOAD, "Weights: 'default' (shipped) or the path of a .safetensors file."),
@@ -92,13 +94,13 @@ SPECS = (
     Spec("sync.queue_size", 10, LIVE, "Frames of each camera kept for pairing.", bounds=(1, 1000)),
     Spec("sync.rgb_offset", 0.0, LIVE, "Seconds added to rgb stamps for pairing only.", bounds=DAY),
     Spec("sync.thermal_offset", 0.0, LIVE, "Seconds added to thermal stamps for pairing only.", bounds=DAY),
-    Spec("thermal.scale", 1.0, LIVE, "Thermal value = raw x scale + offset.", bounds=ANY),
-    Spec("thermal.offset", 0.0, LIVE, "Thermal value = raw x scale + offset.", bounds=ANY),
+    Spec("thermal.scale", 1.0, LIVE, f"Thermal value = raw x scale + offset. {CANCELS}", bounds=ANY),
+    Spec("thermal.offset", 0.0, LIVE, f"Thermal value = raw x scale + offset. {CANCELS}", bounds=ANY),
     Spec("thermal.normalization", "checkpoint", RELOAD, "Thermal values to model input.", NORMALIZATIONS),
     Spec("thermal.low", 50.0, RELOAD, "Percentile (0..100) or value (range) that becomes 0.", bounds=ANY),
     Spec("thermal.high", 99.0, RELOAD, "Percentile (0..100) or value (range) that becomes 1.", bounds=ANY),
     Spec("degraded.enabled", True, LIVE, "Go on with one camera while the other one is silent."),
-    Spec("degraded.timeout", 1.0, LIVE, "Silence that makes a camera count as gone, seconds.", bounds=(0.05, 60)),
+    Spec("degraded.timeout", 1.0, LIVE, GONE, bounds=(0.05, 60)),
 )
 
 BY_NAME = {spec.name: spec for spec in SPECS}

@@ -205,10 +205,14 @@ class ReplayNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run until the last pair or Ctrl-C; exit 0, or 1 when the source or a parameter is wrong."""
+    use_shipped_profile()
+    try:
+        rclpy.init(args=args)
+    except Exception as error:  # a params file that is not there or not YAML, an unknown --ros-args flag
+        rclpy.logging.get_logger("replay").fatal(f"cannot start: {error}")
+        return 1
     node = None
     try:
-        use_shipped_profile()
-        rclpy.init(args=args)
         node = ReplayNode()
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sartm_core.data.datasets import open_pairs
+from sartm_core.data.labels import frame_condition
 from sartm_core.data.synthetic import drive
 
 SYNTHETIC = "synthetic"
@@ -84,17 +85,8 @@ def folder_pairs(root: Path, count: int = 0, encoding: str = "auto") -> Iterator
     samples = open_pairs(root)
     for index in range(min(count, len(samples)) if count else len(samples)):
         sample = samples[index]
-        yield Pair(
-            sample.name, sample.rgb, encode_thermal(sample.thermal, encoding), sample.label, condition_of(sample.name)
-        )
-
-
-def condition_of(name: str) -> str:
-    """MFNet's names end in D (day) or N (night); others say nothing."""
-    stem = Path(name).stem
-    if len(stem) > 1 and stem[:-1].isdigit():
-        return {"D": "day", "N": "night"}.get(stem[-1], "")
-    return ""
+        thermal = encode_thermal(sample.thermal, encoding)
+        yield Pair(sample.name, sample.rgb, thermal, sample.label, frame_condition(sample.name))
 
 
 class ReadAhead:
@@ -109,6 +101,7 @@ class ReadAhead:
             raise ValueError(f"ReadAhead.depth: got {depth}, expected at least 1")
         self._factory = factory
         self._loop = loop
+        self.depth = depth
         self._slots: queue.Queue[Pair | BaseException | None] = queue.Queue(depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="read-ahead", daemon=True)

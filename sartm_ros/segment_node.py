@@ -144,7 +144,7 @@ class SegmentNode(LifecycleNode):
         except ImageError as error:
             self.monitor.refuse(stream, error)
             return
-        self.monitor.saw(stream, frame, self.values[f"sync.{stream}_offset"], now)
+        self.monitor.saw(stream, frame, now)
         self._update_mode(now)
         if self.values["degraded.enabled"] and self.monitor.mode == stream:  # the other one is silent
             self._submit(Job(**{RGB: None, THERMAL: None, stream: frame}, received=now))
@@ -189,8 +189,7 @@ class SegmentNode(LifecycleNode):
         inferred = time.monotonic()
         self.outputs.publish(job, rgb, thermal, result, segmenter.palette, values["overlay_alpha"])
         end = time.monotonic()
-        one_camera = job.rgb is None or job.thermal is None
-        self.monitor.work.done((inferred - begin) * 1e3, (end - job.received) * 1e3, end, one_camera)
+        self.monitor.work.done((inferred - begin) * 1e3, (end - job.received) * 1e3, end, job.one_camera)
 
     def _failed(self, job: Job, error: Exception) -> None:
         if not self.context.ok():
@@ -214,11 +213,14 @@ class SegmentNode(LifecycleNode):
             self.pairer.clear("superseded")
             self.pairer = make_pairer(values | {"sync.policy": self.pairer.policy})
             self.pairer.counters = counters
+        if "confidence_threshold" in changed and self.segmenter is not None:
+            self.outputs.label_info(self.segmenter, values["confidence_threshold"])
         return result
 
     async def _on_reload(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Load new weights beside the old ones in a thread; swap between two frames, or keep the old ones."""
-        if self.segmenter is None:
+        before = self.segmenter
+        if before is None:
             response.success, response.message = False, "nothing to reload: configure the node first"
             return response
         loaded: Future = Future(executor=self.executor)
@@ -231,9 +233,12 @@ class SegmentNode(LifecycleNode):
 
         threading.Thread(target=load, name="sartm-reload", daemon=True).start()
         outcome: Any = await loaded
+        if self.segmenter is not before:  # None, or what a later configure loaded
+            response.success, response.message = False, "the node was cleaned up meanwhile"
+            return response
         if isinstance(outcome, Exception):
             response.success = False
-            response.message = f"kept {self.segmenter.name}: {type(outcome).__name__}: {outcome}"
+            response.message = f"kept {before.name}: {type(outcome).__name__}: {outcome}"
             self.get_logger().error(f"reload: {response.message}")
             return response
         self.segmenter = outcome

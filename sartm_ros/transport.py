@@ -14,8 +14,12 @@ USER_VARIABLES = (VARIABLE, "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
 def shipped(name: str) -> Path | None:
-    """Path of a file of the package's config folder: ament index, then sys.prefix, then the source tree."""
-    folders = []
+    """Path of a file of the package's config folder: source checkout, then ament index, then sys.prefix.
+
+    `pip install -e` copies config/ into sys.prefix, where it goes stale; the checkout it runs from comes first.
+    """
+    root = Path(__file__).resolve().parents[1]
+    folders = [root / "config"] if (root / "setup.py").is_file() else []
     try:
         from ament_index_python.packages import get_package_share_directory
 
@@ -23,7 +27,6 @@ def shipped(name: str) -> Path | None:
     except (ImportError, LookupError, OSError):  # no index, not in it (a KeyError), AMENT_PREFIX_PATH not set
         pass
     folders.append(Path(sys.prefix) / "share" / "sartm_ros" / "config")
-    folders.append(Path(__file__).resolve().parent.parent / "config")
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 

@@ -25,6 +25,11 @@ class Job:
         assert frame is not None
         return frame
 
+    @property
+    def one_camera(self) -> bool:
+        """Whether the other camera's frame is missing."""
+        return self.rgb is None or self.thermal is None
+
 
 class Worker:
     """One thread between `start` and `stop`; `work` gets every job, `failed` every exception it raises."""

@@ -1,6 +1,7 @@
 """Path two: auxiliary segmentation heads on the fused features (paper III-D, Eq. 10, Table VIII).
 
-They guide training; inference does not run them. A new head is one class, one line in `AUX_HEADS` and its name in the config.
+They guide training; inference does not run them. A new head is one class, one line in `AUX_HEADS` and its name in
+the config.
 """
 
 from __future__ import annotations

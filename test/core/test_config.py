@@ -9,7 +9,7 @@ import pytest
 
 from sartm_core.cli import add_config_options, build_config, field_docs, leaves, parse
 from sartm_core.config import AUX_HEADS, BACKBONES, DATASETS, FUSIONS, LOSSES, ModelConfig, TrainConfig
-from sartm_core.data.labels import FMB, MFNET, PST900
+from sartm_core.data.labels import FMB, MFNET, PST900, frame_condition
 from sartm_core.data.loading import DISK_LAYOUTS
 from sartm_core.fields import from_dict, load_yaml, to_dict
 from sartm_core.losses.ohem import SEGMENTATION_LOSSES
@@ -124,3 +124,8 @@ def test_known_names_get_their_data_sets_colours() -> None:
     )
     assert ModelConfig(classes=FMB.names).palette == FMB.palette
     assert ModelConfig(classes=("x", "y", "z")).palette == ((0, 0, 0), (128, 0, 0), (0, 128, 0))
+
+
+def test_frame_names_tell_day_from_night() -> None:
+    conditions = {"00001D": "day", "01234N": "night", "RAIN": "", "frame_RGBD": "", "D": "", "": ""}
+    assert {name: frame_condition(name) for name in conditions} == conditions

@@ -13,6 +13,7 @@ from sartm_ros.diagnostics import Work, collect, percentile, text, to_message  #
 from sartm_ros.pairing import REASONS, RGB, STREAMS, THERMAL, Counters  # noqa: E402
 
 MS = 1_000_000
+NO_OFFSETS = {RGB: 0.0, THERMAL: 0.0}
 
 
 def vitals(rgb_ms=(), thermal_ms=()):
@@ -38,7 +39,7 @@ def test_every_number_is_there():
     counters.skews_ns.extend([2 * MS, -4 * MS])
     counters.dropped[RGB]["superseded"] = 7
     seen = vitals(range(0, 1000, 100), range(0, 1000, 100))
-    seen[THERMAL].refused("/t: bad")
+    seen[THERMAL].refused("/t: bad", 1.0)
     out = collect("ok", seen, counters, work, dropped_busy=3, now=2.0)
     assert out["state"] == "ok" and out["pairs"] == 10 and out["dropped_busy"] == 3
     assert out["rgb.rate_hz"] == pytest.approx(4.5) and out["rgb.age_s"] == pytest.approx(1.1)
@@ -92,6 +93,20 @@ def test_a_slow_camera_is_given_more_time():
     for k in range(5):
         seen.saw(2.0 * k, 0, "")
     assert seen.patience(0.6) == 5.0
+    seen.saw(60.0, 0, "")
+    assert seen.patience(0.6) == 5.0, "one gap made a slow camera of it"
+
+
+def test_cameras_at_or_below_one_hertz_are_alive_between_their_frames():
+    seen = vitals()
+    live = health.Liveness(seen)
+    live.start(0.0)
+    for k in range(4):
+        for stream in STREAMS:
+            seen[stream].saw(2.0 * k, 0, "")
+    assert live.mode(7.9, 1.0) == "both" and live.mode(11.1, 1.0) == "none"
+    seen[RGB].saw(8.0, 0, "")
+    assert live.mode(11.1, 1.0) == "rgb"
 
 
 def link(**changes):
@@ -105,7 +120,8 @@ def link(**changes):
         ({"publishers": 0}, "", False, ("/t", "no publisher", "remap")),
         ({"other_types": ("a/msg/B",)}, "", False, ("a/msg/B", "sensor_msgs/msg/Image", "thermal_transport")),
         ({"incompatible": "incompatible QoS: x"}, "", False, ("incompatible QoS: x", "qos.thermal.reliability")),
-        ({}, "/t: image 0x0", False, ("every message was refused", "/t: image 0x0")),
+        ({}, "/t: image 0x0", False, ("sends, but every message is refused: /t: image 0x0",)),
+        ({}, "/t: image 0x0", True, ("sends, but every message is refused: /t: image 0x0",)),
         ({}, "", True, ("stopped sending",)),
         ({}, "", False, ("no message arrives",)),
         ({"best_effort": True, "fastdds": True, "profile_hint": "/x/fastdds.xml"}, "", False, ("0.5 MB", "/x/fastdds")),
@@ -114,9 +130,23 @@ def link(**changes):
 def test_silence_is_explained(changes, error, heard, parts):
     seen = health.Vitals()
     if error:
-        seen.refused(error)
-    out = health.explain_silence(link(**changes), 1.5, seen, heard)
+        seen.refused(error, 1.0)
+    out = health.explain_silence(link(**changes), 1.5, seen, heard, refusing=bool(error))
     assert "for 1.5 s" in out and all(part in out for part in parts), out
+
+
+def test_a_camera_refused_since_its_last_good_frame_has_not_stopped_sending():
+    seen = vitals()
+    live = health.Liveness(seen)
+    live.start(0.0)
+    assert not live.refusing(RGB, 0.5)
+    seen[RGB].refused("/t: bad", 1.0)
+    seen[RGB].saw(2.0, 0, "")
+    assert not live.refusing(RGB, 4.0), "it has recovered since"
+    seen[RGB].refused("/t: bad", 3.0)
+    assert live.refusing(RGB, 4.0)
+    live.start(5.0)
+    assert not live.refusing(RGB, 6.0), "of an earlier activation"
 
 
 def test_skew_is_measured_to_the_nearest_frame_of_the_faster_camera():
@@ -135,10 +165,18 @@ def test_skew_is_measured_to_the_nearest_frame_of_the_faster_camera():
     ],
 )
 def test_skew_is_explained(rgb, thermal, parts):
-    out = health.explain_skew(vitals(rgb, thermal), tolerance_s=0.05)
+    out = health.explain_skew(vitals(rgb, thermal), tolerance_s=0.05, offsets_s=NO_OFFSETS)
     assert all(part in out for part in parts), out
 
 
+@pytest.mark.parametrize(("rgb", "thermal", "advice"), [(0.0, -0.1, "-0.160"), (0.05, -0.02, "-0.110")])
+def test_the_advised_offset_replaces_the_configured_one(rgb, thermal, advice):
+    seen = vitals(range(0, 5000, 500), range(160, 5000, 500))
+    out = health.explain_skew(seen, 0.005, {RGB: rgb, THERMAL: thermal})
+    assert f"sync.thermal_offset: {advice} would" in out and "after the configured offsets" in out, out
+    assert health.explain_skew(seen, 0.005, {RGB: rgb, THERMAL: float(advice)}) == ""
+
+
 def test_stamps_that_fit_are_no_explanation():
-    assert health.explain_skew(vitals([0, 100], [10, 110]), 0.05) == ""
-    assert health.explain_skew(vitals([0], []), 0.05) == ""
+    assert health.explain_skew(vitals([0, 100], [10, 110]), 0.05, NO_OFFSETS) == ""
+    assert health.explain_skew(vitals([0], []), 0.05, NO_OFFSETS) == ""

@@ -59,9 +59,12 @@ def test_from_two_cameras_to_masks(tmp_path: Path, checkpoint: Path) -> None:
 
     headers = {stamp_ns(message): message.header.frame_id for message in rgb}
     for message in (*masks, *confidences, *overlays):
+        if stamp_ns(message) < min(headers):
+            continue  # the replay found the node before this listener, which missed its first frames
         assert headers.get(stamp_ns(message)) == "left_eye"  # the rgb header, unchanged
         assert (message.width, message.height) == (640, 480)
     stamps = [stamp_ns(message) for message in masks]
+    assert max(stamps) >= min(headers)
     assert stamps == sorted(set(stamps))  # one mask a frame, never an older one after a newer one
     assert {m.encoding for m in masks} == {m.encoding for m in confidences} == {"mono8"}
     assert {m.encoding for m in overlays} == {"rgb8"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,10 +13,11 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from fake_segmenter import DEADLINE_S, FakeSegmenter
 from processes import ROOT
 from rclpy.parameter import Parameter
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from sartm_ros import segment_node
-from sartm_ros.parameters import SPECS, ParameterError
+from sartm_ros import outputs, segment_node
+from sartm_ros.parameters import BY_NAME, SPECS, ParameterError
 
 
 def test_unknown_parameters_are_named_with_the_nearest_known_one(monkeypatch, rig):
@@ -66,6 +68,7 @@ def test_shipped_yaml_names_every_parameter_with_its_default():
             else:
                 yield prefix + key, value
 
+    assert "percentile" in text and "cancel out" in text and "cancel out" in BY_NAME["thermal.scale"].description
     assert dict(flat(root["ros__parameters"])) == {spec.name: spec.default for spec in SPECS}
 
 
@@ -128,3 +131,44 @@ def test_reload_swaps_weights_or_keeps_the_old_ones(rig):
         assert future.result().success is success and part in future.result().message
         assert r.node.segmenter.name == "second"
         r.masks_after(2)
+
+
+@pytest.mark.parametrize("configured_again", [False, True])
+def test_reload_after_a_cleanup_drops_the_new_model(rig, configured_again):
+    go_on, names = threading.Event(), iter(["first", "late", "third"])
+
+    def load(values):
+        name = next(names)
+        if name == "late":
+            go_on.wait(DEADLINE_S)
+        return FakeSegmenter(name)
+
+    r = rig(load=load)
+    r.ready()
+    client = r.peer.create_client(Trigger, "/sartm/segment/reload")
+    r.until(client.service_is_ready, "service")
+    future = client.call_async(Trigger.Request())
+    r.until(lambda: [t for t in threading.enumerate() if t.name == "sartm-reload"], "loading")
+    assert r.node.trigger_deactivate() == r.node.trigger_cleanup() == segment_node.SUCCESS
+    if configured_again:
+        assert r.node.trigger_configure() == segment_node.SUCCESS
+    go_on.set()
+    r.until(future.done, "answer")
+    assert not future.result().success and "cleaned up meanwhile" in future.result().message
+    assert r.node.segmenter.name == "third" if configured_again else r.node.segmenter is None
+
+
+def test_a_live_threshold_reaches_label_info(rig, monkeypatch):
+    """vision_msgs is on no registry: its two messages are stood in for."""
+    published = []
+    r = rig(parameters={"autostart": False})
+    monkeypatch.setattr(outputs, "LabelInfo", lambda threshold: SimpleNamespace(threshold=threshold, header=Header()))
+    monkeypatch.setattr(outputs, "VisionClass", SimpleNamespace)
+    r.node.outputs._label_info = SimpleNamespace(publish=published.append)
+    threshold = Parameter("confidence_threshold", value=0.3)
+    assert r.node.set_parameters([threshold])[0].successful and not published, "no classes are known yet"
+    assert r.node.trigger_configure() == segment_node.SUCCESS
+    assert r.node.set_parameters([Parameter("confidence_threshold", value=0.6)])[0].successful
+    assert r.node.set_parameters([Parameter("overlay_alpha", value=0.1)])[0].successful
+    assert [info.threshold for info in published] == [0.3, 0.6]
+    assert [c.class_name for c in published[-1].class_map] == ["unlabeled", "car"]

@@ -44,6 +44,17 @@ def test_cameras_that_start_late_are_not_taken_for_lost(rig):
     assert not any("degraded" in state for state in r.states)
 
 
+def test_cameras_slower_than_the_timeout_still_fuse(rig):
+    r = rig(parameters={"degraded.timeout": 0.1})
+    r.ready()
+    # The first frames show how slow the cameras are; no mask after them may come from one camera alone.
+    r.stream_until(lambda: all(v.good >= 3 for v in r.node.monitor.vitals.values()), "frames", period=0.3)
+    before = len(r.fake.calls)
+    r.stream_until(lambda: len(r.fake.calls) >= before + 4, "masks", period=0.3)
+    assert all(rgb is not None and thermal is not None for rgb, thermal in r.fake.calls[before + 1 :])
+    assert r.node.monitor.mode == "both"
+
+
 def test_degraded_mode_can_be_off(rig):
     r = rig(parameters={"degraded.enabled": False, "degraded.timeout": 0.3}, cameras=("rgb",))
     r.ready()

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
+from processes import ROOT
 from sensor_msgs.msg import Image
 
 from sartm_ros import transport
@@ -41,6 +42,19 @@ def test_large_best_effort_images_arrive_through_the_shipped_profile(domain, mon
             listener.wait_for(lambda: len(images) >= 55, 20)
     assert {len(image.data) for image in images} == {640 * 480 * 3}
     assert "Traceback" not in sender.output, sender.output
+
+
+def test_a_stale_copy_in_the_venv_does_not_win(monkeypatch, tmp_path):
+    """`pip install -e` copies config/ into sys.prefix once; what runs from a checkout reads the checkout."""
+    stale = tmp_path / "share" / "sartm_ros" / "config"
+    stale.mkdir(parents=True)
+    (stale / "segment.yaml").write_text("stale")
+    monkeypatch.setattr(transport.sys, "prefix", str(tmp_path))
+    monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
+    assert transport.shipped("segment.yaml") == ROOT / "config" / "segment.yaml"
+    monkeypatch.setattr(transport, "__file__", str(tmp_path / "site-packages" / "sartm_ros" / "transport.py"))
+    assert transport.shipped("segment.yaml") == stale / "segment.yaml"
+    assert transport.shipped("no such file") is None
 
 
 def test_the_users_own_profile_wins(monkeypatch):

@@ -72,7 +72,9 @@ def test_installed_python_packages(install: Path) -> None:
     for package in ("sartm_core", "sartm_ros"):
         ours = {p.relative_to(ROOT) for p in (ROOT / package).rglob("*.py")}
         assert ours <= {p.relative_to(installed) for p in (installed / package).rglob("*.py")}
-    for weights in (ROOT / "sartm_core" / "weights").glob("*.safetensors"):
+    shipped = list((ROOT / "sartm_core" / "weights").glob("*.safetensors"))
+    assert shipped, "no weights in sartm_core/weights"
+    for weights in shipped:
         assert (installed / "sartm_core" / "weights" / weights.name).stat().st_size == weights.stat().st_size
     assert not (installed / "test").exists()
 

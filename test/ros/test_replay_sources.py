@@ -13,7 +13,6 @@ from sartm_ros.replay_sources import (
     ENCODING_DTYPES,
     Pair,
     ReadAhead,
-    condition_of,
     encode_thermal,
     encoding_of,
     folder_pairs,
@@ -122,19 +121,13 @@ def test_unknown_encoding_is_an_error() -> None:
 def test_folder_pairs(tmp_path: Path) -> None:
     for kind, shape in (("rgb", (4, 6, 3)), ("thermal", (2, 3))):
         (tmp_path / kind).mkdir()
-        for name in ("00001D", "00002N"):
+        for name in ("00001D", "00002N", "RAIN"):
             Image.fromarray(np.full(shape, 7, np.uint8)).save(tmp_path / kind / f"{name}.png")
     pairs = list(folder_pairs(tmp_path))
-    assert [(p.name, p.condition, p.label) for p in pairs] == [("00001D", "day", None), ("00002N", "night", None)]
+    assert [(p.name, p.condition) for p in pairs] == [("00001D", "day"), ("00002N", "night"), ("RAIN", "")]
+    assert all(p.label is None for p in pairs)
     assert pairs[0].rgb.shape == (4, 6, 3) and pairs[0].thermal.shape == (2, 3)
     assert len(list(folder_pairs(tmp_path, count=1))) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"), [("00123D", "day"), ("00123N", "night"), ("RAIN", ""), ("D", ""), ("7", "")]
-)
-def test_only_names_like_mfnets_tell_day_from_night(name: str, expected: str) -> None:
-    assert condition_of(name) == expected
 
 
 def test_synthetic_pairs_drive_from_day_to_night() -> None:
