@@ -135,6 +135,15 @@ def number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
+def shareable(config: TrainConfig) -> dict[str, Any]:
+    """The configuration for a checkpoint's metadata: files and folders by name, without the paths of this machine."""
+    values = to_dict(config)
+    values["data"]["root"] = config.data.root and Path(config.data.root).name
+    for key in ("sam2", "init"):
+        values[key] = values[key] and Path(values[key]).name
+    return values
+
+
 class BestWeights(Callback):
     """Writes `weights.safetensors` and `metrics.json` whenever the mean validation mIoU is the best so far."""
 
@@ -156,7 +165,7 @@ class BestWeights(Callback):
         epoch = min(trainer.current_epoch + 1, self.config.trainer.max_epochs)
         progress = {"epoch": epoch, "step": trainer.global_step, "seconds": round(self.elapsed())}
         model = pl_module.model
-        model.info = replace(model.info, metrics=scores, protocol={"config": to_dict(self.config), **progress})
+        model.info = replace(model.info, metrics=scores, protocol={"config": shareable(self.config), **progress})
         save(model, self.output / "weights.safetensors")
         (self.output / "metrics.json").write_text(json.dumps({**progress, **scores}, indent=2) + "\n")
 

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from sam2.build_sam import build_sam2
 
 from sartm_core import evaluate, train
 from sartm_core.checkpoint import read_metadata
 from sartm_core.config import ModelConfig, TrainConfig
 from sartm_core.fields import from_dict
 from sartm_core.model.sartm import SARTM
+from sartm_core.segmenter import Segmenter
 
+from .conftest import make_frames
 from .test_data import SMALL, write_folder
 
 
@@ -56,6 +59,7 @@ def test_train_resume_and_evaluate(config_file: Path, tmp_path: Path, capsys, mo
     model = SARTM.load(output / "weights.safetensors")
     assert model.config.classes == ("unlabeled", "car", "person", "bike")
     assert model.info.protocol["config"]["data"]["dataset"] == "folder"
+    assert model.info.protocol["config"]["data"]["root"] == "data", "the folder's name, not this machine's path"
     assert model.info.preprocess.input_size == (64, 96)
     capsys.readouterr()
 
@@ -106,6 +110,19 @@ def test_newly_frozen_parts_of_init_make_a_full_checkpoint(tmp_path: Path) -> No
     values["model"]["lora_rank"] = 2
     with pytest.raises(ValueError, match=r"is another network, \(file, run\) differ in .*lora_rank"):
         train.build_model(from_dict(TrainConfig, values))
+
+
+def test_adapters_on_an_official_file_train_and_run(config_file: Path, tmp_path: Path) -> None:
+    official = tmp_path / "sam2.1_hiera_tiny.pt"
+    torch.save({"model": build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", device="cpu").state_dict()}, official)
+    output = tmp_path / "run"
+    frozen = ["--model.train_encoder", "false", "--model.train_decoder_transformer", "false"]
+    backbone = ["--model.backbone", "sam2.1_hiera_t", "--sam2", str(official), "--trainer.max_steps", "1"]
+    assert train.main(["--config", str(config_file), "--output", str(output), *backbone, *frozen]) == 0
+    weights = output / "weights.safetensors"
+    assert read_metadata(weights)["kind"] == "adapter" and weights.stat().st_size < official.stat().st_size / 4
+    rgb, thermal = make_frames()
+    assert Segmenter.load(weights, device="cpu", sam2=official)(rgb, thermal).mask.shape == rgb.shape[:2]
 
 
 def test_another_model_in_the_same_output_is_refused(config_file: Path, tmp_path: Path, capsys) -> None:
