@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # the real imports take seconds; Ctrl-C during them must be q
     from sartm_ros.replay_sources import Pair, ReadAhead
 
 DEFAULT_FRAMES = 120
+DEFAULT_SEED = 2
+"""A street with people and cars from day to night; others are as good, some are empty."""
 MIN_MASKS = 100
 """A default run with fewer masks has failed."""
 BURST_HZ = 10.0
@@ -53,7 +55,9 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, default=Path("demo_out"), metavar="DIR", help="default: demo_out")
     parser.add_argument("--checkpoint", metavar="FILE", help="weights for the node instead of the shipped ones")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the synthetic drive")
+    parser.add_argument(
+        "--seed", type=int, default=DEFAULT_SEED, help=f"of the synthetic drive (default {DEFAULT_SEED})"
+    )
     parsed = parser.parse_args(args)
     if parsed.frames is not None and parsed.frames < 1:
         parser.error(f"--frames: got {parsed.frames}, expected at least 1")

@@ -54,7 +54,8 @@ class ClasswiseMaskDecoder(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.xavier_normal_(mlp.layers[-1].weight)
         for up in (self.sam.output_upscaling[0], self.sam.output_upscaling[3]):
-            nn.init.normal_(up.weight, std=(2 / up.in_channels) ** 0.5)  # stride 2, kernel 2: one tap a pixel
+            tap = torch.randn(up.in_channels, up.out_channels, 1, 1) * (2 / up.in_channels) ** 0.5
+            up.weight.copy_(tap.expand_as(up.weight))  # equal taps: starts as nearest upsampling, not as a checkerboard
         for level in (self.sam.conv_s0, self.sam.conv_s1):
             nn.init.kaiming_normal_(level.weight)
 
