@@ -58,8 +58,8 @@ def test_a_stale_copy_in_the_venv_does_not_win(monkeypatch, tmp_path):
 
 
 def test_the_users_own_profile_wins(monkeypatch):
-    monkeypatch.setenv(transport.VARIABLE, "/tmp/mine.xml")
-    assert transport.use_shipped_profile() is None and os.environ[transport.VARIABLE] == "/tmp/mine.xml"
+    monkeypatch.setenv(transport.VARIABLE, "/somewhere/mine.xml")
+    assert transport.use_shipped_profile() is None and os.environ[transport.VARIABLE] == "/somewhere/mine.xml"
     monkeypatch.delenv(transport.VARIABLE)
     monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
     profile = transport.use_shipped_profile()
