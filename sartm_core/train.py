@@ -32,7 +32,8 @@ from torch import Tensor, nn
 from sartm_core.checkpoint import load, save
 from sartm_core.cli import add_config_options, build_config, parse
 from sartm_core.config import ModelConfig, TrainConfig
-from sartm_core.data.loading import Item, training_loader, validation_loaders
+from sartm_core.data.frames import Item
+from sartm_core.data.loading import training_loader, validation_loaders
 from sartm_core.fields import to_dict
 from sartm_core.losses.ohem import SEGMENTATION_LOSSES, weights_tensor
 from sartm_core.metrics import ConfusionMatrix

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sartm_core.data.labels import LABEL_SETS, LabelSet
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 EIGHT_BIT_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 """Pillow's 8-bit image modes."""
@@ -30,6 +32,8 @@ class Sample:
 
 class FolderPairs(Sequence[Sample]):
     """`rgb/NAME.*` and `thermal/NAME.*`, optionally `labels/NAME.png`; with `split`, the names in `split.txt`."""
+
+    label_set: LabelSet
 
     def __init__(self, root: str | Path, split: str | None = None) -> None:
         self.root = Path(root)
@@ -60,6 +64,8 @@ class FolderPairs(Sequence[Sample]):
 class MFNetImages(Sequence[Sample]):
     """MFNet as published: `images/NAME.png` with thermal as the fourth channel, `labels/NAME.png`."""
 
+    label_set: LabelSet
+
     def __init__(self, root: str | Path, split: str | None = None) -> None:
         self.root = Path(root)
         self.images = files_by_name(self.root / "images")
@@ -85,6 +91,18 @@ class MFNetImages(Sequence[Sample]):
 
 LAYOUTS: dict[str, type[FolderPairs] | type[MFNetImages]] = {"rgb": FolderPairs, "images": MFNetImages}
 """Folder that tells a layout -> its class."""
+
+
+DISK_LAYOUTS = {"folder": FolderPairs, "mfnet": MFNetImages}
+
+
+def open_dataset(
+    dataset: str, root: str | Path, split: str | None, label_set: str | None = None
+) -> FolderPairs | MFNetImages:
+    """The frames of a data set by its name in the config."""
+    frames = DISK_LAYOUTS[dataset](root, split)
+    frames.label_set = LABEL_SETS[label_set or "mfnet"]
+    return frames
 
 
 def open_pairs(root: str | Path, split: str | None = None) -> Sequence[Sample]:

@@ -9,8 +9,8 @@ import pytest
 
 from sartm_core.cli import add_config_options, build_config, field_docs, leaves, parse
 from sartm_core.config import AUX_HEADS, BACKBONES, DATASETS, FUSIONS, LOSSES, ModelConfig, TrainConfig
+from sartm_core.data.datasets import DISK_LAYOUTS
 from sartm_core.data.labels import FMB, MFNET, PST900, frame_condition
-from sartm_core.data.loading import DISK_LAYOUTS
 from sartm_core.fields import from_dict, load_yaml, to_dict
 from sartm_core.losses.ohem import SEGMENTATION_LOSSES
 from sartm_core.model.aux_heads import AUX_HEADS as HEAD_TABLE
