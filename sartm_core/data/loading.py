@@ -2,20 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import DataLoader, Sampler, Subset, default_collate
 
 from sartm_core.config import TrainConfig
 from sartm_core.data.datasets import open_dataset
-from sartm_core.data.frames import FixedScenes, Item, RandomScenes, TrainingFrames, ValidationFrames
+from sartm_core.data.frames import (
+    Draw,
+    FixedScenes,
+    Item,
+    RandomScenes,
+    TrainingFrames,
+    TrainingSet,
+    ValidationFrames,
+)
 from sartm_core.data.labels import MFNET
 from sartm_core.data.synthetic import SceneConfig
 
 
-def training_loader(config: TrainConfig) -> DataLoader[Item]:
-    """Shuffled batches of the data set (repeated as configured) and of fresh synthetic scenes."""
+class EpochBatches(Sampler[list[Draw]]):
+    """The micro-batches of one process: parts of global batches that are the same for any number of processes.
+
+    Global batch s is items s*B .. s*B + B - 1 of the epoch's permutation; it is cut into `accumulate` micro-batches,
+    and process r of W takes every W-th item of each from r on. An incomplete last batch is left out.
+    """
+
+    def __init__(
+        self, length: int, batch_size: int, seed: int, accumulate: int = 1, rank: int = 0, world: int = 1
+    ) -> None:
+        self.length, self.seed, self.rank, self.world = length, seed, rank, world
+        self.micro = batch_size // accumulate  # items of a micro-batch over all processes
+        self.batches = length // batch_size * accumulate
+        if self.micro % world:
+            raise ValueError(
+                f"TrainerConfig.batch_size: {batch_size} in {accumulate} micro-batches does not divide among {world} "
+                f"processes; give a multiple of {accumulate * world}"
+            )
+        if not self.batches:
+            raise ValueError(f"TrainerConfig.batch_size: {batch_size}, but there are only {length} training frames")
+        self.epoch = 0
+        self.resumed_epoch, self.start = -1, 0
+
+    def resume(self, epoch: int, start: int) -> None:
+        """Go on in `epoch` behind its first `start` micro-batches."""
+        self.epoch, self.resumed_epoch, self.start = epoch, epoch, start
+
+    @property
+    def sampler(self) -> EpochBatches:
+        """Where Lightning looks for the `set_epoch` to call before every epoch."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        epoch = self.epoch
+        order = torch.randperm(self.length, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
+        first = self.start if epoch == self.resumed_epoch else 0
+        for batch in range(first, self.batches):
+            items = order[batch * self.micro : (batch + 1) * self.micro][self.rank :: self.world]
+            yield [(epoch, int(index)) for index in items]
+
+
+def training_set(config: TrainConfig) -> TrainingSet:
+    """The data set (repeated as configured) and fresh synthetic scenes."""
     data = config.data
-    parts: list[Dataset[Item]] = []
+    parts: list[TrainingFrames] = []
     if data.dataset != "synthetic":
         frames = open_dataset(data.dataset, data.root or "", data.train_split, data.label_set)
         parts += [TrainingFrames(frames, frames.label_set.names, config)] * data.repeat
@@ -24,10 +81,22 @@ def training_loader(config: TrainConfig) -> DataLoader[Item]:
         parts.append(TrainingFrames(RandomScenes(data.synthetic_train, scenes), MFNET.names, config))
     if not parts:
         raise ValueError("DataConfig.synthetic_train: 0 with dataset 'synthetic' leaves nothing to train on")
-    return DataLoader(
-        ConcatDataset(parts), config.trainer.batch_size, shuffle=True, drop_last=True,
-        num_workers=data.workers, persistent_workers=data.workers > 0,
-    )  # fmt: skip
+    known = {name for part in parts for name in part.label_names}
+    strange = [name for name in config.model.classes[1:] if name not in known]
+    if strange:
+        raise ValueError(
+            f"ModelConfig.classes: {strange} occur in no label set of {data.dataset!r}, which has "
+            f"{parts[0].label_names}; set --model.classes to (some of) these"
+        )
+    return TrainingSet(parts, config.seed)
+
+
+def training_loader(config: TrainConfig, rank: int = 0, world: int = 1) -> DataLoader[Item]:
+    """Shuffled micro-batches of process `rank` of `world`; `batch_sampler` is an `EpochBatches`."""
+    frames = training_set(config)
+    trainer, workers = config.trainer, config.data.workers
+    batches = EpochBatches(len(frames), trainer.batch_size, config.seed, trainer.accumulate, rank, world)
+    return DataLoader(frames, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
 
 
 def validation_sources(config: TrainConfig) -> dict[str, ValidationFrames]:
@@ -45,12 +114,15 @@ def validation_sources(config: TrainConfig) -> dict[str, ValidationFrames]:
     return sources
 
 
-def validation_loaders(config: TrainConfig) -> dict[str, DataLoader[Item]]:
-    """One loader per validation set."""
+def validation_loaders(config: TrainConfig, rank: int = 0, world: int = 1) -> dict[str, DataLoader[Item]]:
+    """One loader per validation set, with every `world`-th frame from `rank` on."""
     return {
-        name: DataLoader(source, config.trainer.val_batch_size, num_workers=config.data.workers, collate_fn=stack_equal)
+        name: DataLoader(
+            Subset(source, range(rank, len(source), world)), config.trainer.val_batch_size,
+            num_workers=config.data.workers, collate_fn=stack_equal,
+        )
         for name, source in validation_sources(config).items()
-    }
+    }  # fmt: skip
 
 
 def stack_equal(items: list[Item]) -> Item:
@@ -58,4 +130,4 @@ def stack_equal(items: list[Item]) -> Item:
     sizes = {tuple(item["label"].shape) for item in items}
     if len(sizes) > 1:
         raise ValueError(f"validation frames have several sizes {sorted(sizes)}; set --trainer.val_batch_size 1")
-    return {key: torch.stack([item[key] for item in items]) for key in items[0]}
+    return default_collate(items)

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sartm_core.config import MODALITIES, SAM2_BACKBONES
 from sartm_core.model.lora import add_lora
@@ -74,6 +75,11 @@ class ModalityEncoder(nn.Module):
         self.trunk, self.neck, self.scalp = encoder.trunk, encoder.neck, encoder.scalp
         self.width: int = encoder.neck.d_model
         self.active = add_lora(self.trunk, len(MODALITIES), lora_rank)
+
+    def recompute_activations(self) -> None:
+        """From now on keep only the blocks' inputs in training and compute the rest again in the backward pass."""
+        for block in self.trunk.blocks:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
     def forward(self, images: Sequence[Tensor | None]) -> list[Tensor]:
         """One (B, 1 or 3, H, W) image batch per modality, None for a missing one -> features of strides 4, 8, 16.

@@ -1,0 +1,95 @@
+"""The training objective (paper III-F, Eq. 15): L = w0 * L_seg(S~0) + w1 * L_seg(S~1) + w2 * L_cr + w3 * L_se."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from sartm_core.config import LossConfig
+from sartm_core.losses.consistency import consistency_loss, update_bank
+from sartm_core.losses.ohem import SEGMENTATION_LOSSES, weights_tensor
+from sartm_core.losses.prototypes import class_prototypes
+from sartm_core.losses.semantic import semantic_loss
+
+if TYPE_CHECKING:
+    from sartm_core.model.sartm import SARTMOutput
+
+log = logging.getLogger(__name__)
+
+
+class Objective(nn.Module):
+    """All terms with their weights, and the bank of global prototypes.
+
+    Buffers, all float32 so that an average over weights can average them too: `bank` (C, width), `seen` (C,) 1 for
+    classes the bank knows, `text` (C, D) the teacher's embeddings, or None. The bank follows every training step
+    whatever the weights are, because the similarity figure shows it; with w2 = w3 = 0 that costs one small product
+    without gradient. In eval mode it rests.
+    """
+
+    bank: Tensor
+    seen: Tensor
+    text: Tensor | None
+    class_weights: Tensor | None
+
+    def __init__(self, config: LossConfig, num_classes: int, width: int, text: Tensor | None = None) -> None:
+        super().__init__()
+        if text is not None and (text.ndim != 2 or len(text) != num_classes):
+            raise ValueError(f"Objective: text has shape {tuple(text.shape)}, expected ({num_classes}, D), one a class")
+        if text is None and config.w3:
+            log.info("w3 is %g, but without a teacher there is no L_se (loss.teacher)", config.w3)
+        self.config, self.num_classes = config, num_classes
+        self.register_buffer("bank", torch.zeros(num_classes, width))
+        self.register_buffer("seen", torch.zeros(num_classes))
+        self.register_buffer("text", None if text is None else text.detach().float().clone())
+        self.register_buffer("class_weights", weights_tensor(config.class_weights, self.bank), persistent=False)
+
+    def forward(self, out: SARTMOutput, label: Tensor) -> dict[str, Tensor]:
+        """The loss of a batch, in float32 whatever autocast does.
+
+        Args:
+            out: what the model gave for the batch.
+            label: (B, H, W) int64 ids at the size of the logits, 255 ignored.
+
+        Returns:
+            `loss`, the weighted sum with gradient, and the terms it has, unweighted and detached: `s0`, `s1` with an
+            auxiliary head, `cr`, `se` with a teacher. A term whose weight is 0 is not computed.
+        """
+        with torch.autocast(out.fused.device.type, enabled=False):
+            terms = {**self._segmentation(out, label), **self._distillation(out, label)}
+            loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
+        return {"loss": loss, **{name: term.detach() for name, (weight, term) in terms.items() if weight}}
+
+    def _segmentation(self, out: SARTMOutput, label: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """Name -> weight and value of L_seg of each path.
+
+        A path of weight 0 still gives a zero with a gradient path: data parallel training waits for a gradient of
+        every parameter that took part in the forward pass.
+        """
+        segmentation = SEGMENTATION_LOSSES[self.config.kind]
+        terms = {}
+        for name, weight, logits in (("s0", self.config.w0, out.logits), ("s1", self.config.w1, out.aux_logits)):
+            assert weight is not None  # resolved by LossConfig
+            if logits is not None:
+                term = segmentation(logits, label, self.class_weights) if weight else (logits.float() * 0).sum()
+                terms[name] = (weight, term)
+        return terms
+
+    def _distillation(self, out: SARTMOutput, label: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """Name -> weight and value of L_cr and L_se, where they are on; moves the bank in training mode."""
+        w2, w3 = self.config.w2, self.config.w3 if self.text is not None else 0.0
+        assert w2 is not None and w3 is not None  # resolved by LossConfig
+        terms: dict[str, tuple[float, Tensor]] = {}
+        if not (w2 or w3 or self.training):
+            return terms
+        features = out.fused if w2 or w3 else out.fused.detach()
+        prototypes, present = class_prototypes(features, label, self.num_classes)
+        if w2:
+            terms["cr"] = (w2, consistency_loss(prototypes, present, self.bank, self.seen))
+        if w3 and self.text is not None:
+            terms["se"] = (w3, semantic_loss(prototypes, present, self.text))
+        if self.training:
+            update_bank(self.bank, self.seen, prototypes.detach(), present)
+        return terms

@@ -1,0 +1,117 @@
+"""Checkpoints to resume from: written atomically, without what is frozen, at exact places in the data.
+
+The best weights for use are another file (`weights.safetensors`, `sartm_core.checkpoint`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
+
+from sartm_core.training.module import LitSARTM, TrainingError
+
+MODEL_STATES = ("state_dict", "current_model_state")
+"""Entries of a Lightning checkpoint that hold weights; the second while weights are averaged."""
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """Where a run goes on: `start` micro-batches of `epoch` are done. `text` (C, D): the teacher's embeddings."""
+
+    path: Path
+    epoch: int
+    start: int
+    text: Tensor | None
+
+
+def resume_point(path: Path) -> ResumePoint | None:
+    """Read `last.ckpt`; None where there is none. ValueError when it is broken."""
+    if not path.is_file():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        loop = state["loops"]["fit_loop"]
+        ended = loop["epoch_progress"]["current"]
+        batches = loop["epoch_loop.batch_progress"]["current"]
+    except Exception as error:  # torch raises many types for a file that is no checkpoint
+        raise ValueError(
+            f"--output: {path} is not a checkpoint of this trainer ({error}); remove it to start anew"
+        ) from (error)
+    mid_epoch = ended["processed"] < ended["started"]
+    text = state["state_dict"].get("objective.text")
+    return ResumePoint(path, ended["processed"], batches["processed"] if mid_epoch else 0, text)
+
+
+class SlimCheckpointIO(TorchCheckpointIO):
+    """Leaves the frozen weights, which come from Meta's file, out of checkpoints and replaces files in one step."""
+
+    def __init__(self, module: LitSARTM) -> None:
+        super().__init__()
+        slim = bool(module.config.sam2 or module.config.init)
+        self.frozen = {n: p for n, p in module.named_parameters() if slim and not p.requires_grad}
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        for key in MODEL_STATES:
+            if key in checkpoint:
+                checkpoint[key] = {n: v for n, v in checkpoint[key].items() if n not in self.frozen}
+        write_atomically(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        for key in MODEL_STATES:
+            if key in checkpoint:
+                checkpoint[key] |= {n: p.detach() for n, p in self.frozen.items()}
+        return checkpoint
+
+
+def write_atomically(content: dict[str, Any], path: Path) -> None:
+    """`torch.save` to `path` so that a crash leaves the old file. TrainingError when the disk is full."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch wraps a failed write into a RuntimeError
+        temporary.unlink(missing_ok=True)
+        full = getattr(error, "errno", None) == errno.ENOSPC or "write" in str(error).lower()
+        if not full and not isinstance(error, OSError):
+            raise
+        raise TrainingError(
+            f"{path} cannot be written ({error}). The checkpoint before it is whole: free some space and run the same "
+            "command again"
+        ) from error
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes `last.ckpt` after every epoch and, where asked, after every so many optimizer steps."""
+
+    def __init__(self, path: Path, every_steps: int) -> None:
+        self.path, self.every, self.saved_step = path, every_steps, -1
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step, last = trainer.global_step, batch_idx + 1 == trainer.num_training_batches
+        # Within accumulation a step is only half done; at the end of an epoch validation comes first.
+        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if self.every and whole and not last and step % self.every == 0 and step != self.saved_step:
+            self.save(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.save(trainer)
+
+    def save(self, trainer: L.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self.saved_step = trainer.global_step

@@ -1,0 +1,128 @@
+"""The training step, the validation step and the optimizer of a `SARTM`, for Lightning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor, nn
+
+from sartm_core.config import OptimConfig, TrainConfig
+from sartm_core.data.frames import Item
+from sartm_core.distributed import all_sum, world_size
+from sartm_core.losses.objective import Objective
+from sartm_core.metrics import ConfusionMatrix
+from sartm_core.model.sartm import SARTM
+from sartm_core.visualize import contact_sheet, overlay
+
+WARMUP_START = 0.1
+"""The learning rate starts at this part of `optim.lr`."""
+SHOWN_FRAMES = 4
+"""Validation frames drawn into TensorBoard."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the last checkpoint is whole. The message says why and what to do."""
+
+
+class LitSARTM(L.LightningModule):
+    """A `SARTM` with its objective. `text` (C, D): the class names' embeddings, None without a teacher."""
+
+    def __init__(self, model: SARTM, config: TrainConfig, val_names: Sequence[str], text: Tensor | None = None) -> None:
+        super().__init__()
+        self.model, self.config, self.val_names = model, config, list(val_names)
+        self.objective = Objective(config.loss, config.model.num_classes, model.encoder.width, text)
+        self.confusion = [ConfusionMatrix(config.model.num_classes) for _ in self.val_names]
+
+    def training_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
+        out = self.model(batch["rgb"], batch["thermal"], keep=batch["keep"])
+        terms = self.objective(out, batch["label"])
+        values = all_mean(terms)
+        if not math.isfinite(values["loss"]):
+            raise TrainingError(
+                f"the loss is not finite at step {self.global_step}: {values}, frames {batch['name']}. "
+                "Nothing was saved from this step: lower --optim.lr, or --trainer.precision 32-true, or check these "
+                "frames with sartm_core.check_data; the same command then goes on from the last checkpoint"
+            )
+        self.log_dict({f"train/{name}": value for name, value in values.items() if name != "loss"})
+        self.log("train/loss", values["loss"], prog_bar=True)
+        return {"loss": terms["loss"], "values": values}
+
+    def on_validation_epoch_start(self) -> None:
+        self.confusion = [ConfusionMatrix(self.config.model.num_classes) for _ in self.val_names]
+
+    def validation_step(self, batch: Item, batch_idx: int, dataloader_idx: int = 0) -> None:
+        size = (batch["label"].shape[-2], batch["label"].shape[-1])
+        ids = self.model(batch["rgb"], batch["thermal"], size=size).logits.argmax(1)  # (B, H, W)
+        self.confusion[dataloader_idx].update(ids.cpu().numpy(), batch["label"].cpu().numpy())
+        if batch_idx == 0:
+            self.draw(batch, ids, self.val_names[dataloader_idx])
+
+    def draw(self, batch: Item, ids: Tensor, name: str) -> None:
+        """The first frames of a validation set with truth and prediction, into TensorBoard."""
+        if not isinstance(self.logger, TensorBoardLogger) or not self.trainer.is_global_zero:
+            return
+        norm, palette = self.model.info.preprocess, self.config.model.palette or ()
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (norm.rgb_mean, norm.rgb_std))
+        rows = []
+        for rgb, label, guess in zip(batch["rgb"][:SHOWN_FRAMES].cpu(), batch["label"].cpu(), ids.cpu(), strict=False):
+            picture = ((rgb * std + mean).clamp(0, 1) * 255).to(torch.uint8)[None]
+            picture = nn.functional.interpolate(picture, label.shape)[0].permute(1, 2, 0).numpy()  # (H, W, 3)
+            masks = (image.to(torch.uint8).numpy() for image in (label, guess))
+            rows.append([picture, *(overlay(picture, mask, palette) for mask in masks)])
+        sheet = torch.from_numpy(np.array(contact_sheet(rows, ("rgb", "truth", "prediction"))))
+        self.logger.experiment.add_image(f"val/{name}", sheet, self.global_step, dataformats="HWC")
+
+    def reduce_counts(self) -> None:
+        """Every process has counted its own frames: add them up, once, when validation ends."""
+        if self.trainer.world_size > 1:
+            for matrix in self.confusion:
+                counts = torch.from_numpy(matrix.counts).to(self.device)
+                torch.distributed.all_reduce(counts)
+                matrix.counts = counts.cpu().numpy()
+
+    def scores(self) -> dict[str, Any]:
+        """mIoU of each validation set and their mean; by set also mean accuracy, mean F1 and IoU by class."""
+        classes = self.config.model.classes
+        by_set = {}
+        for name, matrix in zip(self.val_names, self.confusion, strict=True):
+            iou = {c: number(v) for c, v in zip(classes, matrix.iou(), strict=True)}
+            means = {"macc": number(matrix.macc()), "mf1": number(matrix.mf1())}
+            by_set[name] = {"miou": matrix.miou(), **means, "iou": iou}
+        return {"miou": sum(s["miou"] for s in by_set.values()) / len(by_set), **by_set}
+
+    def configure_optimizers(self) -> Any:
+        optim = self.config.optim
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": optim.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=optim.lr)
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, total, optim))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def lr_factor(step: int, total: int, optim: OptimConfig) -> float:
+    """Part of `optim.lr` at an optimizer step: linear warm-up from a tenth, then polynomial decay to 0 at `total`."""
+    warmup = max(1, round(total * optim.warmup_ratio))
+    if step < warmup:
+        return WARMUP_START + (1 - WARMUP_START) * step / warmup
+    return max(0.0, 1 - (step - warmup) / max(1, total - warmup)) ** optim.power
+
+
+def all_mean(terms: dict[str, Tensor]) -> dict[str, float]:
+    """Values of scalar terms for the whole batch: the mean over all processes."""
+    stacked = all_sum(torch.stack([term.detach() for term in terms.values()])) / world_size()
+    return dict(zip(terms, stacked.tolist(), strict=True))
+
+
+def number(value: float) -> float | None:
+    """A score for JSON: NaN (the class does not occur) becomes None."""
+    return None if math.isnan(value) else float(value)
