@@ -108,7 +108,7 @@ def load_sam2(model: SARTM, path: str | Path) -> LoadReport:
                 f"{tuple(own[target].shape)}; is it the file of another backbone size?"
             )
         updates[target], names[target] = tensor, name
-    wanted = [name for name in own if _comes_from_sam2(name)]
+    wanted = [name for name in own if comes_from_sam2(name)]
     missing = [name for name in wanted if name not in updates]
     if missing:
         raise ValueError(
@@ -134,7 +134,7 @@ def _read_sam2(path: Path) -> dict[str, Tensor]:
     return content["model"]
 
 
-def _comes_from_sam2(name: str) -> bool:
+def comes_from_sam2(name: str) -> bool:
     """Whether SARTM's tensor `name` has a counterpart in every official file."""
     ours = tuple(TAKEN.values())
     theirs = next((source + name[len(target) :] for source, target in TAKEN.items() if name.startswith(target)), "")
@@ -196,7 +196,7 @@ def save(model: SARTM, path: str | Path, kind: str = "auto", dtype: torch.dtype 
 
 def _adapter_names(model: SARTM) -> set[str]:
     """Tensors that an adapter file holds: all that does not come back from the SAM2 file, and all that trains."""
-    return {name for name in model.state_dict() if not _comes_from_sam2(name)} | set(model.trainable_names())
+    return {name for name in model.state_dict() if not comes_from_sam2(name)} | set(model.trainable_names())
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -41,12 +41,24 @@ def leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
             yield name, docs.get(field.name, ""), field.default
 
 
+def words(cls: type, name: str) -> dict[str, Any]:
+    """What argparse has to know of a field: a tuple takes several words (or one YAML list), a bool may stand alone."""
+    first, _, rest = name.partition(".")
+    hint = typing.get_type_hints(cls)[first]
+    if rest:
+        return words(hint, rest)
+    if any(typing.get_origin(h) is tuple for h in (hint, *typing.get_args(hint))):
+        return {"nargs": "+"}
+    return {"nargs": "?", "const": "true"} if hint is bool else {}
+
+
 def add_config_options(parser: argparse.ArgumentParser, cls: type) -> None:
     """`--config FILE` and one `--dotted.name VALUE` for every field of the dataclass `cls`."""
     parser.add_argument("--config", metavar="FILE.yaml", help="configuration file; options below override it")
     for name, text, default in leaves(cls):
         text = f"{text} [default: {default}]".replace("%", "%%")
-        parser.add_argument(f"--{name}", dest=name, default=argparse.SUPPRESS, metavar="VALUE", help=text)
+        arity = words(cls, name)
+        parser.add_argument(f"--{name}", dest=name, default=argparse.SUPPRESS, metavar="VALUE", help=text, **arity)
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -64,9 +76,10 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 def build_config(cls: type[T], args: argparse.Namespace) -> T:
     """The config that `--config` and the dotted overrides describe. ValueError names the key."""
     values = load_yaml(args.config) if args.config else {}
-    for name, text in vars(args).items():
+    for name, given in vars(args).items():
         if "." in name or name in {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
-            set_dotted(values, name, parse_value(name, text))
+            parsed = [parse_value(name, text) for text in ([given] if isinstance(given, str) else given)]
+            set_dotted(values, name, parsed if len(parsed) > 1 else parsed[0])
     return from_dict(cls, values)
 
 

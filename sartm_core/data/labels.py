@@ -66,6 +66,44 @@ FMB = LabelSet(
 LABEL_SETS = {"mfnet": MFNET, "pst900": PST900, "fmb": FMB}
 
 
+def ids_from_colors(image: np.ndarray, label_set: LabelSet) -> np.ndarray:
+    """(H, W, 3) uint8 label colours -> (H, W) uint8 ids, exact. ValueError names the colours that no class has.
+
+    An image of greys that are not all class colours may hold ids (or 255), stored in three equal channels.
+    """
+    codes = color_codes(image)  # (H, W)
+    palette = color_codes(np.array(label_set.palette, np.uint8))  # (C,)
+    by_code = np.argsort(palette, kind="stable")  # (C,) ids in the order of their codes
+    place = np.minimum(np.searchsorted(palette[by_code], codes), len(palette) - 1)  # (H, W)
+    ids = by_code.astype(np.uint8)[place]  # (H, W)
+    unknown = palette[ids] != codes
+    if not unknown.any():
+        return ids
+    grey = image[..., 0]
+    if (image == grey[..., None]).all() and ((grey < len(palette)) | (grey == IGNORE)).all():
+        return np.ascontiguousarray(grey)
+    raise ValueError(describe_unknown(codes[unknown], palette))
+
+
+def color_codes(colors: np.ndarray) -> np.ndarray:
+    """(..., 3) uint8 -> (...) int32, 0xRRGGBB."""
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def describe_unknown(codes: np.ndarray, palette: np.ndarray) -> str:
+    """What to tell about pixels (N,) whose colours are none of `palette` (C,): the commonest colour and its count."""
+    colors, counts = np.unique(codes, return_counts=True)
+    top = int(colors[counts.argmax()])
+    text = f"colour {(top >> 16, top >> 8 & 255, top & 255)} on {counts.max()} pixels is not in the palette"
+    if len(colors) > 1:
+        text += f", nor are {len(colors) - 1} other colours on {counts.sum() - counts.max()} pixels"
+    swapped = (colors & 255) << 16 | (colors & 0xFF00) | colors >> 16
+    if np.isin(swapped, palette).all():
+        text += "; with red and blue swapped they are: the file seems to have been saved as BGR"
+    return text
+
+
 def frame_condition(name: str) -> str:
     """`day` or `night` from an MFNet frame name (00001D, 00002N), "" for any other name."""
     number, letter = name[:-1], name[-1:]

@@ -1,7 +1,7 @@
 """Augmentation of a frame pair: geometry for all three images together, photometry for each camera by itself.
 
 Images are torchvision tensors: rgb (3, H, W) uint8, thermal (1, H, W) float32, label (1, H, W) uint8.
-Random numbers come from torch's generator, which the loader seeds per worker.
+Random numbers come from torch's global generator, which the training set seeds anew for every item.
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ class Frame:
     label: Tensor
 
     def apply(self, function, **kwargs) -> None:
-        """The same torchvision function on all three; labels with nearest neighbour where it interpolates."""
+        """The same torchvision function on all three; labels with nearest neighbour where it interpolates.
+
+        NEAREST_EXACT, because NEAREST would move labels by up to half a pixel against the images.
+        """
         self.rgb, self.thermal = function(self.rgb, **kwargs), function(self.thermal, **kwargs)
         if "interpolation" in kwargs:
-            kwargs = {**kwargs, "interpolation": InterpolationMode.NEAREST}
+            kwargs = {**kwargs, "interpolation": InterpolationMode.NEAREST_EXACT}
             kwargs.pop("antialias", None)
         self.label = function(self.label, **kwargs)
 
@@ -128,12 +131,18 @@ def jitter_rgb(frame: Frame, config: DataConfig) -> None:
 
 
 def jitter_thermal(frame: Frame, strength: float) -> None:
-    """Gamma, noise and blur within the frame's own range. Gain and offset need no jitter: they are normalised away."""
+    """Gamma, gain, offset, noise and blur, on thermal only.
+
+    Gain and offset keep the frame within its own range, so that integer cameras neither overflow nor saturate. The
+    thermal modes `range` and `unit` see them; `percentile` takes them away again, but for the coarser grey levels.
+    """
     if not strength:
         return
     low, high = frame.thermal.aminmax()
     span = (high - low).clamp(min=1e-6)
     unit = ((frame.thermal - low) / span) ** math.exp(uniform(-strength, strength))
+    gain = uniform(1 - strength, 1)
+    unit = unit * gain + uniform(0, 1 - gain)
     unit = unit + torch.randn(unit.shape) * THERMAL_NOISE * uniform(0, strength)
     if chance(strength / 2):
         unit = TF.gaussian_blur(unit, kernel_size=5, sigma=uniform(*BLUR_SIGMA))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import yaml
 
-from sartm_core.checkpoint import load
+from sartm_core.checkpoint import comes_from_sam2, load
 from sartm_core.config import ModelConfig, TrainConfig
 from sartm_core.fields import to_dict
 from sartm_core.model.sartm import SARTM, ModelInfo
+from sartm_core.segmenter import DEFAULT, default_checkpoint
 
 TRAINABLE_PARTS = ("train_encoder", "train_decoder_transformer")
 """Fields of `ModelConfig` that say what trains, not what the network is."""
@@ -20,8 +21,10 @@ TRAINABLE_PARTS = ("train_encoder", "train_decoder_transformer")
 def build_model(config: TrainConfig) -> SARTM:
     """The network of a run with its starting weights."""
     model = SARTM(config.model)
-    if config.init:
-        start = load(config.init, config.sam2)
+    if config.init and config.init_as_base:
+        take_base(model, config)
+    elif config.init:
+        start = load(find_init(config.init), config.sam2)
         check_same_network(config, start.config)
         model.load_state_dict(start.state_dict())
         # What was trained before and is frozen now does not come back from Meta's file: the result is a full one.
@@ -33,6 +36,22 @@ def build_model(config: TrainConfig) -> SARTM:
     if config.trainer.activation_checkpointing:
         model.encoder.recompute_activations()
     return model.train()
+
+
+def find_init(init: str) -> str | Path:
+    """The file that `TrainConfig.init` names."""
+    return default_checkpoint() if init == DEFAULT else init
+
+
+def take_base(model: SARTM, config: TrainConfig) -> None:
+    """Load what `init` has of the tensors that an official SAM2 file would give."""
+    assert config.init is not None
+    start = load(find_init(config.init), config.sam2)
+    if start.config.backbone != config.model.backbone:
+        raise ValueError(
+            f"TrainConfig.init: {config.init} is a {start.config.backbone!r}, the run a {config.model.backbone!r}"
+        )
+    model.load_state_dict({n: t for n, t in start.state_dict().items() if comes_from_sam2(n)}, strict=False)
 
 
 def check_same_network(config: TrainConfig, other: ModelConfig) -> None:

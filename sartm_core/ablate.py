@@ -1,0 +1,129 @@
+"""Train the ablations of the paper (Tables IV to VIII) and print them beside its numbers.
+
+    python -m sartm_core.ablate --table components --config config/train/fmb.yaml --data.root DIR --output runs/ablation
+    python -m sartm_core.ablate --table weights --w1 0.1 0.4 1 --config FILE.yaml --output runs/ablation
+
+Every run of the grid is one `python -m sartm_core.train` in DIR/TABLE/VARIANT/seedK, with its output in seedK.log; the
+same seeds go through all variants. Run the same command again to go on: what has ended is kept, what was cut short is
+resumed, a run that another table below DIR has already trained is taken from there. Several of these commands may work
+on one grid (one for each GPU). Results so far are in DIR/TABLE/table.md, table.json and plot.png.
+
+Tables: rank (IV), components (V), losses (VI), weights (VII), head (VIII). A variant is your configuration with a few
+fields changed; options like --trainer.max_epochs go to every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sartm_core.ablation.grid import Library, Run, build_grid, check_folder
+from sartm_core.ablation.plot import write_plot
+from sartm_core.ablation.report import collect, write_json, write_markdown
+from sartm_core.ablation.runner import TRAIN_COMMAND, Outcome, command_of, run_grid, stopped_by_signals
+from sartm_core.ablation.tables import SWEEPS, TABLES, Variant
+from sartm_core.cli import add_config_options, build_config, parse
+from sartm_core.config import TrainConfig
+from sartm_core.fields import one_of
+
+SEEDS = (0, 1, 2)
+PATHS = ("data.root", "sam2", "init", "loss.teacher_weights")
+"""Options that name files and folders of this machine: reports give their last part only."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m sartm_core.ablate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--table", choices=sorted(TABLES), required=True, help="which ablation")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of all tables")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=list(SEEDS), metavar="K", help="seeds of every variant [default: 0 1 2]"
+    )
+    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some rows of the table only")
+    for name in SWEEPS:
+        parser.add_argument(
+            f"--{name}", type=float, nargs="+", metavar="VALUE",
+            help="table weights: sweep these values, and only the weights named so [default: the paper's three sweeps]",
+        )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="print the grid with its commands and stop")
+    parser.add_argument(
+        "--train-command", type=shlex.split, default=list(TRAIN_COMMAND), metavar="COMMAND",
+        help='what trains a run, e.g. "torchrun --nproc-per-node 4 -m sartm_core.train" [default: python -m ...]',
+    )  # fmt: skip
+    add_config_options(parser, TrainConfig)
+    return parser
+
+
+def plan(args: argparse.Namespace) -> tuple[TrainConfig, list[Variant], list[Run]]:
+    """Configuration, rows and runs that the options describe. ValueError names the option."""
+    sweeps = {name: getattr(args, name) for name in SWEEPS if getattr(args, name)}
+    if sweeps and args.table != "weights":
+        raise ValueError(f"--{next(iter(sweeps))}: only for --table weights, not {args.table}")
+    if "seed" in vars(args):
+        raise ValueError(f"--seed {args.seed}: give --seeds, one or more; every variant is trained with each")
+    config = build_config(TrainConfig, args)
+    variants = TABLES[args.table].variants(config, sweeps)
+    for name in vars(args):
+        if all(name in variant.overrides for variant in variants):
+            raise ValueError(f"--{name}: every run of table {args.table} sets it; leave it out")
+    for name in args.only or ():
+        one_of("ablate", "--only", name, [variant.name for variant in variants])
+    kept = [variant for variant in variants if not args.only or variant.name in args.only]
+    runs = build_grid(args.table, kept, config, list(dict.fromkeys(args.seeds)), args.output)
+    for run in runs:
+        check_folder(run)
+    return config, kept, runs
+
+
+def given_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Configuration file and overrides, for the protocol; of paths the last part."""
+    given = {name: value for name, value in vars(args).items() if "." in name or name in PATHS}
+    words = [f"--{name} {Path(str(value)).name if name in PATHS else value}" for name, value in given.items()]
+    return {"configuration": args.config or "defaults", "options": " ".join(words) or "none"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = build_parser()
+    args = parse(parser, argv)
+    try:
+        config, variants, runs = plan(args)
+    except (ValueError, FileNotFoundError) as error:
+        parser.exit(2, f"ablate: {error}\n")
+    library = Library(args.output)
+    if args.dry_run:
+        for run in runs:
+            ended = library.find(run)
+            print(f"{run}: " + (f"ended in {ended}" if ended else shlex.join(command_of(run, args.train_command))))
+        return 0
+    folder = args.output / args.table
+    about = given_options(args)
+
+    def report(outcome: Outcome) -> None:
+        results = collect(config, variants, runs, outcome, about)
+        write_json(results, folder / "table.json")
+        write_markdown(results, folder / "table.md")
+        write_plot(results, folder / "plot.png")
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with stopped_by_signals():
+            outcome = run_grid(runs, library, args.train_command, on_change=report)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on")
+        return 130
+    except ValueError as error:  # a folder that changed since the plan was made
+        parser.exit(2, f"ablate: {error}\n")
+    report(outcome)
+    print((folder / "table.md").read_text())
+    for what, left in (("failed", outcome.failed), ("in training by another process", outcome.busy)):
+        if left:
+            print(f"{len(left)} runs {what}: {', '.join(str(run) for run in left)}; the same command tries again")
+    return 1 if outcome.failed or outcome.busy else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

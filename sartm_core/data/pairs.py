@@ -1,0 +1,215 @@
+"""Frames on disk: finding the files of a split and reading them.
+
+`ListedPairs` are one folder tree with split lists beside it, `PartedPairs` one tree in each of train/ and test/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from sartm_core.data.files import files_by_name, read_label, read_rgb, read_thermal
+from sartm_core.data.labels import LABEL_SETS, MFNET, LabelSet
+from sartm_core.data.splits import SPLITS, hold_out, read_split
+
+KINDS = ("rgb", "thermal", "label")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair of frames as stored: no resizing, no normalisation."""
+
+    name: str
+    """File name without suffix."""
+    rgb: np.ndarray
+    """(H, W, 3) uint8."""
+    thermal: np.ndarray
+    """(h, w) uint8, uint16 or float32."""
+    label: np.ndarray | None
+    """(H, W) uint8 ids of the data set, None where there is no label file."""
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """Where the images of one frame are; `NAME.*` for one that is missing."""
+
+    rgb: Path
+    thermal: Path
+    label: Path
+
+
+class ImageFolder:
+    """The images of one kind by frame name."""
+
+    def __init__(self, root: Path, candidates: tuple[str, ...], tail: str = "") -> None:
+        """The first of the `candidates` below `root` that is there; `tail` is what file names end in (`_rgb`)."""
+        self.path = next((root / name for name in candidates if (root / name).is_dir()), root / candidates[0])
+        self.tail = tail
+        self.files = files_by_name(self.path, tail)
+
+    def __getitem__(self, name: str) -> Path:
+        return self.files.get(name, self.path / f"{name}{self.tail}.*")
+
+
+class Pairs(Sequence[Sample]):
+    """Frames of one data set and split. Subclasses name the folders, the first that is there counts."""
+
+    expects: ClassVar[str]
+    """The layout in words, for error messages."""
+    folders: ClassVar[dict[str, tuple[str, ...]]]
+    """Folders that may hold each of `KINDS`."""
+    tails: ClassVar[dict[str, str]] = dict.fromkeys(KINDS, "")
+    """Ends of the file names of each of `KINDS`, before the suffix."""
+    labels: ClassVar[LabelSet] = MFNET
+    """The classes, unless the data set says or is told otherwise."""
+    one_size: ClassVar[bool] = True
+    """Whether both cameras of a pair have the same size."""
+
+    def __init__(
+        self, root: str | Path, split: str | None = None, label_set: str | None = None, check: bool = True
+    ) -> None:
+        """Find the files. `split` None: all frames. `label_set`: `mfnet`, `pst900` or `fmb` instead of its own.
+
+        Raises:
+            ValueError: names the folder, list or frame that is missing; with `check` False only what stops the search.
+        """
+        self.root = Path(root)
+        self.split = split
+        self.label_set = self.find_label_set(label_set)
+        self.names, self.files = self.find(split)
+        if check:
+            self.check()
+
+    @classmethod
+    def matches(cls, root: Path) -> bool:
+        """Whether `root` has this layout's rgb and thermal folders."""
+        return all(any((root / name).is_dir() for name in cls.folders[kind]) for kind in ("rgb", "thermal"))
+
+    @classmethod
+    def splits(cls, root: Path) -> tuple[str, ...]:
+        """Those of train, val and test that can be opened."""
+        raise NotImplementedError
+
+    def trees(self) -> list[Path]:
+        """The folders that hold this layout's `folders`."""
+        return [self.root]
+
+    def find_label_set(self, name: str | None) -> LabelSet:
+        return LABEL_SETS[name] if name else self.labels
+
+    def find(self, split: str | None) -> tuple[list[str], dict[str, FrameFiles]]:
+        """Frame names in order and the files of each."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """ValueError unless there are frames and each has its rgb and thermal image."""
+        if not self.names:
+            what = f"no frames of split {self.split!r}" if self.split else "no frames"
+            raise ValueError(f"{self.root}: {what} found; expected {self.expects}")
+        for kind in ("rgb", "thermal"):
+            paths = {name: getattr(self.files[name], kind) for name in self.names}
+            missing = [name for name, path in paths.items() if not path.is_file()]
+            if missing:
+                folder = paths[missing[0]].parent
+                if not folder.is_dir():
+                    raise ValueError(f"{folder}: no such folder; expected {self.expects}")
+                raise ValueError(
+                    f"{folder}: no image for {len(missing)} of {len(paths)} names, first {missing[0]!r}; "
+                    "`python -m sartm_core.check_data` lists all"
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
+        name = self.names[index]
+        return Sample(name, self.rgb_of(name), self.thermal_of(name), self.label_of(name))
+
+    def rgb_of(self, name: str) -> np.ndarray:
+        """(H, W, 3) uint8. ValueError names the file, as in the next two."""
+        return read_rgb(self.files[name].rgb)
+
+    def thermal_of(self, name: str) -> np.ndarray:
+        """(h, w) uint8, uint16 or float32."""
+        return read_thermal(self.files[name].thermal)
+
+    def label_of(self, name: str) -> np.ndarray | None:
+        """(H, W) uint8 ids, None without a label file."""
+        path = self.files[name].label
+        return read_label(path, self.label_set) if path.is_file() else None
+
+    def image_folders(self, root: Path) -> dict[str, ImageFolder]:
+        """The folder of each of `KINDS` below `root`."""
+        return {kind: ImageFolder(root, self.folders[kind], self.tails[kind]) for kind in KINDS}
+
+
+def files_of(folders: dict[str, ImageFolder], name: str) -> FrameFiles:
+    return FrameFiles(*(folders[kind][name] for kind in KINDS))
+
+
+class ListedPairs(Pairs):
+    """One folder tree; `SPLIT.txt` beside it lists the frames of a split."""
+
+    lists_needed: ClassVar[bool] = True
+    """Without any list: an error, or a fixed hold-out as val and the rest as train."""
+
+    @classmethod
+    def splits(cls, root: Path) -> tuple[str, ...]:
+        listed = tuple(split for split in SPLITS if (root / f"{split}.txt").is_file())
+        return listed or (() if cls.lists_needed else ("train", "val"))
+
+    def find(self, split: str | None) -> tuple[list[str], dict[str, FrameFiles]]:
+        folders = self.image_folders(self.root)
+        every = sorted(folders["rgb"].files)
+        if split is None:
+            names = every
+        elif split in self.splits(self.root) and not (self.root / f"{split}.txt").is_file():
+            names = hold_out(every)[split == "val"]
+        else:
+            names = read_split(self.root, split)
+        return names, {name: files_of(folders, name) for name in names}
+
+
+class PartedPairs(Pairs):
+    """`train/` and `test/` with a folder tree each. "val" is a `val/` of the user's own where there is one, else a
+    fixed hold-out of train/, with "train" the rest of it and "trainval" the whole."""
+
+    @classmethod
+    def matches(cls, root: Path) -> bool:
+        return any(super(PartedPairs, cls).matches(root / part) for part in SPLITS)
+
+    @classmethod
+    def splits(cls, root: Path) -> tuple[str, ...]:
+        parts = {part for part in SPLITS if (root / part).is_dir()}
+        return tuple(split for split in SPLITS if split in parts or (split == "val" and "train" in parts))
+
+    def trees(self) -> list[Path]:
+        return [self.root / part for part in SPLITS if (self.root / part).is_dir()]
+
+    def find(self, split: str | None) -> tuple[list[str], dict[str, FrameFiles]]:
+        if split is None:
+            return self.find_all()
+        held_out = not (self.root / "val").is_dir()
+        part = "train" if split == "trainval" or (held_out and split == "val") else split
+        if not (self.root / part).is_dir():
+            raise ValueError(f"{self.root / part}: no such folder; expected {self.expects}")
+        folders = self.image_folders(self.root / part)
+        names = sorted(folders["rgb"].files)
+        if held_out and split in ("train", "val"):
+            names = hold_out(names)[split == "val"]
+        return names, {name: files_of(folders, name) for name in names}
+
+    def find_all(self) -> tuple[list[str], dict[str, FrameFiles]]:
+        """Frames of all parts; a name that an earlier part has too gets its part in front."""
+        files: dict[str, FrameFiles] = {}
+        for part in SPLITS:
+            folders = self.image_folders(self.root / part)
+            files |= {
+                f"{part}_{name}" if name in files else name: files_of(folders, name)
+                for name in sorted(folders["rgb"].files)
+            }
+        return list(files), files

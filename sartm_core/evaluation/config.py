@@ -1,0 +1,75 @@
+"""What an evaluation can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sartm_core.config import DATASETS
+from sartm_core.data.labels import LABEL_SETS
+from sartm_core.data.synthetic import CONDITIONS
+from sartm_core.data.synthetic.config import check_conditions
+from sartm_core.fields import at_least, one_of
+from sartm_core.segmenter import DEFAULT, PRECISIONS
+
+CAMERAS = ("rgb+thermal", "rgb", "thermal")
+SCALE_RANGE = (0.1, 4.0)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Which weights, on which frames, how."""
+
+    checkpoint: str = DEFAULT
+    """A `.safetensors` file of a training run, or `default`, the weights shipped with the package."""
+    sam2: str | None = None
+    """Official SAM2 file, for adapter checkpoints."""
+    dataset: str | None = None
+    """`synthetic`, `folder`, `mfnet`, `pst900` or `fmb`. None: `synthetic` without a root; with one, by its layout."""
+    root: str | None = None
+    """Folder of the data set; without it, synthetic scenes."""
+    split: str | None = "val"
+    """`train`, `val`, `test` or another split file of the folder; `null` for all frames."""
+    label_set: str | None = None
+    """Whose ids the label files hold: `mfnet`, `pst900` or `fmb`. None: the data set's own."""
+    synthetic: int = 100
+    """Number of synthetic scenes, without a root."""
+    conditions: tuple[str, ...] = CONDITIONS
+    """Conditions of the synthetic scenes."""
+    cameras: tuple[str, ...] = CAMERAS
+    """Which cameras the model is given, one evaluation each: `rgb+thermal`, `rgb`, `thermal`. The confusion plot and
+    the worst frames are of the first."""
+    scales: tuple[float, ...] = (1.0,)
+    """Factors on the model's input size; the softmax of all is averaged."""
+    flip: bool = False
+    """Also average with the left-right flipped frames, at every scale."""
+    worst: int = 8
+    """Number of worst frames shown in the report."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    precision: str = "auto"
+    """`auto` (fp16 on CUDA, fp32 on CPU), `fp32`, `bf16` or `fp16`."""
+
+    def __post_init__(self) -> None:
+        if self.dataset is not None:
+            one_of("EvaluateConfig", "dataset", self.dataset, DATASETS)
+            if self.dataset != "synthetic" and not self.root:
+                raise ValueError(f"EvaluateConfig.root: not set; {self.dataset!r} needs a folder (--root DIR)")
+            if self.dataset == "synthetic" and self.root:
+                raise ValueError(
+                    f"EvaluateConfig.root: got {self.root!r} with dataset 'synthetic'; leave one of them out"
+                )
+        if self.label_set is not None:
+            one_of("EvaluateConfig", "label_set", self.label_set, tuple(LABEL_SETS))
+        at_least("EvaluateConfig", "synthetic", self.synthetic, 1)
+        check_conditions("EvaluateConfig.conditions", self.conditions)
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras):
+            raise ValueError(
+                f"EvaluateConfig.cameras: got {self.cameras}, expected one or more of {CAMERAS}, each once"
+            )
+        for cameras in self.cameras:
+            one_of("EvaluateConfig", "cameras", cameras, CAMERAS)
+        low, high = SCALE_RANGE
+        if not self.scales or any(not low <= scale <= high for scale in self.scales):
+            raise ValueError(f"EvaluateConfig.scales: got {self.scales}, expected factors of {low} to {high}")
+        at_least("EvaluateConfig", "worst", self.worst, 0)
+        one_of("EvaluateConfig", "precision", self.precision, ("auto", *PRECISIONS))
