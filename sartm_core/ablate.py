@@ -6,7 +6,7 @@
 Every run of the grid is one `python -m sartm_core.train` in DIR/TABLE/VARIANT/seedK, with its output in seedK.log; the
 same seeds go through all variants. Run the same command again to go on: what has ended is kept, what was cut short is
 resumed, a run that another table below DIR has already trained is taken from there. Several of these commands may work
-on one grid (one for each GPU). Results so far are in DIR/TABLE/table.md, table.json and plot.png.
+on one grid (one for each GPU). DIR/TABLE/table.md and table.json hold the results so far, plot.png those at the end.
 
 Tables: rank (IV), components (V), losses (VI), weights (VII), head (VIII). A variant is your configuration with a few
 fields changed; options like --trainer.max_epochs go to every run.
@@ -22,7 +22,7 @@ from typing import Any
 
 from sartm_core.ablation.grid import Library, Run, build_grid, check_folder
 from sartm_core.ablation.plot import write_plot
-from sartm_core.ablation.report import collect, write_json, write_markdown
+from sartm_core.ablation.report import Results, collect, write_json, write_markdown
 from sartm_core.ablation.runner import TRAIN_COMMAND, Outcome, command_of, run_grid, stopped_by_signals
 from sartm_core.ablation.tables import SWEEPS, TABLES, Variant
 from sartm_core.cli import add_config_options, build_config, parse
@@ -102,11 +102,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = args.output / args.table
     about = given_options(args)
 
-    def report(outcome: Outcome) -> None:
+    def report(outcome: Outcome) -> Results:
         results = collect(config, variants, runs, outcome, about)
         write_json(results, folder / "table.json")
         write_markdown(results, folder / "table.md")
-        write_plot(results, folder / "plot.png")
+        return results
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except ValueError as error:  # a folder that changed since the plan was made
         parser.exit(2, f"ablate: {error}\n")
-    report(outcome)
+    write_plot(report(outcome), folder / "plot.png")
     print((folder / "table.md").read_text())
     for what, left in (("failed", outcome.failed), ("in training by another process", outcome.busy)):
         if left:

@@ -180,7 +180,7 @@ class LossConfig:
     teacher_model: str = "ViT-B-32"
     """open_clip model name, for `clip`; for OpenAI's weights from a local file `ViT-B-32-quickgelu`."""
     teacher_weights: str = "openai"
-    """open_clip weights, for `clip`: a tag, fetched from the hub once, or a local file (open_clip's .safetensors or .pt;
+    """open_clip weights, for `clip`: a tag, fetched from the hub once, or a local file of open_clip (.safetensors, .pt;
     OpenAI's own .pt is a program, not weights)."""
     prompt: str = "{}"
     """What the teacher reads for a class; `{}` stands for its name ("a photo of a {}")."""

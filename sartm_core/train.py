@@ -13,6 +13,7 @@ TensorBoard logs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -35,7 +36,7 @@ from sartm_core.data.loading import EpochBatches, training_loader, validation_lo
 from sartm_core.distributed import sync_batchnorm
 from sartm_core.fields import to_dict
 from sartm_core.losses.teacher import text_embeddings
-from sartm_core.training.checkpoints import LastCheckpoint, ResumePoint, SlimCheckpointIO, resume_point
+from sartm_core.training.checkpoints import LastCheckpoint, ResumePoint, SlimCheckpointIO, Stopped, resume_point
 from sartm_core.training.module import LitSARTM, TrainingError
 from sartm_core.training.records import BestWeights, History, write_text
 from sartm_core.training.setup import build_model, check_output
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 
 PROGRESS_EVERY = 5
 """Steps between two updates of the progress bar."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 SPLITS_TO_SELECT_ON = ("val", "test")
 
 
@@ -51,7 +54,7 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
     """Train (or resume) a run; returns the content of its `metrics.json`.
 
     Raises ValueError or FileNotFoundError for a configuration or data that cannot work, TrainingError when training
-    cannot go on (full disk, loss not finite).
+    cannot go on (full disk, loss not finite), Stopped after Ctrl-C.
     """
     output.mkdir(parents=True, exist_ok=True)
     check_output(config, output)
@@ -70,11 +73,13 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
         batches.resume(resume.epoch, resume.start)
     if rank == 0:
         write_text(output / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
-    best = BestWeights(output, config)
-    trainer = build_trainer(config, output, module, best, last)
-    trainer.fit(
-        module, train_loader, list(val_loaders.values()), ckpt_path=resume and str(resume.path), weights_only=True
-    )
+    best, checkpoints = BestWeights(output, config), LastCheckpoint(last, config.trainer.checkpoint_every)
+    trainer = build_trainer(config, output, module, best, checkpoints)
+    # Processes would not stop at the same step, so with several of them Ctrl-C works as usual.
+    with checkpoints.stopping_on_ctrl_c() if world == 1 else contextlib.nullcontext():
+        trainer.fit(
+            module, train_loader, list(val_loaders.values()), ckpt_path=resume and str(resume.path), weights_only=True
+        )
     if best.validated_step < trainer.global_step:  # stopped by max_steps between two validations
         trainer.validate(module, list(val_loaders.values()), verbose=False)
     return best.finish() if trainer.is_global_zero else {}
@@ -89,13 +94,15 @@ def build_module(config: TrainConfig, val_names: list[str], resume: ResumePoint 
     return LitSARTM(model, config, val_names, text)
 
 
-def build_trainer(config: TrainConfig, output: Path, module: LitSARTM, best: BestWeights, last: Path) -> L.Trainer:
+def build_trainer(
+    config: TrainConfig, output: Path, module: LitSARTM, best: BestWeights, checkpoints: LastCheckpoint
+) -> L.Trainer:
     """Lightning's loop with our callbacks; under torchrun with all its processes."""
     # BestWeights stands before the averaging callback: it sees the averaged weights before they are swapped back.
     callbacks: list[Callback] = [best, History(output), TQDMProgressBar(refresh_rate=PROGRESS_EVERY)]
     if config.optim.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.optim.ema_decay))
-    callbacks.append(LastCheckpoint(last, config.trainer.checkpoint_every))
+    callbacks.append(checkpoints)
     settings = config.trainer
     world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     return L.Trainer(
@@ -149,6 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics = fit(build_config(TrainConfig, args), args.output)
     except (ValueError, FileNotFoundError, TrainingError) as error:
         parser.exit(2, f"train: {last_line(error)}\n")
+    except Stopped as error:
+        parser.exit(INTERRUPTED, f"train: {error}\n")
     except OSError as error:
         parser.exit(2, f"train: --output {args.output}: {error}\n")
     if metrics:

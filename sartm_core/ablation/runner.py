@@ -55,7 +55,7 @@ def run_grid(
     library: Library,
     train_command: Sequence[str] = TRAIN_COMMAND,
     say: Callable[[str], None] = print,
-    on_change: Callable[[Outcome], None] = lambda outcome: None,
+    on_change: Callable[[Outcome], object] = lambda outcome: None,
 ) -> Outcome:
     """Train what is missing. A failed run is told and left behind; `on_change` is called after every run that ended.
 

@@ -36,6 +36,8 @@ def check_frame(frames: Pairs, name: str, findings: Findings) -> FrameFacts:
     rgb, thermal, label = (images.get(kind) for kind in KINDS)
     if thermal is not None:
         check_thermal(thermal, files.thermal, findings)
+        if files.thermal != files.rgb:  # MFNet's fourth channel
+            check_colored(files.thermal, findings)
     if rgb is not None and thermal is not None and frames.one_size and thermal.shape != rgb.shape[:2]:
         findings.fault("size", files.thermal, f"{size_of(thermal)}, its rgb image {size_of(rgb)}; expected equal sizes")
     if label is not None:
@@ -83,21 +85,26 @@ def size_of(image: np.ndarray) -> str:
 
 
 def check_thermal(thermal: np.ndarray, path: Path, findings: Findings) -> None:
-    """Heat that cannot be: none at all, the same everywhere, in colours."""
+    """Heat that cannot be: none at all, the same everywhere."""
     finite = thermal[np.isfinite(thermal)]
     if not finite.size:
         findings.fault("thermal", path, "no finite value")
     elif finite.min() == finite.max():
         findings.warn("thermal", path, f"constant: every pixel is {finite.min():g} (shutter closed?)")
+
+
+def check_colored(path: Path, findings: Findings) -> None:
+    """A picture of heat in colours, of which only red would be read."""
     with opened(path) as image:
         channels = len(image.getbands())
-    if channels == 3:
-        colors = read_image(path, ids=False).astype(np.float32)  # (h, w, 3)
-        difference = float(np.ptp(colors, axis=2).mean())
-        if difference > COLORED:
-            findings.warn(
-                "thermal", path, f"in colour (channels differ by {difference:.0f} on average): only the first is read"
-            )
+    if channels < 3:
+        return
+    colors = read_image(path, ids=False)[..., :3].astype(np.float32)  # (h, w, 3)
+    difference = float(np.ptp(colors, axis=2).mean())
+    if difference > COLORED:
+        findings.warn(
+            "thermal", path, f"in colour (channels differ by {difference:.0f} on average): only the first is read"
+        )
 
 
 def check_label(label: np.ndarray, path: Path, label_set: LabelSet, findings: Findings) -> None:

@@ -7,7 +7,9 @@ Random numbers come from torch's global generator, which the training set seeds 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +36,7 @@ class Frame:
     thermal: Tensor
     label: Tensor
 
-    def apply(self, function, **kwargs) -> None:
+    def apply(self, function: Callable[..., Tensor], **kwargs: Any) -> None:
         """The same torchvision function on all three; labels with nearest neighbour where it interpolates.
 
         NEAREST_EXACT, because NEAREST would move labels by up to half a pixel against the images.

@@ -5,8 +5,12 @@ The best weights for use are another file (`weights.safetensors`, `sartm_core.ch
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,11 +98,33 @@ def write_atomically(content: dict[str, Any], path: Path) -> None:
         ) from error
 
 
+class Stopped(RuntimeError):
+    """The user stopped the run; its last checkpoint is that of the last step."""
+
+
 class LastCheckpoint(Checkpoint):
-    """Writes `last.ckpt` after every epoch and, where asked, after every so many optimizer steps."""
+    """Writes `last.ckpt` after every epoch, where asked after every so many optimizer steps, and when stopped."""
 
     def __init__(self, path: Path, every_steps: int) -> None:
         self.path, self.every, self.saved_step = path, every_steps, -1
+        self.stop_asked = False
+
+    @contextlib.contextmanager
+    def stopping_on_ctrl_c(self) -> Iterator[None]:
+        """The first Ctrl-C ends the step (or the validation), saves and raises `Stopped`; the second works as usual."""
+
+        def ask(number: int, frame: Any) -> None:
+            if os.getpid() != owner:  # a loader process; it ends with its parent
+                return
+            self.stop_asked = True
+            signal.signal(signal.SIGINT, before)
+            print("\ntrain: stopping behind this step; Ctrl-C again stops at once", file=sys.stderr)
+
+        owner, before = os.getpid(), signal.signal(signal.SIGINT, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -106,7 +132,8 @@ class LastCheckpoint(Checkpoint):
         step, last = trainer.global_step, batch_idx + 1 == trainer.num_training_batches
         # Within accumulation a step is only half done; at the end of an epoch validation comes first.
         whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if self.every and whole and not last and step % self.every == 0 and step != self.saved_step:
+        due = self.stop_asked or (self.every and step % self.every == 0)
+        if due and whole and not last and step != self.saved_step:
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -115,3 +142,5 @@ class LastCheckpoint(Checkpoint):
     def save(self, trainer: L.Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self.saved_step = trainer.global_step
+        if self.stop_asked:
+            raise Stopped(f"stopped at step {self.saved_step}; the same command goes on from there")

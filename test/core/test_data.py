@@ -202,7 +202,7 @@ def test_odd_image_files_are_named_or_converted(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"rgb/00001D\.png: mode I;16, expected an 8-bit colour image"):
         FolderPairs(root)[0]
     picture.save(root / "labels" / "00002N.png")
-    with pytest.raises(ValueError, match=r"labels/00002N\.png: colour \(200, 10, 30\) on 3072 pixels is not in the palette"):
+    with pytest.raises(ValueError, match=r"labels/00002N\.png: colour \(200, 10, 30\) on 3072 pixels is not in"):
         FolderPairs(root)[1]
 
 

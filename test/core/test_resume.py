@@ -115,6 +115,26 @@ def test_kill_9_with_loader_processes_changes_nothing(straight: Path, tmp_path: 
     assert_same_end(straight / "run", tmp_path / "run")
 
 
+@pytest.mark.parametrize("step", [2, 3])
+def test_ctrl_c_ends_the_step_saves_and_resumes(straight: Path, tmp_path: Path, monkeypatch, capsys, step: int) -> None:
+    """Without any checkpoint between epochs; step 3 is the last of the epoch, validation follows."""
+    arguments = command(straight / "tiny.yaml", tmp_path / "run", "--trainer.checkpoint_every", "0")
+    original = LitSARTM.training_step
+
+    def interrupted(self, batch, batch_idx):
+        if self.global_step == step - 1:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LitSARTM, "training_step", interrupted)
+        with pytest.raises(SystemExit) as stop:
+            train.main(arguments)
+    assert stop.value.code == 130 and f"stopped at step {step}; the same command" in capsys.readouterr().err
+    assert train.main(arguments) == 0
+    assert_same_end(straight / "run", tmp_path / "run")
+
+
 def test_a_checkpoint_is_replaced_in_one_step(straight: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     """A full disk leaves the checkpoint before it whole, and the same command goes on."""
     arguments = command(straight / "tiny.yaml", tmp_path / "run")
