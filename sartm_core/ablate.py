@@ -82,8 +82,11 @@ def plan(args: argparse.Namespace) -> tuple[TrainConfig, list[Variant], list[Run
 def given_options(args: argparse.Namespace) -> dict[str, Any]:
     """Configuration file and overrides, for the protocol; of paths the last part."""
     given = {name: value for name, value in vars(args).items() if "." in name or name in PATHS}
-    words = [f"--{name} {Path(str(value)).name if name in PATHS else value}" for name, value in given.items()]
-    return {"configuration": args.config or "defaults", "options": " ".join(words) or "none"}
+    words = []
+    for name, value in given.items():
+        values = [value] if isinstance(value, str) else value
+        words += [f"--{name}", *(Path(value).name if name in PATHS else value for value in values)]
+    return {"configuration": args.config or "defaults", "options": shlex.join(words) or "none"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,7 +124,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print((folder / "table.md").read_text())
     for what, left in (("failed", outcome.failed), ("in training by another process", outcome.busy)):
         if left:
-            print(f"{len(left)} runs {what}: {', '.join(str(run) for run in left)}; the same command tries again")
+            names = ", ".join(str(run) for run in left)
+            print(f"{len(left)} run{'s' * (len(left) > 1)} {what}: {names}; the same command tries again")
     return 1 if outcome.failed or outcome.busy else 0
 
 

@@ -98,9 +98,9 @@ class DataConfig:
     """Whose ids the label files hold: `mfnet`, `pst900` or `fmb`; mapped to the model's classes by name. None: the
     data set's own; for `folder` those of its classes.yaml, and without one `mfnet`."""
     train_split: str = "train"
-    """Name of the split file (`train.txt`) with the training frames."""
+    """Split with the training frames: `train.txt` in the root, or the data set's own (docs/datasets.md)."""
     val_split: str = "val"
-    """Name of the split file with the validation frames."""
+    """Split with the validation frames; PST900 and FMB have none, `val` is then a fixed tenth of train."""
     repeat: int = 1
     """Times every frame of the data set is used in one epoch, each time augmented anew."""
     synthetic_train: int = 512
@@ -118,13 +118,13 @@ class DataConfig:
     hflip: float = 0.5
     """Probability of a left-right flip."""
     color_jitter: float = 0.4
-    """Strength of brightness, contrast and saturation changes, rgb only."""
+    """Strength of brightness, contrast and saturation changes, rgb only; hue stays."""
     blur: float = 0.2
     """Probability of a Gaussian blur, rgb only."""
     darken: float = 0.0
     """Probability of making the rgb image night-dark and noisy, so that thermal has to count."""
     thermal_jitter: float = 0.0
-    """Strength of gamma, noise and blur changes of the thermal image."""
+    """Strength of gain, offset, gamma, noise and blur changes of the thermal image."""
     thermal_shift: float = 0.0
     """Largest extra shift of the thermal image in pixels."""
     modality_dropout: float = 0.1

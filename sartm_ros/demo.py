@@ -136,14 +136,18 @@ def clear_overlays(folder: Path) -> None:
 def open_source(options: argparse.Namespace) -> ReadAhead:
     """Pairs read ahead: up to `READ_AHEAD` scenes are rendered before the start, so that rendering does not slow the
     node in a run of no more than these."""
+    from sartm_core.data.labels import MFNET
     from sartm_ros.replay_sources import ReadAhead, folder_pairs, synthetic_pairs
 
+    options.truth_classes = MFNET.names  # of synthetic scenes
     if options.data is None:
         options.frames = options.frames or DEFAULT_FRAMES
         return ReadAhead(lambda: synthetic_pairs(options.frames, options.seed), depth=READ_AHEAD)
     from sartm_core.data.datasets import open_pairs
 
-    options.frames = min(options.frames or sys.maxsize, len(open_pairs(options.data)))
+    pairs = open_pairs(options.data)
+    options.truth_classes = pairs.label_set.names
+    options.frames = min(options.frames or sys.maxsize, len(pairs))
     return ReadAhead(lambda: folder_pairs(options.data, options.frames))
 
 
@@ -178,7 +182,7 @@ def play(player: Player, pairs: ReadAhead, options: argparse.Namespace, phases: 
         player.wait_until(lambda: pairs.ready >= rendered and player.cameras.connected(), show)
         player.warm_up(first)
         show()
-    scores = Scores(player.wait_for_classes())
+    scores = Scores(player.wait_for_classes(), options.truth_classes)
     with tqdm(total=options.frames, desc=phases[0].name, unit="pair", **slow) as bar:
         for answer in player.play(chain([first], stream), options.rate, phases[0], bar):
             scores.add(answer)

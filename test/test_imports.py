@@ -11,8 +11,11 @@ ROS_MODULES = {
     "vision_msgs", "builtin_interfaces", "message_filters", "cv_bridge", "launch", "launch_ros", "ament_index_python",
     "rosbag2_py", "sartm_ros",
 }  # fmt: skip
-COMMANDS = ("train", "evaluate", "predict", "export", "benchmark", "figures", "check_data", "cli")
-"""Modules that sit on top: the node must not need them."""
+COMMANDS = (
+    "train", "evaluate", "predict", "export", "benchmark", "figures", "check_data", "ablate", "footprint", "cli",
+    "training", "evaluation", "ablation", "figure", "checks",
+)  # fmt: skip
+"""Modules that sit on top, with the packages they are made of: the node must not need them."""
 
 
 def imported(path: Path) -> set[str]:

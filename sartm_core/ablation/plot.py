@@ -54,12 +54,12 @@ def draw(axes: Axes, results: Results, variants: Sequence[Variant], scored_on: s
         values = list(results.values(variant.name, scored_on, metric).values())
         axes.plot([x] * len(values), values, "o", color=MEASURED, alpha=0.35, markersize=4, markeredgewidth=0)
     summaries = [results.summary(variant, scored_on, metric) for variant in variants]
-    known = [(x, s) for x, s in enumerate(summaries) if s is not None]
-    if known:
-        places, means, scatter = zip(*((x, s.mean, s.sd or 0.0) for x, s in known), strict=True)
-        axes.errorbar(
-            places, means, scatter, fmt="s", color=MEASURED, capsize=4, markersize=6, label="mean ± sd of seeds"
-        )
+    for label, seeds in (("mean ± sd of seeds", True), ("one run", False)):
+        known = [(x, s.mean, s.sd) for x, s in enumerate(summaries) if s is not None and (s.sd is not None) == seeds]
+        if known:
+            places, means, scatter = zip(*known, strict=True)
+            bars = scatter if seeds else None
+            axes.errorbar(places, means, bars, fmt="s", color=MEASURED, capsize=4, markersize=6, label=label)
     dataset = str(results.protocol["data set"])
     if scored_on == dataset:  # only then are the numbers of one kind
         printed = [(x, results.paper.value(v.name, dataset, metric)) for x, v in enumerate(variants)]

@@ -82,7 +82,6 @@ def collect(
         output = run.folder.parents[2]
         folders[f"{run.variant.name} seed {run.seed}"] = os.path.relpath(folder, output)
     loss = config.loss
-    validated = "test" if config.data.val_split == "test" else f"{config.data.val_split!r}, not the test set"
     protocol = {
         "data set": config.data.dataset,
         **about,
@@ -92,7 +91,7 @@ def collect(
         "length": f"{config.trainer.max_epochs} epochs"
         + (f" or {config.trainer.max_steps} steps" if config.trainer.max_steps > 0 else "")
         + f", batch {config.trainer.batch_size}",
-        "measured on": f"split {validated}; best epoch by mean mIoU of the validation sets",
+        "measured on": f"{validation_sets(config)}; best epoch by their mean mIoU",
         "runs": f"{len(outcome.done)} of {len(runs)}",
         "wall time": clock(
             sum(m.get("seconds_in_all", m.get("seconds", 0)) for by in metrics.values() for m in by.values())
@@ -101,6 +100,16 @@ def collect(
     seeds = tuple(dict.fromkeys(run.seed for run in runs))
     table = runs[0].table
     return Results(table, TABLES[table].paper, tuple(variants), seeds, metrics, protocol, folders)
+
+
+def validation_sets(config: TrainConfig) -> str:
+    """What the runs were scored on, in words."""
+    data, sets = config.data, []
+    if data.dataset != "synthetic":
+        sets.append(f"split {data.val_split!r} of {data.dataset}" + " (not the test set)" * (data.val_split != "test"))
+    if data.synthetic_val:
+        sets.append(f"{data.synthetic_val} synthetic scenes")
+    return " and ".join(sets)
 
 
 def write_json(results: Results, path: Path) -> None:

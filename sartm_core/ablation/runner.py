@@ -29,8 +29,8 @@ TRAIN_COMMAND = (sys.executable, "-m", "sartm_core.train")
 POLL_SECONDS = 2.0
 SHOWN_LINES = 3
 """Last lines of the log of a failed run that are shown."""
-STOPPING = (signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a grid as Ctrl-C does."""
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a grid as Ctrl-C does, unless it was started to ignore them (nohup, a script's background)."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ def run_grid(
         if folder is not None:
             outcome.done[run] = folder
     missing = [run for run in runs if run not in outcome.done]
-    say(f"{len(runs)} runs, {len(outcome.done)} ended before, {len(missing)} to train")
+    say(f"{len(runs)} in the grid, {len(outcome.done)} ended before, {len(missing)} to train")
     started, trained = time.monotonic(), 0
     for number, run in enumerate(missing, start=1):
         say(f"[{number}/{len(missing)}] {run}: {run.folder}")
@@ -149,12 +149,18 @@ def locked(run: Run) -> Iterator[IO[str] | None]:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does."""
+    """`STOPPING` raises KeyboardInterrupt. What was ignored stays so, by a handler: children would inherit SIG_IGN."""
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in STOPPING}
+    def ignore(number: int, frame: Any) -> None:
+        pass
+
+    before = {
+        number: signal.signal(number, ignore if signal.getsignal(number) == signal.SIG_IGN else interrupt)
+        for number in STOPPING
+    }
     try:
         yield
     finally:

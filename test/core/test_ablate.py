@@ -246,7 +246,7 @@ def test_a_failed_run_is_told_and_the_grid_goes_on(grid: Grid, capsys, monkeypat
     assert grid("components", "--seeds", "0", "1") == 1
     assert len(grid.started()) == 6
     printed = capsys.readouterr().out
-    assert "the loss is not finite" in printed and "1 runs failed: components/full seed 0" in printed
+    assert "the loss is not finite" in printed and "1 run failed: components/full seed 0" in printed
     rows = grid.table("components")["scores"]["mfnet"]
     assert list(rows["full"]["miou"]["by_seed"]) == ["1"]
     assert rows["without_language"]["miou"]["difference"]["n"] == 1, "only the seed that both have"
@@ -286,7 +286,7 @@ def test_a_run_in_training_elsewhere_is_left_alone(grid: Grid, capsys) -> None:
         assert lock is not None
         assert grid("components", "--seeds", "0") == 1
     assert grid.started() == ["without_language/seed0", "without_aux_head/seed0"]
-    assert "1 runs in training by another process: components/full seed 0" in capsys.readouterr().out
+    assert "1 run in training by another process: components/full seed 0" in capsys.readouterr().out
     assert grid("components", "--seeds", "0") == 0 and grid.started() == ["full/seed0"]
 
 

@@ -214,6 +214,7 @@ def test_training_sees_another_camera_size_at_the_robots_scale(tmp_path: Path) -
         Image.fromarray(np.tile(np.arange(192, dtype=np.uint8), (96, 1))).save(root / "labels" / f"{name}.png")
     frames = TrainingFrames(FolderPairs(root), MFNET.names, config)
     frames.table = np.arange(256, dtype=np.uint8)  # labels are column numbers
+    frames.label_names = tuple(map(str, range(192)))
     label = frames[0]["label"]
     assert (label[0, -1] - label[0, 0]).item() == pytest.approx(31 / 0.577, abs=2)
 
