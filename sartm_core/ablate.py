@@ -49,7 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
             f"--{name}", type=float, nargs="+", metavar="VALUE",
             help="table weights: sweep these values, and only the weights named so [default: the paper's three sweeps]",
         )  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="print the grid with its commands and stop")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the grid with its commands (their .yaml files are written when they run) and stop",
+    )
     parser.add_argument(
         "--train-command", type=shlex.split, default=list(TRAIN_COMMAND), metavar="COMMAND",
         help='what trains a run, e.g. "torchrun --nproc-per-node 4 -m sartm_core.train" [default: python -m ...]',
@@ -99,8 +103,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     library = Library(args.output)
     if args.dry_run:
         for run in runs:
-            ended = library.find(run)
-            print(f"{run}: " + (f"ended in {ended}" if ended else shlex.join(command_of(run, args.train_command))))
+            ended, changed = library.find(run), run.variant.overrides
+            print(
+                f"{run} ({', '.join(f'{key} {value}' for key, value in changed.items()) or 'the configuration'}): ",
+                end="",
+            )
+            print(f"ended in {ended}" if ended else shlex.join(command_of(run, args.train_command)))
         return 0
     folder = args.output / args.table
     about = given_options(args)

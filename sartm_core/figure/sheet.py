@@ -29,6 +29,8 @@ FONT = 8
 CHARACTER = 0.6
 """Width of a character, parts of the font size, generously."""
 POINTS = 72
+EDGE = 1 / 200
+"""Least distance of a box from the border, parts of the longer side."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ def write_sheet(
     handles = legend_handles(legend, marks)
     longest = max(len(str(handle.get_label())) for handle in handles)
     entry = (longest * CHARACTER + 4) * FONT / POINTS  # swatch and spaces: 4 characters
-    columns = max(1, min(len(handles), int(width / entry)))
-    bottom = 0.1 + 0.19 * math.ceil(len(handles) / columns)
+    lines = math.ceil(len(handles) / max(1, int(width / entry)))
+    columns = math.ceil(len(handles) / lines)  # full lines, as far as they go
+    bottom = 0.1 + 0.19 * lines
     height = TITLE + sum(heights) + CAPTION * len(rows) + bottom
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
@@ -113,10 +116,13 @@ def draw(axes: Axes, panel: Panel, shape: tuple[int, ...]) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set(color="0.5", linewidth=0.4)
+    inset = EDGE * max(height, width)  # a box at the border stays visible
     for mark, box in panel.marks:
+        left, right = (min(max(x - 0.5, inset), width - inset) for x in (box.left, box.right))
+        top, bottom = (min(max(y - 0.5, inset), height - inset) for y in (box.top, box.bottom))
         edge = Rectangle(
-            (box.left - 0.5, box.top - 0.5), box.right - box.left, box.bottom - box.top,
-            fill=False, edgecolor=mark.color, linestyle=mark.style, linewidth=1.1,
+            (left, top), right - left, bottom - top,
+            fill=False, edgecolor=mark.color, linestyle=mark.style, linewidth=1.1, zorder=3,
             path_effects=[withStroke(linewidth=2.0, foreground="white")],
         )  # fmt: skip
         axes.add_patch(edge)

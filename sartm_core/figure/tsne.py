@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ from sartm_core.segmenter import pick_device
 log = logging.getLogger(__name__)
 
 FEWEST_CELLS = 5
-PANEL = 3.2
+PANEL, LEGEND_ENTRY = 3.2, 1.25
 """Inches."""
 DPI = 300
 LIGHT = 0.75
@@ -143,8 +144,8 @@ def draw_figure(
 ) -> None:
     """All panels in a row, the legend below."""
     present = np.unique(cells.label)
-    columns = max(2, min(len(present), int(PANEL * len(panels) / 1.25)))
-    lines = -(-len(present) // columns)
+    lines = math.ceil(len(present) / max(2, int(PANEL * len(panels) / LEGEND_ENTRY)))
+    columns = math.ceil(len(present) / lines)  # full lines, as far as they go
     figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.6 + 0.2 * lines), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (points, facts) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
