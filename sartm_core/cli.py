@@ -7,6 +7,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import re
 import textwrap
 import typing
 from collections.abc import Iterator, Sequence
@@ -84,7 +85,9 @@ def build_config(cls: type[T], args: argparse.Namespace) -> T:
 
 
 def parse_value(name: str, text: str) -> Any:
-    """The text of an option as YAML. ValueError names the option."""
+    """The text of an option as YAML; `00123` stays a text, where YAML 1.1 reads octal. ValueError names the option."""
+    if re.fullmatch(r"0\d+", text):
+        return text
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -79,6 +79,7 @@ def test_overrides_beat_the_file(tmp_path: Path) -> None:
     assert (config.model.backbone, config.model.lora_rank, config.optim.lr) == ("hiera_nano", 8, 1e-3)
     assert config.data.crop_size == (32, 64) and config.seed == 7
     assert run_cli("--config", str(path), "--data.root", "2024").data.root == "2024", "a number is a folder name too"
+    assert run_cli("--config", str(path), "--data.root", "00123").data.root == "00123", "not octal"
 
 
 def test_unknown_option_is_answered_with_the_nearest(capsys) -> None:
