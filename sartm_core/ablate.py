@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def plan(args: argparse.Namespace) -> tuple[TrainConfig, list[Variant], list[Run]]:
     """Configuration, rows and runs that the options describe. ValueError names the option."""
+    if args.output.exists() and not args.output.is_dir():
+        raise ValueError(f"--output {args.output}: a file, expected a folder")
+    if not args.dry_run and not (args.train_command and shutil.which(args.train_command[0])):
+        raise ValueError(f"--train-command {shlex.join(args.train_command)}: no such program")
     sweeps = {name: getattr(args, name) for name in SWEEPS if getattr(args, name)}
     if sweeps and args.table != "weights":
         raise ValueError(f"--{next(iter(sweeps))}: only for --table weights, not {args.table}")
@@ -98,9 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(parser, argv)
     try:
         config, variants, runs = plan(args)
-    except (ValueError, FileNotFoundError) as error:
+        library = Library(args.output)
+    except (ValueError, OSError) as error:
         parser.exit(2, f"ablate: {error}\n")
-    library = Library(args.output)
     if args.dry_run:
         for run in runs:
             ended, changed = library.find(run), run.variant.overrides
@@ -119,14 +124,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_markdown(results, folder / "table.md")
         return results
 
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with stopped_by_signals():
             outcome = run_grid(runs, library, args.train_command, on_change=report)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on")
         return 130
-    except ValueError as error:  # a folder that changed since the plan was made
+    except (ValueError, OSError) as error:  # a folder that changed since the plan was made or cannot be written
         parser.exit(2, f"ablate: {error}\n")
     write_plot(report(outcome), folder / "plot.png")
     print((folder / "table.md").read_text())

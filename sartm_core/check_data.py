@@ -41,6 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(parser, argv)
     if not args.root.is_dir():
         parser.error(f"--root {args.root}: no such folder")
+    try:
+        if args.output:
+            args.output.mkdir(parents=True, exist_ok=True)  # before the long part
+        return check(args)
+    except OSError as error:
+        parser.exit(2, f"check_data: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "check_data: interrupted\n")
+
+
+def check(args: argparse.Namespace) -> int:
+    """Check, print, write the files; the exit code."""
     findings = Findings(args.root)
     splits = open_splits(args.dataset, args.root, args.split, args.label_set, findings)
     check_structure(args.dataset, splits, args.complete, args.split is None, findings)
@@ -48,11 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     label_set = next((frames.label_set for frames in splits.values()), None)
     result = as_dict(args.dataset, label_set, counts, findings)
     text = as_text(result)
+    print(text, end="")
     if args.output:
-        args.output.mkdir(parents=True, exist_ok=True)
         write(args.output / "check_data.json", json.dumps(result, indent=2) + "\n")
         write(args.output / "check_data.txt", text)
-    print(text, end="")
     return 1 if findings.count(FAULT) else 0
 
 

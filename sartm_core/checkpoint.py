@@ -188,8 +188,10 @@ def save(model: SARTM, path: str | Path, kind: str = "auto", dtype: torch.dtype 
         save_file(tensors, temporary, metadata={FORMAT: json.dumps(content)})
         os.chmod(temporary, 0o644)  # mkstemp makes it private
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, SafetensorError):
+            raise OSError(f"{path} cannot be written ({error})") from error
         raise
     return path
 

@@ -7,8 +7,8 @@ import ast
 import dataclasses
 import difflib
 import inspect
-import re
 import textwrap
+import types
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -42,15 +42,22 @@ def leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
             yield name, docs.get(field.name, ""), field.default
 
 
-def words(cls: type, name: str) -> dict[str, Any]:
-    """What argparse has to know of a field: a tuple takes several words (or one YAML list), a bool may stand alone."""
+def types_of(cls: type, name: str) -> tuple[Any, ...]:
+    """The types a field may have, by its dotted name: `(str, NoneType)` for `str | None`."""
     first, _, rest = name.partition(".")
     hint = typing.get_type_hints(cls)[first]
     if rest:
-        return words(hint, rest)
-    if any(typing.get_origin(h) is tuple for h in (hint, *typing.get_args(hint))):
+        return types_of(hint, rest)
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def words(cls: type, name: str) -> dict[str, Any]:
+    """What argparse has to know of a field: a tuple takes several words (or one YAML list), a bool may stand alone."""
+    hints = types_of(cls, name)
+    if any(typing.get_origin(hint) is tuple for hint in hints):
         return {"nargs": "+"}
-    return {"nargs": "?", "const": "true"} if hint is bool else {}
+    return {"nargs": "?", "const": "true"} if hints == (bool,) else {}
 
 
 def add_config_options(parser: argparse.ArgumentParser, cls: type) -> None:
@@ -79,17 +86,31 @@ def build_config(cls: type[T], args: argparse.Namespace) -> T:
     values = load_yaml(args.config) if args.config else {}
     for name, given in vars(args).items():
         if "." in name or name in {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
-            parsed = [parse_value(name, text) for text in ([given] if isinstance(given, str) else given)]
-            set_dotted(values, name, parsed if len(parsed) > 1 else parsed[0])
+            texts = [given] if isinstance(given, str) else given
+            set_dotted(values, name, parse_option(name, texts, types_of(cls, name)))
     return from_dict(cls, values)
 
 
-def parse_value(name: str, text: str) -> Any:
-    """The text of an option as YAML; `00123` stays a text, where YAML 1.1 reads octal. ValueError names the option."""
-    if re.fullmatch(r"0\d+", text):
-        return text
+def parse_option(name: str, texts: Sequence[str], hints: tuple[Any, ...]) -> Any:
+    """The words of an option as the value of a field of these types. ValueError names the option.
+
+    Text is taken as it stands: `2024_11_03`, `00123` and `on` are names of folders, though numbers and a bool in YAML.
+    """
+    if type(None) in hints and list(texts) in (["null"], [""]):
+        return None
+    if str in hints:
+        return texts[0]
+    if any(typing.get_origin(hint) is tuple and str in typing.get_args(hint) for hint in hints):
+        a_list = len(texts) == 1 and texts[0].startswith("[")
+        return parse_yaml(name, texts[0], yaml.BaseLoader) if a_list else list(texts)
+    parsed = [parse_yaml(name, text, yaml.SafeLoader) for text in texts]
+    return parsed if len(parsed) > 1 else parsed[0]
+
+
+def parse_yaml(name: str, text: str, loader: type[yaml.BaseLoader] | type[yaml.SafeLoader]) -> Any:
+    """The text of an option as YAML; `BaseLoader` leaves scalars text. ValueError names the option."""
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, loader)
     except yaml.YAMLError as error:
         raise ValueError(f"--{name} {text}: not a YAML value ({error})") from error
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sartm_core.data.labels import IGNORE, LABEL_SETS, MFNET, Color
+from sartm_core.data.labels import IGNORE, LABEL_SETS, MFNET, Color, default_palette
 from sartm_core.fields import at_least, one_of
 from sartm_core.preprocess import STRIDE, PreprocessConfig
 
@@ -33,7 +33,7 @@ class ModelConfig:
     backbone: str = "sam2.1_hiera_b+"
     """`sam2_hiera_{t,s,b+,l}`, `sam2.1_hiera_{t,s,b+,l}` or `hiera_nano`."""
     classes: tuple[str, ...] = MFNET.names
-    """Class names in id order; id 0 is unlabeled or background."""
+    """Class names in id order; id 0 is unlabeled or background. Training on a data set of other names takes those."""
     palette: tuple[Color, ...] | None = None
     """RGB colour of every class, 0..255; None: those of a known data set with these names, else made."""
     lora_rank: int = 16
@@ -67,23 +67,6 @@ class ModelConfig:
     @property
     def num_classes(self) -> int:
         return len(self.classes)
-
-
-def default_palette(classes: tuple[str, ...]) -> tuple[Color, ...]:
-    """Colours of a known data set that has all these names, else well separated made-up ones (class 0 black)."""
-    for labels in LABEL_SETS.values():
-        if set(classes) <= set(labels.names):
-            return labels.subset(classes).palette
-    return tuple(bit_reversed_color(i) for i in range(len(classes)))
-
-
-def bit_reversed_color(index: int) -> Color:
-    """The PASCAL VOC colour of an id: its bits spread from the top of r, g and b downwards."""
-    color = [0, 0, 0]
-    for bit in range(8):
-        for channel in range(3):
-            color[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
-    return color[0], color[1], color[2]
 
 
 @dataclass(frozen=True)
@@ -251,6 +234,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "accumulate", "val_batch_size", "val_every"):
             at_least("TrainerConfig", name, getattr(self, name), 1)
+        at_least("TrainerConfig", "max_steps", self.max_steps, -1)
         at_least("TrainerConfig", "threads", self.threads, 0)
         at_least("TrainerConfig", "checkpoint_every", self.checkpoint_every, 0)
         if self.batch_size % self.accumulate:

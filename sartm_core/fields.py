@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,8 +69,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if len(inner) != len(value):
             raise ValueError(f"{where}: got {len(value)} values {value!r}, expected {len(inner)}")
         return tuple(_convert(h, v, where) for h, v in zip(inner, value, strict=True))
-    if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):  # --data.root 2024
-        return str(value)
+    if hint is str and isinstance(value, (int, float, date)):  # 2024_11_03 in a file: its text is lost
+        raise ValueError(f"{where}: got {value!r} ({type(value).__name__}), expected str; write it in quotes")
     if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
         try:
             return float(value)
@@ -82,6 +83,17 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is None and type(value) is hint:
         return value
     raise ValueError(f"{where}: got {value!r} ({type(value).__name__}), expected {getattr(hint, '__name__', hint)}")
+
+
+def differences(have: dict[str, Any], want: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """(dotted name, have, want) of all values of two plain configs that differ."""
+    odd: list[tuple[str, Any, Any]] = []
+    for key in want:
+        if isinstance(want[key], dict) and isinstance(have.get(key), dict):
+            odd += differences(have[key], want[key], f"{prefix}{key}.")
+        elif have.get(key) != want[key]:
+            odd.append((f"{prefix}{key}", have.get(key), want[key]))
+    return odd
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:

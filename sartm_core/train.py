@@ -28,6 +28,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from sartm_core.cli import add_config_options, build_config, parse
@@ -39,7 +40,7 @@ from sartm_core.losses.teacher import text_embeddings
 from sartm_core.training.checkpoints import LastCheckpoint, ResumePoint, SlimCheckpointIO, Stopped, resume_point
 from sartm_core.training.module import LitSARTM, TrainingError
 from sartm_core.training.records import BestWeights, History, write_text
-from sartm_core.training.setup import build_model, check_output
+from sartm_core.training.setup import build_model, check_output, data_classes
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
     cannot go on (full disk, loss not finite), Stopped after Ctrl-C.
     """
     output.mkdir(parents=True, exist_ok=True)
+    config = data_classes(config)
     check_output(config, output)
+    check_precision(config)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
@@ -80,9 +83,17 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
         trainer.fit(
             module, train_loader, list(val_loaders.values()), ckpt_path=resume and str(resume.path), weights_only=True
         )
-    if best.validated_step < trainer.global_step:  # stopped by max_steps between two validations
-        trainer.validate(module, list(val_loaders.values()), verbose=False)
+        if module.validated_step < trainer.global_step:  # the end lies between two validations
+            trainer.validate(module, list(val_loaders.values()), verbose=False)
     return best.finish() if trainer.is_global_zero else {}
+
+
+def check_precision(config: TrainConfig) -> None:
+    """Raise ValueError for fp16 without a GPU: Lightning would take bf16 without a word."""
+    if config.trainer.precision == "16-mixed" and (
+        config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    ):
+        raise ValueError("TrainerConfig.precision: '16-mixed' needs a GPU; use bf16-mixed or 32-true on a CPU")
 
 
 def build_module(config: TrainConfig, val_names: list[str], resume: ResumePoint | None, world: int) -> LitSARTM:
@@ -154,12 +165,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", module="lightning")  # hints about worker counts
     try:
         metrics = fit(build_config(TrainConfig, args), args.output)
-    except (ValueError, FileNotFoundError, TrainingError) as error:
+    except (ValueError, FileNotFoundError, TrainingError, MisconfigurationException) as error:
         parser.exit(2, f"train: {last_line(error)}\n")
+    except KeyboardInterrupt:
+        parser.exit(INTERRUPTED, "train: stopped; the same command goes on from the last checkpoint\n")
     except Stopped as error:
         parser.exit(INTERRUPTED, f"train: {error}\n")
     except OSError as error:
-        parser.exit(2, f"train: --output {args.output}: {error}\n")
+        parser.exit(2, f"train: --output {args.output}: {error}. Nothing before it is lost; the same command goes on\n")
     if metrics:
         print(json.dumps(metrics, indent=2))
     return 0

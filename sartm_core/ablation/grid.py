@@ -101,12 +101,15 @@ def saved_config(folder: Path) -> TrainConfig | None:
 
 
 def finished_metrics(folder: Path) -> dict[str, Any] | None:
-    """`metrics.json` of a run that ended, else None."""
+    """`metrics.json` of a run that ended, else None. A truncated file is of no run that ended."""
     path = folder / "metrics.json"
     if not path.is_file():
         return None
-    metrics = json.loads(path.read_text())
-    return metrics if metrics.get("finished") else None
+    try:
+        metrics = json.loads(path.read_text())
+    except ValueError:
+        return None
+    return metrics if isinstance(metrics, dict) and metrics.get("finished") else None
 
 
 def check_folder(run: Run) -> bool:

@@ -14,8 +14,7 @@ from typing import Any
 
 import yaml
 
-from sartm_core.config import default_palette
-from sartm_core.data.labels import Color, LabelSet
+from sartm_core.data.labels import Color, LabelSet, default_palette
 
 KEYS = ("names", "palette")
 

@@ -104,6 +104,23 @@ def describe_unknown(codes: np.ndarray, palette: np.ndarray) -> str:
     return text
 
 
+def default_palette(classes: tuple[str, ...]) -> tuple[Color, ...]:
+    """Colours of a known data set that has all these names, else well separated made-up ones (class 0 black)."""
+    for labels in LABEL_SETS.values():
+        if set(classes) <= set(labels.names):
+            return labels.subset(classes).palette
+    return tuple(bit_reversed_color(i) for i in range(len(classes)))
+
+
+def bit_reversed_color(index: int) -> Color:
+    """The PASCAL VOC colour of an id: its bits spread from the top of r, g and b downwards."""
+    color = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            color[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
+    return color[0], color[1], color[2]
+
+
 def frame_condition(name: str) -> str:
     """`day` or `night` from an MFNet frame name (00001D, 00002N), "" for any other name."""
     number, letter = name[:-1], name[-1:]

@@ -116,12 +116,16 @@ def validation_sources(config: TrainConfig) -> dict[str, ValidationFrames]:
 
 def validation_loaders(config: TrainConfig, rank: int = 0, world: int = 1) -> dict[str, DataLoader[Item]]:
     """One loader per validation set, with every `world`-th frame from `rank` on."""
+    sources = validation_sources(config)
+    for name, source in sources.items():
+        if len(source) < world:
+            raise ValueError(f"validation set {name!r}: {len(source)} frames for {world} processes; use fewer of these")
     return {
         name: DataLoader(
             Subset(source, range(rank, len(source), world)), config.trainer.val_batch_size,
             num_workers=config.data.workers, collate_fn=stack_equal,
         )
-        for name, source in validation_sources(config).items()
+        for name, source in sources.items()
     }  # fmt: skip
 
 

@@ -83,10 +83,17 @@ def overlap(config: EvaluateConfig, dataset: str, training: dict[str, Any]) -> d
     folder = Path(config.root).resolve().name if config.root else None
     if dataset == "synthetic" or (data.get("dataset"), data.get("root")) != (dataset, folder):
         return {}
-    roles = {data.get("train_split"): "trained", data.get("val_split"): "chose"}
-    if config.split not in roles:
+    splits = {"trained": data.get("train_split"), "chose": data.get("val_split")}
+    roles = [role for role, split in splits.items() if split and share_frames(config.split, split)]
+    if not roles:
         return {}
-    return {"warning": f"frames of this split {roles[config.split]} these weights: the numbers are optimistic"}
+    return {"warning": f"frames of this split {' and '.join(roles)} these weights: the numbers are optimistic"}
+
+
+def share_frames(scored: str | None, used: str) -> bool:
+    """Whether two splits have frames in common, by their names; None or "" is all frames."""
+    parts = {"trainval": {"trainval", "train", "val"}}
+    return not scored or not parts.get(scored, {scored}).isdisjoint(parts.get(used, {used}))
 
 
 def class_mapping(label_names: tuple[str, ...], classes: tuple[str, ...]) -> dict[str, Any]:

@@ -79,7 +79,17 @@ class ModalityEncoder(nn.Module):
     def recompute_activations(self) -> None:
         """From now on keep only the blocks' inputs in training and compute the rest again in the backward pass."""
         for block in self.trunk.blocks:
-            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+            block.forward = partial(self._recomputed, block.forward)
+
+    def _recomputed(self, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """A block whose backward pass runs it again, with the adapters of the modalities it has now."""
+        modalities = self.active.indices
+
+        def again(x: Tensor) -> Tensor:
+            self.active.indices = modalities
+            return forward(x)
+
+        return checkpoint(again, x, use_reentrant=False)
 
     def forward(self, images: Sequence[Tensor | None]) -> list[Tensor]:
         """One (B, 1 or 3, H, W) image batch per modality, None for a missing one -> features of strides 4, 8, 16.

@@ -6,7 +6,6 @@ The best weights for use are another file (`weights.safetensors`, `sartm_core.ch
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -21,7 +20,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
-from sartm_core.training.module import LitSARTM, TrainingError
+from sartm_core.training.module import LitSARTM, TrainingError, epoch_is_whole
 
 MODEL_STATES = ("state_dict", "current_model_state")
 """Entries of a Lightning checkpoint that hold weights; the second while weights are averaged."""
@@ -47,9 +46,7 @@ def resume_point(path: Path) -> ResumePoint | None:
         ended = loop["epoch_progress"]["current"]
         batches = loop["epoch_loop.batch_progress"]["current"]
     except Exception as error:  # torch raises many types for a file that is no checkpoint
-        raise ValueError(
-            f"--output: {path} is not a checkpoint of this trainer ({error}); remove it to start anew"
-        ) from (error)
+        raise ValueError(f"--output: {path} is not a checkpoint of this trainer; remove it to start anew") from error
     mid_epoch = ended["processed"] < ended["started"]
     text = state["state_dict"].get("objective.text")
     return ResumePoint(path, ended["processed"], batches["processed"] if mid_epoch else 0, text)
@@ -87,15 +84,16 @@ def write_atomically(content: dict[str, Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch wraps a failed write into a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError where its archive cannot grow
         temporary.unlink(missing_ok=True)
-        full = getattr(error, "errno", None) == errno.ENOSPC or "write" in str(error).lower()
-        if not full and not isinstance(error, OSError):
-            raise
+        before = "The checkpoint before it is whole" if path.is_file() else "There was none before it"
         raise TrainingError(
-            f"{path} cannot be written ({error}). The checkpoint before it is whole: free some space and run the same "
-            "command again"
+            f"{path} cannot be written ({first_line(error)}). {before}: free some space and run the same command again"
         ) from error
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 class Stopped(RuntimeError):
@@ -132,12 +130,13 @@ class LastCheckpoint(Checkpoint):
         step, last = trainer.global_step, batch_idx + 1 == trainer.num_training_batches
         # Within accumulation a step is only half done; at the end of an epoch validation comes first.
         whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        due = self.stop_asked or (self.every and step % self.every == 0)
+        due = self.stop_asked or step == trainer.max_steps or (self.every and step % self.every == 0)
         if due and whole and not last and step != self.saved_step:
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.save(trainer)
+        if epoch_is_whole(trainer):  # else the checkpoint of its last step says where to go on
+            self.save(trainer)
 
     def save(self, trainer: L.Trainer) -> None:
         trainer.save_checkpoint(self.path)

@@ -1,8 +1,8 @@
 """What a training step takes, counted op by op without doing it: bytes and floating point operations.
 
-The step runs on tensors that have a shape and a type but no memory (torch's `FakeTensorMode`), with our model, objective
-and autograd as they are. So a batch that no machine at hand could hold is counted in seconds, and for a GPU the counts
-are those of its own rules for mixed precision (`GpuRules`), without a GPU.
+The step runs on tensors that have a shape and a type but no memory (torch's `FakeTensorMode`), with our model,
+objective and autograd as they are. So a batch that no machine at hand could hold is counted in seconds; and with the
+types that a GPU's mixed precision would choose (`GpuRules`), without a GPU.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ ADAMW_STEP_BYTES = 4
 """AdamW counts the steps of every tensor in a float32 of its own."""
 ATTENTION_FLOPS: dict[Any, Callable[..., int]] = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda *shapes, **_: (
-        sdpa_backward_flop_count(*shapes[:4])
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda *shapes, **_: sdpa_backward_flop_count(
+        *shapes[:4]
     ),
 }
 """torch's counter knows the GPU's attention only."""
@@ -84,8 +84,8 @@ class StepCounter:
         model, objective = build(config)
         self.model_bytes = model_bytes(config, model, objective)
         self.mode = FakeTensorMode()
-        self.model, self.objective = (without_memory(module, self.mode) for module in (model, objective))
-        for block in self.model.encoder.trunk.blocks:  # the backward pass forgets the mode; a recomputed block needs it
+        self.model, self.objective = without_memory(model, self.mode), without_memory(objective, self.mode)
+        for block in model.encoder.trunk.blocks:  # the backward pass forgets the mode; a recomputed block needs it
             block.forward = with_gpu_rules(block.forward)
 
     def recompute_activations(self) -> None:

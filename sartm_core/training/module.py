@@ -38,6 +38,7 @@ class LitSARTM(L.LightningModule):
         self.model, self.config, self.val_names = model, config, list(val_names)
         self.objective = Objective(config.loss, config.model.num_classes, model.encoder.width, text)
         self.confusion = [ConfusionMatrix(config.model.num_classes) for _ in self.val_names]
+        self.validated_step = -1  # optimizer steps behind the scores in `confusion`
 
     def training_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
         out = self.model(batch["rgb"], batch["thermal"], keep=batch["keep"])
@@ -80,6 +81,7 @@ class LitSARTM(L.LightningModule):
 
     def reduce_counts(self) -> None:
         """Every process has counted its own frames: add them up, once, when validation ends."""
+        self.validated_step = self.global_step
         if self.trainer.world_size > 1:
             for matrix in self.confusion:
                 counts = torch.from_numpy(matrix.counts).to(self.device)
@@ -107,6 +109,22 @@ class LitSARTM(L.LightningModule):
         total = max(1, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, total, optim))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """A resumed run takes rate, decay and length from its configuration, which may have changed since."""
+        optim, schedule = self.config.optim, self.lr_schedulers()
+        assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
+        schedule.base_lrs = [optim.lr for _ in schedule.base_lrs]
+        for group, factor, decay in zip(
+            schedule.optimizer.param_groups, schedule.lr_lambdas, (optim.weight_decay, 0.0), strict=True
+        ):
+            group["initial_lr"], group["lr"] = optim.lr, optim.lr * factor(schedule.last_epoch)
+            group["weight_decay"] = decay
+
+
+def epoch_is_whole(trainer: L.Trainer) -> bool:
+    """Whether all batches of the epoch were seen; `max_steps` may end one in its middle."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current.ready == trainer.num_training_batches
 
 
 def lr_factor(step: int, total: int, optim: OptimConfig) -> float:

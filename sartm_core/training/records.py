@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from sartm_core.checkpoint import save
 from sartm_core.config import TrainConfig
 from sartm_core.fields import to_dict
-from sartm_core.training.module import LitSARTM
+from sartm_core.training.module import LitSARTM, TrainingError, epoch_is_whole
 
 
 def shareable(config: TrainConfig) -> dict[str, Any]:
@@ -42,18 +42,23 @@ class BestWeights(Callback):
 
     def __init__(self, output: Path, config: TrainConfig) -> None:
         self.output, self.config = output, config
-        self.best, self.validated_step = -1.0, -1
+        self.best = -1.0
         self.seconds, self.started = 0.0, time.monotonic()
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, LitSARTM)
         pl_module.reduce_counts()
         scores = pl_module.scores()
-        self.validated_step = trainer.global_step
         pl_module.log("val/miou", scores["miou"], prog_bar=True, rank_zero_only=True)
         for name in pl_module.val_names:
             pl_module.log(f"val/miou_{name}", scores[name]["miou"], rank_zero_only=True)
-        if math.isnan(scores["miou"]) or scores["miou"] <= self.best:
+        if math.isnan(scores["miou"]):
+            empty = [name for name in pl_module.val_names if math.isnan(scores[name]["miou"])]
+            raise TrainingError(
+                f"validation of {empty} saw no labelled pixel, so there is no score to choose weights by. Look at its "
+                f"labels: python -m sartm_core.check_data (255 is ignored), or choose another --data.val_split"
+            )
+        if scores["miou"] <= self.best:
             return
         self.best = scores["miou"]
         if not trainer.is_global_zero:
@@ -84,7 +89,10 @@ class BestWeights(Callback):
         return {"best": self.best, "seconds": self.elapsed()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.seconds = state_dict["best"], state_dict["seconds"]
+        """The file on disk may be newer than the checkpoint, and better: the last validation comes behind it."""
+        path = self.output / "metrics.json"
+        on_disk = json.loads(path.read_text())["miou"] if path.is_file() else -1.0
+        self.best, self.seconds = max(state_dict["best"], on_disk), state_dict["seconds"]
 
 
 class History(Callback):
@@ -108,10 +116,12 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, LitSARTM)
+        if not epoch_is_whole(trainer):
+            return
         epoch = trainer.current_epoch + 1
         row = {"epoch": epoch, "step": trainer.global_step}
         row |= {name: total / max(1, self.batches) for name, total in self.sums.items()}
-        if epoch % pl_module.config.trainer.val_every == 0:
+        if pl_module.validated_step == trainer.global_step:
             row |= pl_module.scores()
         self.rows.append(row)
         self.sums, self.batches = {}, 0

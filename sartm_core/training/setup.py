@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
-from sartm_core.checkpoint import comes_from_sam2, load
+from sartm_core.checkpoint import comes_from_sam2, load, read_metadata, sha256
 from sartm_core.config import ModelConfig, TrainConfig
-from sartm_core.fields import to_dict
+from sartm_core.data.datasets import open_dataset
+from sartm_core.fields import differences, from_dict, load_yaml, to_dict
 from sartm_core.model.sartm import SARTM, ModelInfo
 from sartm_core.segmenter import DEFAULT, default_checkpoint
 
+log = logging.getLogger(__name__)
+
 TRAINABLE_PARTS = ("train_encoder", "train_decoder_transformer")
 """Fields of `ModelConfig` that say what trains, not what the network is."""
+MAY_CHANGE = {
+    "sam2", "init", "data.root", "data.workers", "data.val_split", "data.synthetic_val",
+    "loss.teacher_weights",  # the embeddings are in the checkpoint
+    "optim.lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
+    *(f"trainer.{name}" for name in (
+        "max_epochs", "max_steps", "val_batch_size", "val_every", "checkpoint_every", "threads", "accelerator",
+        "activation_checkpointing",
+    )),
+}  # fmt: skip
+"""Fields that a run may go on with changed; files may have moved."""
 
 
 def build_model(config: TrainConfig) -> SARTM:
@@ -56,17 +68,44 @@ def take_base(model: SARTM, config: TrainConfig) -> None:
 
 def check_same_network(config: TrainConfig, other: ModelConfig) -> None:
     """Raise ValueError naming the fields in which the weights of `init` do not fit the run."""
-    same = {part: getattr(config.model, part) for part in (*TRAINABLE_PARTS, "palette")}  # may differ
-    if replace(other, **same) != config.model:
-        mine, theirs = to_dict(config.model), to_dict(other)
-        odd = {key: (theirs[key], mine[key]) for key in mine if key not in same and theirs[key] != mine[key]}
-        raise ValueError(f"TrainConfig.init: {config.init} is another network, (file, run) differ in {odd}")
+    mine, theirs = to_dict(config.model), to_dict(other)
+    may_differ = (*TRAINABLE_PARTS, "palette")
+    odd = {key: (theirs[key], mine[key]) for key in mine if key not in may_differ and theirs[key] != mine[key]}
+    if odd:
+        raise ValueError(
+            f"TrainConfig.init: {config.init} is another network, (file, run) differ in {odd}. "
+            "--init_as_base true takes its encoder alone"
+        )
 
 
 def check_output(config: TrainConfig, output: Path) -> None:
-    """Refuse to resume a run of another network, whose weights would not fit."""
+    """Refuse to go on with a run of another configuration, naming the fields; see `MAY_CHANGE`."""
     path = output / "config.yaml"
-    if path.is_file() and (output / "checkpoints").is_dir():
-        before = yaml.safe_load(path.read_text()).get("model")
-        if before != to_dict(config)["model"]:
-            raise ValueError(f"--output {output}: holds a run with another model section ({path}); choose a new folder")
+    if not (path.is_file() and (output / "checkpoints").is_dir()):
+        return
+    try:
+        before = from_dict(TrainConfig, load_yaml(path))
+    except ValueError as error:
+        raise ValueError(f"--output {output}: {path} is not a configuration ({error}); choose a new folder") from error
+    odd = [d for d in differences(to_dict(before), to_dict(config)) if d[0] not in MAY_CHANGE]
+    if odd:
+        listed = "; ".join(f"{name} was {have!r}, is {want!r}" for name, have, want in odd)
+        raise ValueError(f"--output {output}: holds a run of another configuration: {listed}. Choose a new folder")
+    weights = output / "weights.safetensors"
+    if config.sam2 and weights.is_file():
+        base = read_metadata(weights)["info"]["base_sha256"]
+        if Path(config.sam2).is_file() and base and sha256(config.sam2) != base:
+            raise ValueError(f"--sam2 {config.sam2}: not the file that the run in {output} began with ({base[:12]}...)")
+
+
+def data_classes(config: TrainConfig) -> TrainConfig:
+    """With classes left at their default and a data set of other ones, its own classes and colours instead."""
+    if config.data.dataset == "synthetic" or config.model.classes != ModelConfig().classes:
+        return config
+    labels = open_dataset(
+        config.data.dataset, config.data.root or "", config.data.train_split, config.data.label_set
+    ).label_set
+    if labels.names == config.model.classes:
+        return config
+    log.info("classes of the data set: %s", ", ".join(labels.names))
+    return replace(config, model=replace(config.model, classes=labels.names, palette=labels.palette))

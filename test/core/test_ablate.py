@@ -265,25 +265,3 @@ def test_partial_results_make_a_table(grid: Grid, monkeypatch: pytest.MonkeyPatc
     order(monkeypatch, **{f"{name}_seed0": "fail" for name in ("full", "without_language", "without_aux_head")})
     assert grid("components", "--seeds", "0") == 1
     assert grid.table("components")["scores"] == {} and not (grid.output / "components" / "plot.png").exists()
-
-
-@pytest.mark.slow
-def test_a_real_grid_of_two_heads(tmp_path: Path) -> None:
-    """The trainer itself, one step a run on synthetic scenes."""
-    config = {
-        "model": {"backbone": "hiera_nano", "classes": ["unlabeled", "car", "person"], "train_encoder": True},
-        "preprocess": {"input_size": [64, 96]},
-        "data": {"synthetic_train": 2, "synthetic_val": 1, "crop_size": [64, 96], "workers": 0},
-        "loss": {"preset": "sartm_paper"},
-        "trainer": {"max_steps": 1, "batch_size": 2, "accelerator": "cpu", "threads": 1},
-    }
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config))
-    command = ["--config", str(path), "--output", str(tmp_path / "out"), "--seeds", "0", "--only", "fpn", "segformer"]
-    assert ablate.main(["--table", "head", *command]) == 0
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("metrics.json")}
-    assert len(before) == 2
-    assert ablate.main(["--table", "head", *command]) == 0
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("metrics.json")}
-    rows = json.loads((tmp_path / "out" / "head" / "table.json").read_text())["scores"]["synthetic"]
-    assert 0 <= rows["segformer"]["miou"]["summary"]["mean"] <= 100

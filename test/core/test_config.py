@@ -78,8 +78,43 @@ def test_overrides_beat_the_file(tmp_path: Path) -> None:
     config = run_cli("--config", str(path), "--model.lora_rank", "8", "--data.crop_size", "[32, 64]", "--seed", "7")
     assert (config.model.backbone, config.model.lora_rank, config.optim.lr) == ("hiera_nano", 8, 1e-3)
     assert config.data.crop_size == (32, 64) and config.seed == 7
-    assert run_cli("--config", str(path), "--data.root", "2024").data.root == "2024", "a number is a folder name too"
-    assert run_cli("--config", str(path), "--data.root", "00123").data.root == "00123", "not octal"
+
+
+@pytest.mark.parametrize(
+    "text", ["2024", "00123", "2024_11_03", "2024-11-03", "12:30:45", "1e3", "on", "no", "null1", "[a", "a: b", "#1"]
+)
+def test_paths_and_names_are_taken_as_they_are_typed(tmp_path: Path, text: str) -> None:
+    """YAML would make numbers, dates and bools of them."""
+    path = tmp_path / "c.yaml"
+    path.write_text("model: {backbone: hiera_nano, train_encoder: true}\ndata: {root: x}\n")
+    options = ["--config", str(path), "--data.root", text, "--data.train_split", text]
+    data = run_cli(*options).data
+    assert (data.root, data.train_split) == (text, text)
+    assert run_cli(*options, "--data.root", "null").data.root is run_cli(*options, "--data.root", "").data.root is None
+
+
+@pytest.mark.parametrize(
+    "words,expected",
+    [
+        (["[unlabeled, on, 00123]"], ("unlabeled", "on", "00123")),
+        (["unlabeled", "on", "2024_11"], ("unlabeled", "on", "2024_11")),
+    ],
+)
+def test_lists_of_names_are_a_yaml_list_of_text_or_several_words(words: list[str], expected: tuple) -> None:
+    options = ["--model.backbone", "hiera_nano", "--model.train_encoder", "--model.classes"]
+    assert run_cli(*options, *words).model.classes == expected
+    with pytest.raises(ValueError, match=r"--model.classes \[a, b: not a YAML value"):
+        run_cli(*options, "[a, b")
+
+
+@pytest.mark.parametrize("value", ["2024_11_03", "2024-11-03", "on", "1.50"])
+def test_a_name_that_yaml_changed_in_a_file_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"data: {{root: {value}}}\n")
+    with pytest.raises(ValueError, match=r"data.root: got .*, expected str; write it in quotes"):
+        run_cli("--config", str(path))
+    path.write_text(f"data: {{root: '{value}'}}\nmodel: {{backbone: hiera_nano, train_encoder: true}}\n")
+    assert run_cli("--config", str(path)).data.root == value
 
 
 def test_unknown_option_is_answered_with_the_nearest(capsys) -> None:

@@ -11,8 +11,9 @@ from sam2.build_sam import build_sam2
 
 from sartm_core import ablate, evaluate, figures, train
 from sartm_core.checkpoint import read_metadata
+from sartm_core.model.sartm import SARTM
 
-from .layouts import write_fmb, write_mfnet, write_pst900
+from .layouts import OWN, write_fmb, write_folder_with_classes, write_mfnet, write_pst900
 from .runs import history
 
 CONFIGS = Path(__file__).parents[2] / "config" / "train"
@@ -59,6 +60,19 @@ def test_the_papers_configuration_trains_and_evaluates(dataset: str, official: s
         assert figures.main([*drawn, "--output", str(run / "fig")]) == 0
         assert figures.main(["similarity", "--run", str(run), "--output", str(run / "fig")]) == 0
         assert len(list((run / "fig").glob("*.png"))) >= 2
+
+
+def test_own_frames_and_classes_train_as_the_readme_says(tmp_path: Path) -> None:
+    """The README's command used to ask for MFNet's ids beside a classes.yaml of others."""
+    root, run = str(write_folder_with_classes(tmp_path / "data")), tmp_path / "run"
+    small = ["--data.crop_size", "32", "64", "--preprocess.input_size", "64", "96", "--data.workers", "0"]
+    steps = ["--trainer.max_steps", "1", "--trainer.batch_size", "2", "--trainer.accelerator", "cpu"]
+    settings = ["--config", str(CONFIGS / "folder.yaml"), "--data.root", root, *small, *steps]
+    assert train.main([*settings, "--output", str(run)]) == 0
+    model = SARTM.load(run / "weights.safetensors")
+    assert (model.config.classes, model.config.palette) == (OWN.names, OWN.palette)
+    frames = ["--root", root, "--split", "val", "--checkpoint", str(run / "weights.safetensors")]
+    assert evaluate.main([*frames, "--output", str(run / "eval")]) == 0
 
 
 @pytest.mark.slow

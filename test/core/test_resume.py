@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from sartm_core import train
 from sartm_core.training.checkpoints import LastCheckpoint
 from sartm_core.training.module import LitSARTM
 
+from .conftest import make_model
 from .runs import command, differences, environment, history, last_state, write_config
 
 TRAIN_AND_DIE = """
@@ -49,8 +57,11 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, cls: type, method: str, call: int)
 def assert_same_end(straight: Path, resumed: Path) -> None:
     assert history(resumed) == history(straight), "the loss curve"
     assert differences(last_state(straight), last_state(resumed)) == []
-    for file in ("weights.safetensors", "prototypes/epoch_0002.npz"):
-        assert (straight / file).is_file() and (resumed / file).is_file()
+    best = [load_file(run / "weights.safetensors") for run in (straight, resumed)]
+    assert best[0].keys() == best[1].keys() and all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+    prototypes = [dict(np.load(run / "prototypes" / "epoch_0002.npz")) for run in (straight, resumed)]
+    for name, value in prototypes[0].items():
+        np.testing.assert_array_equal(value, prototypes[1][name])
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +105,49 @@ def test_a_crash_before_a_rare_checkpoint_repeats_the_same_steps(straight: Path,
     assert_same_end(straight / "run", tmp_path / "run")
 
 
+def test_more_steps_go_on_where_max_steps_ended_an_epoch(straight: Path, tmp_path: Path) -> None:
+    """It used to skip the rest of that epoch, and then to train no more at all."""
+    arguments = command(straight / "tiny.yaml", tmp_path / "run", "--optim.warmup_ratio", "0", "--optim.power", "0")
+    assert train.main(command(straight / "tiny.yaml", tmp_path / "whole", *arguments[4:])) == 0
+    for steps in ("2", "4", "-1"):
+        assert train.main([*arguments, "--trainer.max_steps", steps]) == 0
+    assert history(tmp_path / "run") == history(tmp_path / "whole")
+    odd = differences(last_state(tmp_path / "whole"), last_state(tmp_path / "run"))
+    assert odd in ([], [".callbacks.BestWeights.best"]), "the stops were validated too, and may have been better"
+    assert [json.loads((tmp_path / run / "metrics.json").read_text())["finished"] for run in ("run", "whole")]
+
+
+def test_a_better_last_validation_is_not_overwritten_by_worse_ones(tmp_path: Path, monkeypatch) -> None:
+    """The validation at the end comes behind the last checkpoint, which did not know of it."""
+    arguments = command(write_config(tmp_path, trainer={"val_every": 2}), tmp_path / "run")
+    original = LitSARTM.scores
+    with monkeypatch.context() as patch:
+        patch.setattr(LitSARTM, "scores", lambda self: {**original(self), "miou": 0.9})
+        assert train.main([*arguments, "--trainer.max_epochs", "1"]) == 0
+    assert train.main([*arguments, "--trainer.max_epochs", "2"]) == 0
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["miou"] == 0.9
+
+
+def test_a_run_goes_on_with_its_own_configuration_only(straight: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    """Except for what may change, and that is applied: a lower rate after a loss that was not finite."""
+    arguments = command(straight / "tiny.yaml", tmp_path / "run")
+    assert train.main([*arguments, "--trainer.max_epochs", "1"]) == 0
+    for option, value in (("--seed", "1"), ("--loss.kind", "ce"), ("--data.hflip", "0.1"), ("--optim.ema_decay", "0")):
+        with pytest.raises(SystemExit) as stop:
+            train.main([*arguments, option, value])
+        assert stop.value.code == 2 and f"{option[2:]} was" in capsys.readouterr().err
+    rates: list[float] = []
+    original = LitSARTM.training_step
+
+    def noting(self, batch, batch_idx):
+        rates.extend(group["lr"] for group in self.optimizers().param_groups)
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(LitSARTM, "training_step", noting)
+    assert train.main([*arguments, "--optim.lr", "1e-9"]) == 0
+    assert len(rates) == 6 and 0 < max(rates) <= 1e-9
+
+
 def test_accumulated_steps_resume_too(tmp_path: Path, monkeypatch) -> None:
     config = write_config(tmp_path, trainer={"accumulate": 2})
     assert train.main(command(config, tmp_path / "straight")) == 0
@@ -135,42 +189,44 @@ def test_ctrl_c_ends_the_step_saves_and_resumes(straight: Path, tmp_path: Path, 
     assert_same_end(straight / "run", tmp_path / "run")
 
 
-def test_a_checkpoint_is_replaced_in_one_step(straight: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    """A full disk leaves the checkpoint before it whole, and the same command goes on."""
+def test_a_full_disk_leaves_the_checkpoint_before_it(straight: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    """The limit on file sizes makes torch's own writer fail, as a full disk does."""
     arguments = command(straight / "tiny.yaml", tmp_path / "run")
+    original, calls = LastCheckpoint.save, []
+
+    def save(self, trainer):
+        calls.append(1)
+        with limited_files(100_000) if len(calls) == 3 else contextlib.nullcontext():
+            original(self, trainer)
+
     with monkeypatch.context() as patch:
-        fill_the_disk_at(patch, call=3)
+        patch.setattr(LastCheckpoint, "save", save)
         with pytest.raises(SystemExit) as stop:
             train.main(arguments)
-    assert stop.value.code == 2
     message = capsys.readouterr().err
-    assert "last.ckpt cannot be written" in message and "No space left" in message and "same command" in message
+    assert stop.value.code == 2 and "Traceback" not in message
+    assert "last.ckpt cannot be written" in message and "before it is whole" in message and "same command" in message
     assert not list((tmp_path / "run" / "checkpoints").glob("*.tmp"))
     assert train.main(arguments) == 0
     assert_same_end(straight / "run", tmp_path / "run")
 
 
-def fill_the_disk_at(patch: pytest.MonkeyPatch, call: int) -> None:
-    """From the `call`-th checkpoint on, writing gives what a full disk gives."""
-    import torch
+def test_weights_that_do_not_fit_the_disk_are_told(straight: Path, tmp_path: Path, capsys) -> None:
+    model = make_model()
+    with limited_files(100_000), pytest.raises(OSError, match="weights.safetensors cannot be written"):
+        model.save(tmp_path / "weights.safetensors")
+    assert not list(tmp_path.iterdir())
 
-    original, calls = LastCheckpoint.save, []
 
-    def save(self, trainer):
-        calls.append(1)
-        if len(calls) >= call:
-
-            def full(content, file):
-                file.write(b"a part")
-                raise OSError(28, "No space left on device")
-
-            with pytest.MonkeyPatch.context() as inner:
-                inner.setattr(torch, "save", full)
-                original(self, trainer)
-        else:
-            original(self, trainer)
-
-    patch.setattr(LastCheckpoint, "save", save)
+@contextlib.contextmanager
+def limited_files(size: int) -> Iterator[None]:
+    """No file may grow beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_broken_checkpoint_is_named(straight: Path, tmp_path: Path, capsys) -> None:

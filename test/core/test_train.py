@@ -134,7 +134,7 @@ def test_another_model_in_the_same_output_is_refused(config_file: Path, tmp_path
     assert train.main(["--config", str(config_file), "--output", str(output), "--trainer.max_steps", "1"]) == 0
     with pytest.raises(SystemExit):
         train.main(["--config", str(config_file), "--output", str(output), "--model.lora_rank", "4"])
-    assert "holds a run with another model section" in capsys.readouterr().err
+    assert "another configuration: model.lora_rank was 2, is 4. Choose" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,34 @@ def test_too_few_frames_for_a_batch_are_told(tmp_path: Path, capsys) -> None:
 def test_an_output_that_cannot_be_made_is_named(tmp_path: Path, capsys) -> None:
     (tmp_path / "file").write_text("")
     assert "file/run" in fails(capsys, command(write_config(tmp_path), tmp_path / "file" / "run"))
+
+
+def test_validation_without_a_labelled_pixel_is_told(tmp_path: Path, capsys) -> None:
+    """It used to end well, without any weights."""
+    config = write_config(tmp_path)
+    (tmp_path / "data" / "val.txt").write_text("00001N\n")
+    Image.fromarray(np.full((48, 64), 255, np.uint8)).save(tmp_path / "data" / "labels" / "00001N.png")
+    message = fails(capsys, command(config, tmp_path / "run"))
+    assert "validation of ['folder'] saw no labelled pixel" in message
+
+
+@pytest.mark.parametrize(
+    "option,value,expected",
+    [
+        ("--trainer.precision", "16-mixed", "needs a GPU"),
+        ("--trainer.max_steps", "-5", "TrainerConfig.max_steps: got -5"),
+        ("--trainer.accelerator", "gpu", "gpu"),
+    ],
+)
+def test_settings_this_machine_cannot_do_are_told(tmp_path: Path, capsys, option: str, value: str, expected) -> None:
+    if value == "gpu" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    arguments = command(write_config(tmp_path), tmp_path / "run")
+    assert expected in fails(capsys, [*arguments, option, value])
+
+
+def test_a_broken_configuration_in_the_output_is_named(tmp_path: Path, capsys) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("- 1")
+    message = fails(capsys, command(write_config(tmp_path), tmp_path / "run"))
+    assert "config.yaml is not a configuration" in message
