@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     cls, draw, _ = FIGURES[args.figure]
     try:
         config: Any = build_config(cls, args)
-        if getattr(args, "names", None):
-            config = replace(config, names=tuple(args.names))  # 00123 is a name, not the number YAML reads
         for path in draw(config, args.output):
             print(path)
     except (ValueError, OSError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 from sartm_core.ablation.tables import Variant
 from sartm_core.cli import set_dotted
 from sartm_core.config import TrainConfig
-from sartm_core.fields import from_dict, load_yaml, to_dict
+from sartm_core.fields import differences, from_dict, load_yaml, to_dict
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,17 +126,6 @@ def check_folder(run: Run) -> bool:
         listed = "; ".join(f"{name} is {have!r} there, {want!r} wanted" for name, have, want in odd)
         raise ValueError(f"{run.folder}: holds another run: {listed}. Choose another --output or move it away")
     return finished_metrics(run.folder) is not None
-
-
-def differences(have: Mapping[str, Any], want: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
-    """(dotted name, have, want) of all values that differ."""
-    odd: list[tuple[str, Any, Any]] = []
-    for key in want:
-        if isinstance(want[key], dict) and isinstance(have.get(key), dict):
-            odd += differences(have[key], want[key], f"{prefix}{key}.")
-        elif have.get(key) != want[key]:
-            odd.append((f"{prefix}{key}", have.get(key), want[key]))
-    return odd
 
 
 class Library:

@@ -277,38 +277,3 @@ def test_another_label_set_can_be_told(check, tmp_path: Path) -> None:
     assert check("folder", root)[0] == 0
     code, lines, _ = check("folder", root, "--label-set", "pst900")
     assert code == 1 and sum("ids [5, 6, 7, 8]" in line for line in lines) == 8
-
-
-@pytest.mark.parametrize(
-    "arguments,message",
-    [
-        (["--dataset", "mfnet"], "--root"),
-        (["--dataset", "mfnet", "--root", "nowhere"], "--root nowhere: no such folder"),
-        (["--dataset", "cityscapes", "--root", "."], "invalid choice: 'cityscapes'"),
-        (["--dataset", "mfnet", "--root", ".", "--ouput", "x"], "did you mean --output?"),
-    ],
-)
-def test_wrong_usage_gives_exit_code_2(arguments: list[str], message: str, capsys) -> None:
-    with pytest.raises(SystemExit) as stop:
-        check_data.main(arguments)
-    assert stop.value.code == 2 and message in capsys.readouterr().err
-
-
-def test_an_output_that_is_a_file_is_refused_before_the_work(tmp_path: Path, capsys, monkeypatch) -> None:
-    root, output = write_folder_with_classes(tmp_path / "data"), tmp_path / "checked"
-    output.write_text("")
-    monkeypatch.setattr(check_data, "walk", None)
-    with pytest.raises(SystemExit) as stop:
-        check_data.main(["--dataset", "folder", "--root", str(root), "--output", str(output)])
-    error = capsys.readouterr().err
-    assert stop.value.code == 2 and str(output) in error and error.count("\n") == 1
-
-
-def test_ctrl_c_ends_with_one_line(tmp_path: Path, capsys, monkeypatch) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(check_data, "walk", interrupt)
-    with pytest.raises(SystemExit) as stop:
-        check_data.main(["--dataset", "folder", "--root", str(write_folder_with_classes(tmp_path / "data"))])
-    assert stop.value.code == 130 and capsys.readouterr().err == "check_data: interrupted\n"

@@ -1,4 +1,4 @@
-"""Scoring frames for an evaluation: views, groups, worst frames."""
+"""Scoring frames for an evaluation: views, groups, worst frames, and whether they trained the weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sklearn.metrics import jaccard_score
 from sartm_core.config import ModelConfig
 from sartm_core.data.datasets import Sample
 from sartm_core.data.labels import MFNET, PST900
-from sartm_core.evaluation import run
-from sartm_core.evaluation.config import CAMERAS
+from sartm_core.evaluation import protocol, run
+from sartm_core.evaluation.config import CAMERAS, EvaluateConfig
 from sartm_core.evaluation.tta import Views, segment
 from sartm_core.evaluation.worst import FALSE_ALARM, MISSED, WRONG_CLASS, WorstFrames, difference
 from sartm_core.metrics import ConfusionMatrix
@@ -174,3 +174,27 @@ def test_weights_of_another_data_set_are_named_with_both_class_lists() -> None:
     names = ModelConfig(classes=PST900.names).classes
     with pytest.raises(ValueError, match="'hand-drill'.*'guardrail'.*none but class 0 in common"):
         run.label_table(MFNET.names, names)
+
+
+@pytest.mark.parametrize(
+    "trained,chosen,scored,roles",
+    [
+        ("train", "val", None, "trained and chose"),
+        ("train", "val", "", "trained and chose"),
+        ("train", "val", "trainval", "trained and chose"),
+        ("train", "test", "trainval", "trained"),
+        ("trainval", "test", "train", "trained"),
+        ("trainval", "test", "val", "trained"),
+        ("trainval", "test", "trainval", "trained"),
+        ("train", "train", "train", "trained and chose"),
+        ("train", "val", "val", "chose"),
+        ("trainval", "val", "test", ""),
+    ],
+)
+def test_frames_that_trained_the_weights_under_another_splits_name_give_a_warning(
+    trained: str, chosen: str, scored: str | None, roles: str
+) -> None:
+    data = {"dataset": "folder", "root": "data", "train_split": trained, "val_split": chosen}
+    config = EvaluateConfig(root="data", split=scored)
+    found = protocol.overlap(config, "folder", {"config": {"data": data}}).get("warning", "")
+    assert found == (f"frames of this split {roles} these weights: the numbers are optimistic" if roles else "")

@@ -136,30 +136,6 @@ def test_protocol_says_how_the_weights_were_chosen_and_what_does_not_fit(weights
     assert protocol.selection(given) == "best epoch on test, epoch 9" and "unknown" in protocol.selection({})
 
 
-@pytest.mark.parametrize(
-    "trained,chosen,scored,roles",
-    [
-        ("train", "val", None, "trained and chose"),
-        ("train", "val", "", "trained and chose"),
-        ("train", "val", "trainval", "trained and chose"),
-        ("train", "test", "trainval", "trained"),
-        ("trainval", "test", "train", "trained"),
-        ("trainval", "test", "val", "trained"),
-        ("trainval", "test", "trainval", "trained"),
-        ("train", "train", "train", "trained and chose"),
-        ("train", "val", "val", "chose"),
-        ("trainval", "val", "test", ""),
-    ],
-)
-def test_frames_that_trained_the_weights_under_another_splits_name_give_a_warning(
-    trained: str, chosen: str, scored: str | None, roles: str
-) -> None:
-    data = {"dataset": "folder", "root": "data", "train_split": trained, "val_split": chosen}
-    config = EvaluateConfig(root="data", split=scored)
-    found = protocol.overlap(config, "folder", {"config": {"data": data}}).get("warning", "")
-    assert found == (f"frames of this split {roles} these weights: the numbers are optimistic" if roles else "")
-
-
 def test_absent_classes_that_were_predicted_are_named() -> None:
     label = np.zeros(SIZE, np.uint8)
     guess = label.copy()
