@@ -16,7 +16,10 @@ NAMES = tuple(f"{i:05}{'DN'[i % 2]}" for i in range(6))
 
 
 def write_config(tmp_path: Path, **sections: dict[str, Any]) -> Path:
-    """A run of two epochs of three steps on six small frames and no synthetic ones, all loss terms but L_se on."""
+    """A run of two epochs of three steps on six small frames and no synthetic ones, all loss terms but L_se on.
+
+    One thread: sums of floats depend on how many there are.
+    """
     root = tmp_path / "data"
     if not root.is_dir():
         write_folder(root, NAMES)
@@ -29,7 +32,7 @@ def write_config(tmp_path: Path, **sections: dict[str, Any]) -> Path:
         },
         "loss": {"w2": 10.0},
         "optim": {"ema_decay": 0.5},
-        "trainer": {"batch_size": 2, "max_epochs": 2, "accelerator": "cpu", "checkpoint_every": 1},
+        "trainer": {"batch_size": 2, "max_epochs": 2, "accelerator": "cpu", "threads": 1, "checkpoint_every": 1},
     }  # fmt: skip
     for section, values in sections.items():
         settings[section] = {**settings[section], **values}

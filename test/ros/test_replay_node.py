@@ -105,7 +105,7 @@ def test_synthetic_frames_of_full_size_arrive(domain: Domain) -> None:
     ("values", "message"),
     [
         ({"source": "/no/such/folder"}, "parameter source: '/no/such/folder' is no directory"),
-        ({"source": "."}, "neither rgb/ and thermal/ nor images/"),
+        ({"source": "."}, "train/ and test/ with Visible/, Infrared/ and Label/"),
         ({"thermal_encoding": "bgr8"}, "thermal_encoding: got 'bgr8', expected one of"),
         ({"rate": 0.0}, "rate"),
         ({"rate": "fast"}, "rate"),
