@@ -47,7 +47,7 @@ class LitSARTM(L.LightningModule):
         if not math.isfinite(values["loss"]):
             raise TrainingError(
                 f"the loss is not finite at step {self.global_step}: {values}, frames {batch['name']}. "
-                "Nothing was saved from this step: lower --optim.lr, or --trainer.precision 32-true, or check these "
+                "Nothing was saved from this step: lower --optim.lr, or check these "
                 "frames with sartm_core.check_data; the same command then goes on from the last checkpoint"
             )
         self.log_dict({f"train/{name}": value for name, value in values.items() if name != "loss"})
