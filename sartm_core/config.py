@@ -229,7 +229,7 @@ class TrainerConfig:
     checkpoint_every: int = 0
     """Write `checkpoints/last.ckpt` also after every this many optimizer steps; 0: after every epoch only."""
     activation_checkpointing: bool = False
-    """Recompute the encoder's activations in the backward pass: less memory, about a third more time."""
+    """Recompute the encoder's activations in the backward pass: less memory, a third more operations."""
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "accumulate", "val_batch_size", "val_every"):
