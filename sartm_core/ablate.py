@@ -26,7 +26,7 @@ from sartm_core.ablation.plot import write_plot
 from sartm_core.ablation.report import Results, collect, write_json, write_markdown
 from sartm_core.ablation.runner import TRAIN_COMMAND, Outcome, command_of, run_grid, stopped_by_signals
 from sartm_core.ablation.tables import SWEEPS, TABLES, Variant
-from sartm_core.cli import add_config_options, build_config, parse
+from sartm_core.cli import INTERRUPTED, add_config_options, build_config, parse
 from sartm_core.config import TrainConfig
 from sartm_core.fields import one_of
 
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             outcome = run_grid(runs, library, args.train_command, on_change=report)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on")
-        return 130
+        return INTERRUPTED
     except (ValueError, OSError) as error:  # a folder that changed since the plan was made or cannot be written
         parser.exit(2, f"ablate: {error}\n")
     write_plot(report(outcome), folder / "plot.png")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,9 +18,10 @@ from sartm_core.checks.findings import FAULT, Findings
 from sartm_core.checks.report import as_dict, as_text
 from sartm_core.checks.structure import check_structure, open_splits
 from sartm_core.checks.walk import walk
-from sartm_core.cli import parse
+from sartm_core.cli import INTERRUPTED, parse
 from sartm_core.data.datasets import DISK_LAYOUTS
 from sartm_core.data.labels import LABEL_SETS
+from sartm_core.files import write_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         parser.exit(2, f"check_data: {error}\n")
     except KeyboardInterrupt:
-        parser.exit(130, "check_data: interrupted\n")
+        parser.exit(INTERRUPTED, "check_data: interrupted\n")
 
 
 def check(args: argparse.Namespace) -> int:
@@ -62,16 +62,9 @@ def check(args: argparse.Namespace) -> int:
     text = as_text(result)
     print(text, end="")
     if args.output:
-        write(args.output / "check_data.json", json.dumps(result, indent=2) + "\n")
-        write(args.output / "check_data.txt", text)
+        write_text(args.output / "check_data.json", json.dumps(result, indent=2) + "\n")
+        write_text(args.output / "check_data.txt", text)
     return 1 if findings.count(FAULT) else 0
-
-
-def write(path: Path, text: str) -> None:
-    """All of the file or none of it."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 if __name__ == "__main__":

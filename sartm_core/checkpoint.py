@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from sartm_core.config import SAM2_BACKBONES, ModelConfig
 from sartm_core.fields import from_dict, to_dict
+from sartm_core.files import replacing
 from sartm_core.model.sartm import SARTM, ModelInfo
 
 log = logging.getLogger(__name__)
@@ -182,17 +181,11 @@ def save(model: SARTM, path: str | Path, kind: str = "auto", dtype: torch.dtype 
         "info": {**to_dict(info), "preprocess": to_dict(info.preprocess)},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    os.close(handle)
     try:
-        save_file(tensors, temporary, metadata={FORMAT: json.dumps(content)})
-        os.chmod(temporary, 0o644)  # mkstemp makes it private
-        os.replace(temporary, path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, SafetensorError):
-            raise OSError(f"{path} cannot be written ({error})") from error
-        raise
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={FORMAT: json.dumps(content)})
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written ({error})") from error
     return path
 
 

@@ -18,12 +18,16 @@ import yaml
 from sartm_core.fields import from_dict, load_yaml
 
 T = TypeVar("T")
+INTERRUPTED = 130
+"""Exit code of a command after Ctrl-C, as shells have it."""
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """The docstring line below each field of a dataclass."""
+    """The docstring line below each field of a dataclass, and of the dataclasses it is made from."""
+    docs: dict[str, str] = {}
+    for base in filter(dataclasses.is_dataclass, cls.__bases__):
+        docs |= field_docs(base)
     body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
-    docs = {}
     for statement, following in zip(body, body[1:], strict=False):
         is_doc = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and is_doc:

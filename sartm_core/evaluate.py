@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sartm_core.cli import add_config_options, build_config, parse
+from sartm_core.cli import INTERRUPTED, add_config_options, build_config, parse
 from sartm_core.evaluation import tables
 from sartm_core.evaluation.config import EvaluateConfig
 from sartm_core.evaluation.conventions import usual
@@ -35,7 +35,7 @@ def run(config: EvaluateConfig, output: Path) -> str:
     weights = default_checkpoint() if config.checkpoint == DEFAULT else Path(config.checkpoint)
     segmenter = Segmenter.load(weights, device=config.device, precision=config.precision, sam2=config.sam2)
     dataset = dataset_of(config)
-    frames, label_set = open_frames(config, dataset)
+    frames, label_set = open_frames(config, dataset, config.conditions)
     facts = protocol(config, dataset, segmenter, label_set.names, weights)
     output.mkdir(parents=True, exist_ok=True)
     result = evaluate(segmenter, frames, label_set, config.cameras, Views(config.scales, config.flip), config.worst)
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         parser.exit(2, f"evaluate: {error}\n")
     except KeyboardInterrupt:
-        parser.exit(130, "evaluate: interrupted; no report was written\n")
+        parser.exit(INTERRUPTED, "evaluate: interrupted; no report was written\n")
     return 0
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sartm_core.cli import add_config_options, build_config, parse
+from sartm_core.cli import INTERRUPTED, add_config_options, build_config, parse
 from sartm_core.figure.config import QualitativeConfig, SimilarityConfig, TsneConfig
 from sartm_core.figure.qualitative import qualitative
 from sartm_core.figure.similarity import similarity
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         parser.exit(2, f"figures: {error}\n")
     except KeyboardInterrupt:
-        parser.exit(130, "figures: interrupted\n")
+        parser.exit(INTERRUPTED, "figures: interrupted\n")
     return 0
 
 

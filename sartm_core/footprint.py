@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -25,9 +24,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from sartm_core.cli import add_config_options, build_config, field_docs, parse
+from sartm_core.cli import INTERRUPTED, add_config_options, build_config, field_docs, parse
 from sartm_core.config import BACKBONES, TrainConfig
 from sartm_core.fields import at_least, one_of
+from sartm_core.files import write_text
 from sartm_core.preprocess import STRIDE
 from sartm_core.training.footprint import Size, StepCounter
 from sartm_core.training.footprint_tables import GIB, Footprint, Step, Work, as_dict, name_of, report
@@ -178,16 +178,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         parser.exit(2, f"footprint: {error}\n")
     except KeyboardInterrupt:
-        parser.exit(130, "footprint: interrupted; nothing was written\n")
+        parser.exit(INTERRUPTED, "footprint: interrupted; nothing was written\n")
     print(text, end="")
     return 0
-
-
-def write_text(path: Path, text: str) -> None:
-    """All of the file or none of it."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 if __name__ == "__main__":

@@ -31,23 +31,26 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from sartm_core.cli import add_config_options, build_config, parse
+from sartm_core.cli import INTERRUPTED, add_config_options, build_config, parse
 from sartm_core.config import TrainConfig
 from sartm_core.data.loading import EpochBatches, training_loader, validation_loaders
 from sartm_core.distributed import sync_batchnorm
 from sartm_core.fields import to_dict
+from sartm_core.files import write_text
 from sartm_core.losses.teacher import text_embeddings
 from sartm_core.training.checkpoints import LastCheckpoint, ResumePoint, SlimCheckpointIO, Stopped, resume_point
 from sartm_core.training.module import LitSARTM, TrainingError
-from sartm_core.training.records import BestWeights, History, write_text
+from sartm_core.training.records import BestWeights, History
 from sartm_core.training.setup import build_model, check_output, data_classes
 
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY = 5
 """Steps between two updates of the progress bar."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+OUT_OF_MEMORY = (
+    "the GPU is full. --trainer.activation_checkpointing true may be added to this run; --trainer.accumulate 2 or "
+    "--trainer.precision bf16-mixed need a new --output. python -m sartm_core.footprint tells what fits"
+)
 SPLITS_TO_SELECT_ON = ("val", "test")
 
 
@@ -167,6 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics = fit(build_config(TrainConfig, args), args.output)
     except (ValueError, FileNotFoundError, TrainingError, MisconfigurationException) as error:
         parser.exit(2, f"train: {last_line(error)}\n")
+    except torch.OutOfMemoryError as error:
+        parser.exit(2, f"train: {last_line(error)}\ntrain: {OUT_OF_MEMORY}\n")
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, "train: stopped; the same command goes on from the last checkpoint\n")
     except Stopped as error:

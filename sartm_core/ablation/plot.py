@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from sartm_core.ablation.paper import METRICS
 from sartm_core.ablation.report import Results
 from sartm_core.ablation.tables import Variant
+from sartm_core.files import replacing
 
 MEASURED, PAPER = "#1f5fa8", "#c05a12"
 DPI = 200
@@ -43,9 +43,8 @@ def write_plot(results: Results, path: Path) -> None:
     figure.suptitle(f"{results.paper.title}\n{scored_on}, {seeds} seed{'s' * (seeds != 1)}", fontsize=10)
     handles, labels = line[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False, fontsize=9)
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png", dpi=DPI)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI)
 
 
 def draw(axes: Axes, results: Results, variants: Sequence[Variant], scored_on: str, metric: str) -> None:

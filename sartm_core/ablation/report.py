@@ -15,6 +15,7 @@ from sartm_core.ablation.runner import Outcome, clock
 from sartm_core.ablation.statistics import Summary, paired, summarize
 from sartm_core.ablation.tables import TABLES, Variant
 from sartm_core.config import TrainConfig
+from sartm_core.files import write_text
 
 PERCENT = 100.0
 
@@ -127,7 +128,7 @@ def write_json(results: Results, path: Path) -> None:
         "scores": scores,
         "runs": results.folders,
     }
-    write_atomic(path, json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def cell(results: Results, variant: Variant, scored_on: str, metric: str) -> dict[str, Any]:
@@ -159,7 +160,7 @@ def write_markdown(results: Results, path: Path) -> None:
         f"The paper: {paper.note}",
         "",
     ]
-    write_atomic(path, "\n".join(lines))
+    write_text(path, "\n".join(lines))
 
 
 def markdown_table(results: Results, scored_on: str) -> list[str]:
@@ -215,10 +216,3 @@ def absent_classes(results: Results, scored_on: str) -> list[str]:
     """Classes without a value in some run."""
     runs = [run.get(scored_on, {}) for by_seed in results.metrics.values() for run in by_seed.values()]
     return list(dict.fromkeys(name for run in runs for name, value in run.get("iou", {}).items() if value is None))
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Replace a text file in one step."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,9 +91,9 @@ class Pairs(Sequence[Sample]):
         return all(any((root / name).is_dir() for name in cls.folders[kind]) for kind in ("rgb", "thermal"))
 
     @classmethod
+    @abstractmethod
     def splits(cls, root: Path) -> tuple[str, ...]:
         """Those of train, val and test that can be opened."""
-        raise NotImplementedError
 
     def trees(self) -> list[Path]:
         """The folders that hold this layout's `folders`."""
@@ -101,9 +102,9 @@ class Pairs(Sequence[Sample]):
     def find_label_set(self, name: str | None) -> LabelSet:
         return LABEL_SETS[name] if name else self.labels
 
+    @abstractmethod
     def find(self, split: str | None) -> tuple[list[str], dict[str, FrameFiles]]:
         """Frame names in order and the files of each."""
-        raise NotImplementedError
 
     def check(self) -> None:
         """ValueError unless there are frames and each has its rgb and thermal image."""

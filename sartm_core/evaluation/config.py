@@ -16,8 +16,8 @@ SCALE_RANGE = (0.1, 4.0)
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
-    """Which weights, on which frames, how."""
+class WeightsAndFrames:
+    """What evaluation and figures are made of."""
 
     checkpoint: str = DEFAULT
     """A `.safetensors` file of a training run, or `default`, the weights shipped with the package."""
@@ -33,6 +33,26 @@ class EvaluateConfig:
     """Whose ids the label files hold: `mfnet`, `pst900` or `fmb`. None: the data set's own."""
     synthetic: int = 100
     """Number of synthetic scenes, without a root."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    def __post_init__(self) -> None:
+        owner = type(self).__name__
+        if self.dataset is not None:
+            one_of(owner, "dataset", self.dataset, DATASETS)
+            if self.dataset != "synthetic" and not self.root:
+                raise ValueError(f"{owner}.root: not set; {self.dataset!r} needs a folder (--root DIR)")
+            if self.dataset == "synthetic" and self.root:
+                raise ValueError(f"{owner}.root: got {self.root!r} with dataset 'synthetic'; leave one of them out")
+        if self.label_set is not None:
+            one_of(owner, "label_set", self.label_set, tuple(LABEL_SETS))
+        at_least(owner, "synthetic", self.synthetic, 1)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(WeightsAndFrames):
+    """Which weights, on which frames, how."""
+
     conditions: tuple[str, ...] = CONDITIONS
     """Conditions of the synthetic scenes."""
     cameras: tuple[str, ...] = CAMERAS
@@ -44,23 +64,11 @@ class EvaluateConfig:
     """Also average with the left-right flipped frames, at every scale."""
     worst: int = 8
     """Number of worst frames shown in the report."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
     precision: str = "auto"
     """`auto` (fp16 on CUDA, fp32 on CPU), `fp32`, `bf16` or `fp16`."""
 
     def __post_init__(self) -> None:
-        if self.dataset is not None:
-            one_of("EvaluateConfig", "dataset", self.dataset, DATASETS)
-            if self.dataset != "synthetic" and not self.root:
-                raise ValueError(f"EvaluateConfig.root: not set; {self.dataset!r} needs a folder (--root DIR)")
-            if self.dataset == "synthetic" and self.root:
-                raise ValueError(
-                    f"EvaluateConfig.root: got {self.root!r} with dataset 'synthetic'; leave one of them out"
-                )
-        if self.label_set is not None:
-            one_of("EvaluateConfig", "label_set", self.label_set, tuple(LABEL_SETS))
-        at_least("EvaluateConfig", "synthetic", self.synthetic, 1)
+        super().__post_init__()
         check_conditions("EvaluateConfig.conditions", self.conditions)
         if not self.cameras or len(set(self.cameras)) != len(self.cameras):
             raise ValueError(

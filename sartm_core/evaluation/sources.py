@@ -7,23 +7,25 @@ from collections.abc import Sequence
 from sartm_core.data.datasets import Sample, detect_dataset, open_dataset
 from sartm_core.data.frames import FixedScenes
 from sartm_core.data.labels import MFNET, LabelSet
-from sartm_core.data.synthetic import SceneConfig
-from sartm_core.evaluation.config import EvaluateConfig
+from sartm_core.data.synthetic import CONDITIONS, SceneConfig
+from sartm_core.evaluation.config import WeightsAndFrames
 
 HELD_OUT_SEED = 20_000_000
 """Evaluation scenes hash (HELD_OUT_SEED, index): others than those of training and of validation."""
 
 
-def dataset_of(config: EvaluateConfig) -> str:
+def dataset_of(config: WeightsAndFrames) -> str:
     """The data set's name; where it is not given, by the layout of its folder."""
     if config.dataset:
         return config.dataset
     return detect_dataset(config.root) if config.root else "synthetic"
 
 
-def open_frames(config: EvaluateConfig, dataset: str) -> tuple[Sequence[Sample], LabelSet]:
+def open_frames(
+    config: WeightsAndFrames, dataset: str, conditions: tuple[str, ...] = CONDITIONS
+) -> tuple[Sequence[Sample], LabelSet]:
     """The frames and whose ids their labels hold. ValueError names the folder or file that is wrong."""
     if dataset == "synthetic":
-        return FixedScenes(config.synthetic, SceneConfig(conditions=config.conditions), HELD_OUT_SEED), MFNET
+        return FixedScenes(config.synthetic, SceneConfig(conditions=conditions), HELD_OUT_SEED), MFNET
     frames = open_dataset(dataset, config.root or "", config.split or None, config.label_set)
     return frames, frames.label_set

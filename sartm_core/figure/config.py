@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sartm_core.evaluation.config import WeightsAndFrames
 from sartm_core.fields import at_least, one_of
-from sartm_core.segmenter import DEFAULT
 
 PICKS = ("auto", "most-improved", "random", "first")
 
 
 @dataclass(frozen=True)
-class QualitativeConfig:
+class QualitativeConfig(WeightsAndFrames):
     """Figures 4 to 6: frames beside truth and masks, boxes where they differ."""
 
-    checkpoint: str = DEFAULT
-    """Our `.safetensors` file, or `default`, the weights shipped with the package."""
     baseline: str | None = None
     """Another one with the same classes to compare with; None for ours alone."""
-    sam2: str | None = None
-    """Official SAM2 file, for adapter checkpoints."""
-    dataset: str | None = None
-    """`synthetic`, `folder`, `mfnet`, `pst900` or `fmb`. None: `synthetic` without a root; with one, what it holds."""
-    root: str | None = None
-    """Folder of the data set; without it, synthetic scenes."""
-    split: str | None = "val"
-    """`train`, `val`, `test` or another split file; `null` for all frames."""
-    label_set: str | None = None
-    """Whose ids the label files hold; None: the data set's own."""
-    synthetic: int = 100
-    """Number of synthetic scenes to pick from, without a root."""
     names: tuple[str, ...] = ()
     """Frames to show, by name; none: `count` frames by `pick`."""
     count: int = 4
@@ -47,40 +33,25 @@ class QualitativeConfig:
     """Column title of the checkpoint."""
     baseline_title: str = "baseline"
     """Column title of the baseline."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("QualitativeConfig", "pick", self.pick, PICKS)
         if self.pick == "most-improved" and self.baseline is None:
             raise ValueError("QualitativeConfig.pick: most-improved needs --baseline FILE to compare with")
-        for name in ("count", "candidates", "synthetic"):
+        for name in ("count", "candidates"):
             at_least("QualitativeConfig", name, getattr(self, name), 1)
         at_least("QualitativeConfig", "boxes", self.boxes, 0)
 
 
 @dataclass(frozen=True)
-class TsneConfig:
+class TsneConfig(WeightsAndFrames):
     """Figure 7: the features F~n of labelled cells, laid out in two dimensions by t-SNE."""
 
-    checkpoint: str = DEFAULT
-    """A `.safetensors` file, or `default`: the first panel."""
     compare: tuple[str, ...] = ()
     """More of them with the same classes and input size, a panel each, at the same cells of the same frames."""
     titles: tuple[str, ...] = ()
     """Panel titles, checkpoint first; none: the names of the run folders."""
-    sam2: str | None = None
-    """Official SAM2 file, for adapter checkpoints."""
-    dataset: str | None = None
-    """`synthetic`, `folder`, `mfnet`, `pst900` or `fmb`. None: `synthetic` without a root; with one, what it holds."""
-    root: str | None = None
-    """Folder of the data set; without it, synthetic scenes."""
-    split: str | None = "val"
-    """`train`, `val`, `test` or another split file; `null` for all frames."""
-    label_set: str | None = None
-    """Whose ids the label files hold; None: the data set's own."""
-    synthetic: int = 100
-    """Number of synthetic scenes, without a root."""
     frames: int = 100
     """Most frames to take cells from, spread evenly over the split."""
     points: int = 200
@@ -91,15 +62,14 @@ class TsneConfig:
     """Neighbours that vote in the k-NN accuracy."""
     seed: int = 0
     """Seed of the choice of cells and of t-SNE."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.titles and len(self.titles) != 1 + len(self.compare):
             raise ValueError(
                 f"TsneConfig.titles: got {len(self.titles)}, expected one a panel: {1 + len(self.compare)}"
             )
-        for name in ("frames", "points", "neighbors", "synthetic", "perplexity"):
+        for name in ("frames", "points", "neighbors", "perplexity"):
             at_least("TsneConfig", name, getattr(self, name), 1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from matplotlib.patheffects import withStroke
 
 from sartm_core.data.labels import Color
 from sartm_core.figure.boxes import Box
+from sartm_core.files import replacing
 
 COLUMN = 2.2
 """Inches; a panel of W pixels then has W * k / COLUMN dots an inch, with whole k."""
@@ -100,9 +100,8 @@ def write_sheet(
                 figure.text(middle, 1 - TITLE / 2 / height, titles[column], ha="center", va="center", size=FONT + 1)
         y -= CAPTION
     figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=FONT, borderpad=0.2)
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def draw(axes: Axes, panel: Panel, shape: tuple[int, ...]) -> None:

@@ -8,7 +8,6 @@ the prototypes of a batch instead), and the mean difference of the two matrices 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from sartm_core.figure.config import SimilarityConfig
+from sartm_core.files import replacing
 from sartm_core.losses.semantic import self_similarity, semantic_loss
 
 FILE = re.compile(r"epoch_(\d+)\.npz")
@@ -168,9 +168,8 @@ def draw_figure(path: Path, history: Sequence[Prototypes], shown: Sequence[Proto
         figure.legend(
             handles=[Patch(**UNSEEN, label="not seen yet")], loc="outside lower left", frameon=False, fontsize=7
         )
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png", dpi=DPI)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI)
 
 
 def draw_matrix(axes: Axes, matrix: np.ndarray, classes: Sequence[str], scale: Normalize) -> None:

@@ -10,17 +10,14 @@ import numpy as np
 
 from sartm_core.data.datasets import Sample
 from sartm_core.data.labels import LabelSet
-from sartm_core.evaluation.config import EvaluateConfig
+from sartm_core.evaluation.config import WeightsAndFrames
 from sartm_core.evaluation.sources import dataset_of, open_frames
-from sartm_core.figure.config import QualitativeConfig, TsneConfig
 from sartm_core.segmenter import DEFAULT, default_checkpoint
 
 
-def open_source(config: QualitativeConfig | TsneConfig) -> tuple[list[str], Sequence[Sample], LabelSet]:
+def open_source(config: WeightsAndFrames) -> tuple[list[str], Sequence[Sample], LabelSet]:
     """Frame names, frames and whose ids their labels hold. ValueError names the folder, file or option."""
-    keys = ("dataset", "root", "split", "label_set", "synthetic")
-    source = EvaluateConfig(**{key: getattr(config, key) for key in keys})
-    frames, labels = open_frames(source, dataset_of(source))
+    frames, labels = open_frames(config, dataset_of(config))
     names = getattr(frames, "names", None) or [f"synthetic_{index}" for index in range(len(frames))]
     return list(names), frames, labels
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from sartm_core.evaluation.run import label_table
 from sartm_core.figure.cells import Cells, choose_cells, features, grid_size
 from sartm_core.figure.config import TsneConfig
 from sartm_core.figure.sources import check_same_classes, open_source, spread, weights_path
+from sartm_core.files import replacing
 from sartm_core.model.sartm import SARTM
 from sartm_core.segmenter import pick_device
 
@@ -159,9 +159,8 @@ def draw_figure(
         Line2D([], [], linestyle="", marker="o", markersize=6, label=classes[i], **colors(palette[i])) for i in present
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png", dpi=DPI)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI)
 
 
 def scatter(axes: Axes, points: np.ndarray, label: np.ndarray, palette: Sequence[Color]) -> None:

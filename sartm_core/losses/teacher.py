@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from torch.nn import functional as F
 
 from sartm_core.checkpoint import sha256
 from sartm_core.config import LossConfig
+from sartm_core.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -149,14 +149,9 @@ def read_cache(path: Path, count: int) -> Tensor | None:
 
 def write_cache(path: Path, text: Tensor) -> None:
     """Keep embeddings for the next run; a cache that cannot be written is no more than a warning."""
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        os.close(handle)
-        save_file({"text": text.contiguous()}, temporary)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            save_file({"text": text.contiguous()}, temporary)
     except (OSError, SafetensorError) as error:
         log.warning("%s: cannot be written (%s); the text embeddings are computed again next time", path, error)
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)

@@ -20,10 +20,15 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
+from sartm_core.files import replacing
 from sartm_core.training.module import LitSARTM, TrainingError, epoch_is_whole
 
 MODEL_STATES = ("state_dict", "current_model_state")
 """Entries of a Lightning checkpoint that hold weights; the second while weights are averaged."""
+
+
+BASE = "base_sha256"
+"""Entry with the SHA-256 of the SAM2 file below the weights, "" for none."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +58,29 @@ def resume_point(path: Path) -> ResumePoint | None:
 
 
 class SlimCheckpointIO(TorchCheckpointIO):
-    """Leaves the frozen weights, which come from Meta's file, out of checkpoints and replaces files in one step."""
+    """Leaves frozen weights that come back from Meta's file out of checkpoints, and replaces files in one step.
+
+    The checkpoint holds that file's SHA-256; other frozen weights (of an `init` that may change) are kept.
+    """
 
     def __init__(self, module: LitSARTM) -> None:
         super().__init__()
-        slim = bool(module.config.sam2 or module.config.init)
-        self.frozen = {n: p for n, p in module.named_parameters() if slim and not p.requires_grad}
+        self.base = module.model.info.base_sha256
+        self.frozen = {n: p for n, p in module.named_parameters() if self.base and not p.requires_grad}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         for key in MODEL_STATES:
             if key in checkpoint:
                 checkpoint[key] = {n: v for n, v in checkpoint[key].items() if n not in self.frozen}
-        write_atomically(checkpoint, Path(path))
+        write_atomically({**checkpoint, BASE: self.base}, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if checkpoint[BASE] != self.base:
+            raise ValueError(
+                f"--sam2: not the file that {path} began with (SHA-256 {checkpoint[BASE][:12] or 'none'}..., now "
+                f"{self.base[:12] or 'none'}...); give that one or choose a new --output"
+            )
         for key in MODEL_STATES:
             if key in checkpoint:
                 checkpoint[key] |= {n: p.detach() for n, p in self.frozen.items()}
@@ -77,15 +90,12 @@ class SlimCheckpointIO(TorchCheckpointIO):
 def write_atomically(content: dict[str, Any], path: Path) -> None:
     """`torch.save` to `path` so that a crash leaves the old file. TrainingError when the disk is full."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
     try:
-        with open(temporary, "wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch raises RuntimeError where its archive cannot grow
-        temporary.unlink(missing_ok=True)
         before = "The checkpoint before it is whole" if path.is_file() else "There was none before it"
         raise TrainingError(
             f"{path} cannot be written ({first_line(error)}). {before}: free some space and run the same command again"

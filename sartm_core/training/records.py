@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from sartm_core.checkpoint import save
 from sartm_core.config import TrainConfig
 from sartm_core.fields import to_dict
+from sartm_core.files import write_text
 from sartm_core.training.module import LitSARTM, TrainingError, epoch_is_whole
 
 
@@ -28,13 +28,6 @@ def shareable(config: TrainConfig) -> dict[str, Any]:
     for key in ("sam2", "init"):
         values[key] = values[key] and Path(values[key]).name
     return values
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a small file in one step."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 class BestWeights(Callback):

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from sartm_core.checkpoint import comes_from_sam2, load, read_metadata, sha256
+from sartm_core.checkpoint import comes_from_sam2, load
 from sartm_core.config import ModelConfig, TrainConfig
 from sartm_core.data.datasets import open_dataset
 from sartm_core.fields import differences, from_dict, load_yaml, to_dict
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 TRAINABLE_PARTS = ("train_encoder", "train_decoder_transformer")
 """Fields of `ModelConfig` that say what trains, not what the network is."""
 MAY_CHANGE = {
-    "sam2", "init", "data.root", "data.workers", "data.val_split", "data.synthetic_val",
+    "sam2", "init", "data.root", "data.workers",  # the checkpoint knows its SAM2 file by content
     "loss.teacher_weights",  # the embeddings are in the checkpoint
     "optim.lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
     *(f"trainer.{name}" for name in (
@@ -91,11 +91,6 @@ def check_output(config: TrainConfig, output: Path) -> None:
     if odd:
         listed = "; ".join(f"{name} was {have!r}, is {want!r}" for name, have, want in odd)
         raise ValueError(f"--output {output}: holds a run of another configuration: {listed}. Choose a new folder")
-    weights = output / "weights.safetensors"
-    if config.sam2 and weights.is_file():
-        base = read_metadata(weights)["info"]["base_sha256"]
-        if Path(config.sam2).is_file() and base and sha256(config.sam2) != base:
-            raise ValueError(f"--sam2 {config.sam2}: not the file that the run in {output} began with ({base[:12]}...)")
 
 
 def data_classes(config: TrainConfig) -> TrainConfig:

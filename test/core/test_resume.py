@@ -132,7 +132,14 @@ def test_a_run_goes_on_with_its_own_configuration_only(straight: Path, tmp_path:
     """Except for what may change, and that is applied: a lower rate after a loss that was not finite."""
     arguments = command(straight / "tiny.yaml", tmp_path / "run")
     assert train.main([*arguments, "--trainer.max_epochs", "1"]) == 0
-    for option, value in (("--seed", "1"), ("--loss.kind", "ce"), ("--data.hflip", "0.1"), ("--optim.ema_decay", "0")):
+    for option, value in (
+        ("--data.val_split", "test"),
+        ("--data.synthetic_val", "3"),
+        ("--seed", "1"),
+        ("--loss.kind", "ce"),
+        ("--data.hflip", "0.1"),
+        ("--optim.ema_decay", "0"),
+    ):
         with pytest.raises(SystemExit) as stop:
             train.main([*arguments, option, value])
         assert stop.value.code == 2 and f"{option[2:]} was" in capsys.readouterr().err

@@ -191,8 +191,3 @@ def test_select_on_test_is_in_the_protocol(config_file: Path, tmp_path: Path) ->
     assert train.main([*arguments, "--select-on", "test"]) == 0
     protocol = SARTM.load(output / "weights.safetensors").info.protocol
     assert protocol["config"]["data"]["val_split"] == "test" and "(test)" in protocol["selection"]
-
-
-def test_frame_groups() -> None:
-    groups = {"00001D": "day", "00002N": "night", "synthetic_3_fog": "fog", "frame12": "other"}
-    assert {name: evaluate.frame_group(name) for name in groups} == groups

@@ -111,3 +111,12 @@ def test_a_broken_configuration_in_the_output_is_named(tmp_path: Path, capsys) -
     (tmp_path / "run" / "config.yaml").write_text("- 1")
     message = fails(capsys, command(write_config(tmp_path), tmp_path / "run"))
     assert "config.yaml is not a configuration" in message
+
+
+def test_a_full_gpu_says_what_to_do(tmp_path: Path, capsys, monkeypatch) -> None:
+    def full(self, batch, batch_idx):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(LitSARTM, "training_step", full)
+    message = fails(capsys, command(write_config(tmp_path), tmp_path / "run"))
+    assert "Tried to allocate" in message and "activation_checkpointing" in message and "footprint" in message

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from sam2.build_sam import build_sam2
 
 from sartm_core import train
@@ -99,3 +100,40 @@ def test_only_what_official_files_hold_is_taken_as_a_base(tmp_path: Path) -> Non
     values["model"]["backbone"], values["sam2"] = "sam2.1_hiera_t", None
     with pytest.raises(ValueError, match="is a 'hiera_nano', the run a 'sam2.1_hiera_t'"):
         build_model(from_dict(TrainConfig, values))
+
+
+def frozen_run(tmp_path: Path, output: str, *base: str) -> list[str]:
+    """One epoch of training adapters and heads on a frozen encoder."""
+    frozen = ["--model.train_encoder", "false", "--model.train_decoder_transformer", "false"]
+    return command(write_config(tmp_path), tmp_path / output, *frozen, *base, "--trainer.max_epochs", "1")
+
+
+def test_a_run_keeps_its_frozen_weights_when_the_file_of_init_changes(tmp_path: Path) -> None:
+    """They were left out of the checkpoint, and a resumed run took those of the new file."""
+    path = make_model(lora_rank=2, train_encoder=True).save(tmp_path / "start.safetensors")
+    name = "encoder.trunk.blocks.0.attn.qkv.weight"
+    before = load_file(path)[name]
+    arguments = frozen_run(tmp_path, "run", "--init", str(path), "--init_as_base", "true")
+    assert train.main(arguments) == 0
+    other = make_model(lora_rank=2, train_encoder=True)
+    with torch.no_grad():
+        other.encoder.trunk.blocks[0].attn.qkv.weight.zero_()
+    other.save(path)
+    assert train.main([*arguments[:-1], "2"]) == 0
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert state["epoch"] == 1 and torch.equal(state["current_model_state"][f"model.{name}"], before)
+
+
+def test_another_sam2_file_below_a_run_is_refused(tmp_path: Path, capsys) -> None:
+    """Already before its first weights, and under the same name."""
+    official = tmp_path / "sam2.1_hiera_tiny.pt"
+    arguments = frozen_run(tmp_path, "run", "--model.backbone", "sam2.1_hiera_t", "--sam2", str(official))
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save({"model": build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", device="cpu").state_dict()}, official)
+        if seed == 0:
+            assert train.main(arguments) == 0
+            (tmp_path / "run" / "weights.safetensors").unlink()
+    with pytest.raises(SystemExit) as stop:
+        train.main([*arguments[:-1], "2"])
+    assert stop.value.code == 2 and "--sam2: not the file that" in capsys.readouterr().err

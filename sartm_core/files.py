@@ -1,0 +1,26 @@
+"""Writing files so that a crash, a full disk or Ctrl-C leaves the old one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, moved there when the block ends well and removed when it does not."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """All of the text, in UTF-8, or none of it."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
