@@ -88,7 +88,7 @@ def label_table(names: tuple[str, ...], classes: tuple[str, ...]) -> np.ndarray:
     if not set(names[1:]) & set(classes[1:]):
         raise ValueError(
             f"checkpoint: has the classes {classes}, the labels {names}: none but class 0 in common, so there is "
-            "nothing to score. Are these the right weights, and the right --label-set?"
+            "nothing to score. Are these the right weights, and the right --label_set?"
         )
     return remap_table(names, classes)
 
