@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint soak clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -31,13 +31,16 @@ demo: $(VENV)/.ready-demo ## two cameras -> node -> masks, no ROS or GPU needed;
 test: $(VENV)/.ready-dev ## all tests, real DDS included; ARGS="-k name" picks some
 	$(PY) -m pytest $(ARGS)
 
+soak: $(VENV)/.ready-dev ## half an hour of bad days for the node: slow model, fuzzed messages, killed cameras; ARGS="--minutes 1"
+	$(PY) -m test.soak --output soak_out $(ARGS)
+
 lint: $(VENV)/.ready-dev ## ruff check, ruff format, mypy on the public modules
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy $(LINT_MODULES)
 
-clean: ## remove what was built: .venv, demo_out, caches
-	rm -rf $(VENV) demo_out build install log dist .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+clean: ## remove what was built: .venv, demo_out, soak_out, caches
+	rm -rf $(VENV) demo_out soak_out build install log dist .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
 	find sartm_core sartm_ros test -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the package and the demo need. The order matters: torch and torchvision together and first, then sam2 without
@@ -61,6 +64,6 @@ $(VENV)/.ready-demo: setup.py Makefile
 
 $(VENV)/.ready-dev: $(VENV)/.ready-demo
 	@touch $(MARK)
-	$(PY) -m pip install -q --no-build-isolation -e ".[ros,train,dev]"
+	$(PY) -m pip install -q --no-build-isolation -e ".[ros,train,calibrate,dev]"
 	$(PY) -m pip check
 	@rm -f $(MARK) && touch $@

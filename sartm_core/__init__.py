@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sartm_core.config import ModelConfig
     from sartm_core.model.sartm import SARTM
-    from sartm_core.segmenter import Segmenter
+    from sartm_core.registration import Registration
+    from sartm_core.segmenter import FramePair, Segmenter
 
 __version__ = "0.1.0"
-__all__ = ["SARTM", "ModelConfig", "Segmenter"]
-_HOMES = {"SARTM": "sartm_core.model.sartm", "ModelConfig": "sartm_core.config", "Segmenter": "sartm_core.segmenter"}
+__all__ = ["SARTM", "FramePair", "ModelConfig", "Registration", "Segmenter"]
+_HOMES = {
+    "SARTM": "sartm_core.model.sartm",
+    "ModelConfig": "sartm_core.config",
+    "Registration": "sartm_core.registration",
+    "FramePair": "sartm_core.segmenter",
+    "Segmenter": "sartm_core.segmenter",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from sartm_core.registration import GridMaker, Registration
 
 STRIDE = 32
 """Height and width of a model input are multiples of this (deepest stage of the encoder)."""
@@ -136,12 +140,18 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def prepare(
-    rgb: np.ndarray | None, thermal: np.ndarray | None, config: PreprocessConfig, device: torch.device | str = "cpu"
+    rgb: np.ndarray | None,
+    thermal: np.ndarray | None,
+    config: PreprocessConfig,
+    device: torch.device | str = "cpu",
+    registration: Registration | None = None,
+    grid: GridMaker | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """One frame of each camera -> model inputs (1, 3, H, W) and (1, 1, H, W) of one common size; None stays None.
 
-    The size follows the rgb camera; the thermal one when there is no rgb. Raises ValueError when both are None or one
-    has the wrong shape or type.
+    The size follows the rgb camera; the thermal one when there is no rgb. With `registration` (and optionally a cache
+    of its sampling grids) the thermal frame is warped into the rgb view; alone it keeps its own. Raises ValueError
+    when both are None, one has the wrong shape or type, or the registration does not fit the sizes.
     """
     if rgb is None and thermal is None:
         raise ValueError("rgb, thermal: both are None; give at least one of the two")
@@ -155,5 +165,8 @@ def prepare(
         check_thermal(thermal)
         size = size or config.model_size(*thermal.shape)
         values = torch.from_numpy(normalize_thermal(thermal, config.thermal)).to(device)
-        thermal_in = resize(values[None, None], size)  # (1, 1, H, W)
+        if registration is not None and rgb is not None:
+            thermal_in = registration.warp(values[None, None], rgb.shape[:2], size, grid)  # (1, 1, H, W)
+        else:
+            thermal_in = resize(values[None, None], size)  # (1, 1, H, W)
     return rgb_in, thermal_in

@@ -3,13 +3,16 @@
 seg = Segmenter.load("default")
 result = seg(rgb, thermal)         # rgb (H, W, 3) uint8, thermal (h, w) uint8 | uint16 | float32, either may be None
 result.mask                        # (H, W) uint8 class ids at the rgb camera's size
+results = seg.batch([FramePair(rgb, thermal), FramePair(other_rgb, other_thermal)])    # several cameras at once
 """
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -19,56 +22,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sartm_core.checkpoint import load
+from sartm_core.batching import FramePair, Inputs, SegmentationResult, alike, stack
+from sartm_core.checkpoint import load, sha256
 from sartm_core.data.labels import IGNORE, Color
+from sartm_core.engines import ENGINES, PRECISIONS, pick_device, pick_precision
 from sartm_core.fields import one_of
-from sartm_core.model.sartm import SARTM
+from sartm_core.model.sartm import SARTM, upsample
 from sartm_core.preprocess import PreprocessConfig, ThermalNorm, prepare
+from sartm_core.registration import Registration, sampling_grid
 
 log = logging.getLogger(__name__)
 
 DEFAULT = "default"
-PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-AUTO_PRECISION = {"cpu": "fp32", "cuda": "fp16"}
-
-
-@dataclass(frozen=True)
-class SegmentationResult:
-    """One segmented frame."""
-
-    mask: np.ndarray
-    """(H, W) uint8 class ids; 255 below the confidence threshold. H, W of the rgb camera (thermal without rgb)."""
-    confidence: np.ndarray
-    """(H, W) uint8: softmax of the winning class, 0..255."""
-    timing: dict[str, float]
-    """Milliseconds of `preprocess`, `forward`, `postprocess`."""
-
-
-Engine = Callable[[Tensor | None, Tensor | None, tuple[int, int]], Tensor]
-"""Model inputs (1, 3, H, W), (1, 1, H, W) and the size of the logits -> logits (1, C, *size)."""
-
-
-def torch_engine(model: SARTM, device: torch.device, dtype: torch.dtype) -> Engine:
-    """Eager PyTorch with folded adapters; reduced precision by autocast."""
-    model = model.to(device).eval().fold()
-
-    def run(rgb: Tensor | None, thermal: Tensor | None, size: tuple[int, int]) -> Tensor:
-        with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            return model(rgb, thermal, size=size).logits
-
-    return run
-
-
-ENGINES: dict[str, Callable[[SARTM, torch.device, torch.dtype], Engine]] = {"torch": torch_engine}
+SCORE_STRIDE = 4
+"""The network scores every 4th pixel of its input; up to the camera's size it is bilinear."""
+GRIDS_KEPT = 8
+"""Sampling grids of registrations that stay in memory (3.5 MiB each at 480x640): one per camera pair."""
+MIB = 2**20
 
 
 class Segmenter:
     """A loaded model with its preprocessing. Make one with `Segmenter.load`; call it with frames, from any thread."""
 
     def __init__(
-        self, model: SARTM, *, name: str = "", device: str = "auto", precision: str = "auto", engine: str = "torch"
+        self,
+        model: SARTM,
+        *,
+        name: str = "",
+        sha256: str = "",
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "torch",
     ) -> None:
         self.name = name
+        self.sha256 = sha256
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
         one_of("Segmenter", "engine", engine, tuple(ENGINES))
@@ -77,6 +64,7 @@ class Segmenter:
         self.classes: tuple[str, ...] = model.config.classes
         self.palette: tuple[Color, ...] = model.config.palette or ()
         self._lock = Lock()
+        self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)
         self._run = ENGINES[engine](model, self.device, PRECISIONS[self.precision])
         log.info("%s: %d classes on %s in %s (%s)", name, len(self.classes), self.device, self.precision, engine)
 
@@ -90,6 +78,7 @@ class Segmenter:
         *,
         sam2: str | Path | None = None,
         thermal: ThermalNorm | None = None,
+        input_size: tuple[int, int] | None = None,
     ) -> Segmenter:
         """Load weights.
 
@@ -100,47 +89,70 @@ class Segmenter:
             engine: "torch".
             sam2: the official SAM2 file, for adapter checkpoints.
             thermal: another thermal normalisation than the one the weights were trained with.
+            input_size: another (height, width) of the model input, in multiples of 32.
 
         Raises:
             FileNotFoundError, ValueError: naming the file or argument.
         """
         path = default_checkpoint() if str(checkpoint) == DEFAULT else Path(checkpoint)
-        segmenter = cls(load(path, sam2), name=path.stem, device=device, precision=precision, engine=engine)
+        model = load(path, sam2)
+        segmenter = cls(model, name=path.stem, sha256=sha256(path), device=device, precision=precision, engine=engine)
         if thermal is not None:
             segmenter.preprocess = replace(segmenter.preprocess, thermal=thermal)
+        if input_size is not None:
+            segmenter.set_input_size(input_size)
         return segmenter
 
-    def __call__(
-        self, rgb: np.ndarray | None, thermal: np.ndarray | None, *, confidence_threshold: float = 0.0
-    ) -> SegmentationResult:
-        """Segment one pair of frames, or one frame alone.
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """(H, W) of the model input, at the same area for another aspect; None: the camera's own size."""
+        return self.preprocess.input_size
 
-        Args:
-            rgb: (H, W, 3) uint8, R G B, or None.
-            thermal: (h, w) uint8, uint16 or float32 in the unit of the thermal normalisation, or None. Its size may
-                differ from the rgb image's; both show the same view.
-            confidence_threshold: 0..1; pixels whose winning class has a lower softmax become 255.
+    def set_input_size(self, size: tuple[int, int]) -> None:
+        """Work at another (H, W) from the next call on. ValueError unless both are multiples of 32."""
+        self.preprocess = replace(self.preprocess, input_size=(size[0], size[1]))
+
+    def __call__(
+        self,
+        rgb: np.ndarray | None,
+        thermal: np.ndarray | None,
+        *,
+        confidence_threshold: float = 0.0,
+        registration: Registration | None = None,
+        thermal_norm: ThermalNorm | None = None,
+    ) -> SegmentationResult:
+        """Segment one pair of frames, or one frame alone. The arguments are described at `FramePair`.
 
         Raises:
             ValueError: naming the argument, what was found and what was expected.
         """
-        started = perf_counter()
-        inputs = prepare(rgb, thermal, self.preprocess, self.device)
-        frame = rgb if rgb is not None else thermal
-        assert frame is not None
-        size = (frame.shape[0], frame.shape[1])
-        prepared = perf_counter()
-        with self._lock:  # the encoder remembers which modalities it is working on
-            logits = self._run(*inputs, size)[0]  # (C, H, W)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        forwarded = perf_counter()
-        mask, confidence = ids_and_confidence(logits)
-        if confidence_threshold > 0:
-            mask[confidence < confidence_threshold * 255] = IGNORE
-        done = perf_counter()
-        timing = {"preprocess": prepared - started, "forward": forwarded - prepared, "postprocess": done - forwarded}
-        return SegmentationResult(mask, confidence, {stage: seconds * 1e3 for stage, seconds in timing.items()})
+        return self.batch([FramePair(rgb, thermal, registration, thermal_norm, confidence_threshold)])[0]
+
+    def batch(self, pairs: Sequence[FramePair]) -> list[SegmentationResult]:
+        """Segment the pairs of several cameras; results in the same order, the same as one by one.
+
+        Pairs of equal model size and modalities share one forward pass.
+
+        Raises:
+            ValueError: naming the argument, and the pair by its place when there are several.
+        """
+        config = self.preprocess  # one for all, whatever `set_input_size` does meanwhile
+        inputs, seconds = [], []
+        for i, pair in enumerate(pairs):
+            started = perf_counter()
+            try:
+                inputs.append(self._prepare(pair, config))
+            except ValueError as error:
+                if len(pairs) == 1:
+                    raise
+                raise ValueError(f"pair {i}: {error}") from error
+            seconds.append(perf_counter() - started)
+        results: dict[int, SegmentationResult] = {}
+        for members in alike(inputs):
+            together = stack([inputs[i] for i in members])
+            segmented = self._segment([pairs[i] for i in members], together, sum(seconds[i] for i in members))
+            results.update(zip(members, segmented, strict=True))
+        return [results[i] for i in range(len(pairs))]
 
     def logits(
         self,
@@ -153,13 +165,74 @@ class Segmenter:
 
         Frames as for a call; `preprocess` stands in for the segmenter's own (another input size).
         """
-        inputs = prepare(rgb, thermal, preprocess or self.preprocess, self.device)
-        with self._lock:
-            return self._run(*inputs, size)[0].float()
+        scores = self._scores(prepare(rgb, thermal, preprocess or self.preprocess, self.device))
+        with torch.inference_mode():
+            return upsample(scores.float(), size)[0]
 
     def warmup(self, height: int, width: int) -> None:
         """Run once on an empty pair of this size, so that the first real frame is not the slow one."""
         self(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8))
+
+    def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
+        """Try the weights on a frame. ValueError when the scores have the wrong shape or are not finite."""
+        inputs = prepare(rgb, thermal, self.preprocess, self.device)
+        scores = self._scores(inputs)
+        expected = (1, len(self.classes), *score_size(inputs))
+        if tuple(scores.shape) != expected:
+            raise ValueError(f"{self.name}: the model gives scores of shape {tuple(scores.shape)}, expected {expected}")
+        bad = int((~torch.isfinite(scores)).sum())
+        if bad:
+            raise ValueError(
+                f"{self.name}: {bad} of {scores.numel()} scores are not finite in {self.precision}; "
+                "the weights are damaged, or need precision fp32"
+            )
+
+    def memory_mb(self) -> float | None:
+        """MiB that torch holds on the GPU, of all models in this process; None on CPU."""
+        return torch.cuda.memory_allocated(self.device) / MIB if self.device.type == "cuda" else None
+
+    @staticmethod
+    def free_memory() -> None:
+        """Give the memory of segmenters that nobody refers to any more back to the GPU."""
+        gc.collect()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+    def _prepare(self, pair: FramePair, config: PreprocessConfig) -> Inputs:
+        if pair.thermal_norm is not None:
+            config = replace(config, thermal=pair.thermal_norm)
+        return prepare(pair.rgb, pair.thermal, config, self.device, pair.registration, self._grid)
+
+    def _scores(self, inputs: Inputs) -> Tensor:
+        """(N, C, H / 4, W / 4)."""
+        with self._lock:  # the encoder remembers which modalities it is working on
+            return self._run(*inputs, score_size(inputs))
+
+    def _segment(self, pairs: list[FramePair], inputs: Inputs, prepared: float) -> list[SegmentationResult]:
+        """One forward pass; `prepared`: seconds that making the inputs took."""
+        started = perf_counter()
+        scores = self._scores(inputs)
+        with torch.inference_mode():
+            # one by one: the cameras' sizes may differ
+            logits = [upsample(s[None].float(), pair.size)[0] for s, pair in zip(scores, pairs, strict=True)]
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        forwarded = perf_counter()
+        pictures = []
+        for pair in pairs:
+            mask, confidence = ids_and_confidence(logits.pop(0))  # (H, W) each
+            if pair.confidence_threshold > 0:
+                mask[confidence < pair.confidence_threshold * 255] = IGNORE
+            pictures.append((mask, confidence))
+        stages = {"preprocess": prepared, "forward": forwarded - started, "postprocess": perf_counter() - forwarded}
+        timing = {stage: seconds * 1e3 for stage, seconds in stages.items()}
+        return [SegmentationResult(mask, confidence, dict(timing)) for mask, confidence in pictures]
+
+
+def score_size(inputs: Inputs) -> tuple[int, int]:
+    """(H / 4, W / 4) of model inputs (N, _, H, W)."""
+    height, width = next(x for x in inputs if x is not None).shape[-2:]
+    return height // SCORE_STRIDE, width // SCORE_STRIDE
 
 
 def ids_and_confidence(logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -174,24 +247,3 @@ def ids_and_confidence(logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
 def default_checkpoint() -> Path:
     """The weights shipped with the package."""
     return Path(str(resources.files("sartm_core") / "weights" / "default.safetensors"))
-
-
-def pick_device(device: str) -> torch.device:
-    """ "auto" is CUDA where torch finds it, else CPU. ValueError when the named device is not there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        picked = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device: got {device!r}, expected auto, cpu, cuda or cuda:N") from error
-    if picked.type == "cuda" and (not torch.cuda.is_available() or (picked.index or 0) >= torch.cuda.device_count()):
-        raise ValueError(
-            f"device: {device!r} asked for, torch sees {torch.cuda.device_count()} CUDA devices; use auto or cpu"
-        )
-    return picked
-
-
-def pick_precision(precision: str, device: torch.device) -> str:
-    """ "auto" by device. ValueError for an unknown one."""
-    one_of("Segmenter", "precision", precision, ("auto", *PRECISIONS))
-    return AUTO_PRECISION.get(device.type, "fp32") if precision == "auto" else precision

@@ -1,7 +1,14 @@
-"""What the node measured, as one diagnostic_msgs/DiagnosticStatus with a key for each number."""
+"""What the node measured, as diagnostic_msgs/DiagnosticStatus: one for the node and one for each camera.
+
+Levels (`level`): ERROR when no mask can come (state "no input..." or "no masks..."), WARN when the node does not do all
+it should (any other state but "ok", or something to complain about), OK else. A camera (`camera_verdict`): ERROR while
+it is lost, WARN when part of its frames is lost or doubtful, or nobody listens.
+"""
 
 from __future__ import annotations
 
+import re
+import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,16 +16,79 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from sartm_ros.explain import stamp_age_s
 from sartm_ros.health import Vitals
 from sartm_ros.pairing import STREAMS, Counters
+from sartm_ros.stamps import missing_share
 
 SAMPLES = 300
 """Percentiles are taken over this many of the latest masks."""
+RATE_SAMPLES = 64
+"""Masks kept to know their rate."""
+RATE_WINDOW_S = 5.0
+"""The mask rate is taken over this many seconds."""
+
+KEYS = {
+    "state": "what the `state` topic says",
+    "state_s": "how long in this state, s",
+    "<stream>.rate_hz": "usable frames of the camera over the last 5 s, Hz",
+    "<stream>.age_s": "since its last usable frame arrived, s",
+    "<stream>.stamp_age_s": "the node's clock minus its newest stamp, s; large with a bag played without /clock",
+    "<stream>.frames": "usable frames so far",
+    "<stream>.refused": "frames so far that could not be used",
+    "<stream>.format": "size and encoding of its last frame",
+    "<stream>.fault": "silent or frozen while it counts as lost, empty else",
+    "<stream>.lost_percent": (
+        "frames missing in the rhythm of its stamps, whoever dropped them (camera, network, a busy machine), %; "
+        "'-': too few frames, or irregular stamps"
+    ),
+    "<stream>.middleware_lost": "messages the middleware lost since activation; '-': it does not tell",
+    "<stream>.warning": "what is doubtful about its last frame",
+    "<stream>.last_error": "why its last refused frame was refused",
+    "<stream>.dropped.<reason>": "usable frames not paired, by reason",
+    "pairs": "pairs so far",
+    "pairing.resets": "times the stamps jumped back (bag loop) and pairing began anew",
+    "pairing.skew_mean_ms": "time between the two frames of the last pairs, offsets added: mean, ms",
+    "pairing.skew_min_ms": "the same: smallest, ms",
+    "pairing.skew_max_ms": "the same: largest, ms",
+    "dropped_busy": "pairs dropped because a newer one came while the model was busy",
+    "masks": "masks so far",
+    "masks_one_camera": "masks so far from one camera alone",
+    "mask_rate_hz": "masks over the last 5 s, Hz",
+    "inference_p50_ms": "time in the model: median of the last 300 masks, ms",
+    "inference_p95_ms": "the same: 95 % are below, ms",
+    "latency_p50_ms": "from the arrival of the newer frame to the mask's publication: median, ms",
+    "latency_p95_ms": "the same: 95 % are below, ms",
+    "latency_max_ms": "the same: largest, ms",
+    "mask_age_p50_ms": "the node's clock minus the mask's stamp at publication: median, ms",
+    "mask_age_p95_ms": "the same: 95 % are below, ms",
+    "mask_age_max_ms": "the same: largest, ms",
+    "failures": "times the model gave no mask",
+    "last_failure": "why the last time",
+    "subscribers": "subscriptions on the image topics of the node",
+    "model.name": "name of the weights",
+    "model.sha256": "hash of the weights' file",
+    "model.device": "where the model runs",
+    "model.precision": "its number format",
+    "model.gpu_memory_mb": "GPU memory in use by this process, MB; '-' on the CPU",
+    "model.note": "what differs from the parameters, for example after out of memory",
+    "model.reload": "outcome of the last ~/reload",
+}
+"""Every key: its meaning and, where it has one, its unit. <stream> is rgb or thermal.
+
+A camera's own status has its keys without `<stream>.`.
+"""
+
+
+def pattern(key: str) -> str:
+    """The entry of `KEYS` that a published key belongs to."""
+    key = re.sub(rf"^({'|'.join(STREAMS)})\.", "<stream>.", key)
+    return re.sub(r"\.dropped\..*", ".dropped.<reason>", key)
 
 
 @dataclass
 class Work:
-    """What the worker did; times in milliseconds. Written by the worker thread, read by the diagnostics timer."""
+    """What the model's thread did; times in milliseconds. Safe to write there and to read here (`numbers`)."""
 
     masks: int = 0
     masks_one_camera: int = 0
@@ -26,20 +96,52 @@ class Work:
     last_failure: str = ""
     inference_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    finished: deque[float] = field(default_factory=lambda: deque(maxlen=64))
+    age_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    finished: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_SAMPLES))
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def done(self, inference_ms: float, latency_ms: float, now: float, one_camera: bool) -> None:
-        """Note one published mask: inference time, and time from the newer frame's arrival to publication."""
-        self.masks += 1
-        self.masks_one_camera += one_camera
-        self.inference_ms.append(inference_ms)
-        self.latency_ms.append(latency_ms)
-        self.finished.append(now)
+    def done(
+        self, inference_ms: float, latency_ms: float, now: float, one_camera: bool, age_ms: float | None = None
+    ) -> None:
+        """Note one published mask.
 
-    def rate(self, now: float, window: float = 5.0) -> float:
-        """Masks a second over the last `window` seconds."""
-        recent = [f for f in self.finished if now - f <= window]
+        latency_ms: from the newer frame's arrival to publication. age_ms: node clock minus the mask's stamp at
+        publication. now: monotonic seconds.
+        """
+        with self._lock:
+            self.masks += 1
+            self.masks_one_camera += one_camera
+            self.inference_ms.append(inference_ms)
+            self.latency_ms.append(latency_ms)
+            self.finished.append(now)
+            if age_ms is not None:
+                self.age_ms.append(age_ms)
+
+    def failed(self, error: str) -> None:
+        """Note that the model gave no mask."""
+        with self._lock:
+            self.failures += 1
+            self.last_failure = error
+
+    def rate(self, now: float) -> float:
+        """Masks a second over the last `RATE_WINDOW_S` seconds."""
+        with self._lock:
+            recent = [f for f in self.finished if now - f <= RATE_WINDOW_S]
         return (len(recent) - 1) / (now - recent[0]) if len(recent) > 1 and now > recent[0] else 0.0
+
+    def numbers(self, now: float) -> dict[str, Any]:
+        """Everything by key."""
+        with self._lock:
+            inference, latency, age = list(self.inference_ms), list(self.latency_ms), list(self.age_ms)
+            out: dict[str, Any] = {"masks": self.masks, "masks_one_camera": self.masks_one_camera}
+            failed = {"failures": self.failures, "last_failure": self.last_failure}
+        out["mask_rate_hz"] = self.rate(now)
+        for name, values in (("inference", inference), ("latency", latency), ("mask_age", age)):
+            out[f"{name}_p50_ms"] = percentile(values, 0.50)
+            out[f"{name}_p95_ms"] = percentile(values, 0.95)
+            if name != "inference":
+                out[f"{name}_max_ms"] = max(values, default=None)
+        return out | failed
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -48,39 +150,64 @@ def percentile(values: Iterable[float], share: float) -> float | None:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
 
-def collect(
-    state: str, vitals: dict[str, Vitals], counters: Counters | None, work: Work, dropped_busy: int, now: float
+def stream_numbers(
+    seen: Vitals, fault: str, dropped: dict[str, int] | None, now: float, clock_ns: int | None
 ) -> dict[str, Any]:
-    """All numbers by key; `now` in monotonic seconds. None means not known yet."""
-    out: dict[str, Any] = {"state": state}
-    for stream in STREAMS:
-        seen = vitals[stream]
-        out[f"{stream}.rate_hz"] = seen.rate(now)
-        out[f"{stream}.age_s"] = None if seen.last_good is None else now - seen.last_good
-        out[f"{stream}.frames"] = seen.good
-        out[f"{stream}.refused"] = seen.bad
-        out[f"{stream}.format"] = seen.format
-        if seen.last_error:
-            out[f"{stream}.last_error"] = seen.last_error
-    if counters is not None:
-        skews = [abs(s) / 1e6 for s in list(counters.skews_ns)]
-        out["pairs"] = counters.pairs
-        out["pairing.resets"] = counters.resets
-        out["pairing.skew_mean_ms"] = sum(skews) / len(skews) if skews else None
-        out["pairing.skew_max_ms"] = max(skews, default=None)
-        for stream, reasons in counters.dropped.items():
-            out |= {f"{stream}.dropped.{reason}": n for reason, n in reasons.items()}
-    out["dropped_busy"] = dropped_busy
-    out["masks"] = work.masks
-    out["masks_one_camera"] = work.masks_one_camera
-    out["mask_rate_hz"] = work.rate(now)
-    for name, values in (("inference", list(work.inference_ms)), ("latency", list(work.latency_ms))):
-        out[f"{name}_p50_ms"] = percentile(values, 0.50)
-        out[f"{name}_p95_ms"] = percentile(values, 0.95)
-    out["failures"] = work.failures
-    if work.last_failure:
-        out["last_failure"] = work.last_failure
-    return out
+    """Numbers of one camera by key without `<stream>.`; now: monotonic s, clock_ns: the node's clock."""
+    share = missing_share(list(seen.stamps_ns))
+    numbers = {
+        "rate_hz": seen.rate(now),
+        "age_s": None if seen.last_good is None else now - seen.last_good,
+        "stamp_age_s": stamp_age_s(seen, clock_ns),
+        "frames": seen.good,
+        "refused": seen.bad,
+        "format": seen.format,
+        "fault": fault,
+        "lost_percent": None if share is None else 100.0 * share,
+        "middleware_lost": seen.lost,
+        "warning": seen.warning,
+        "last_error": seen.last_error,
+    }
+    return numbers | {f"dropped.{reason}": n for reason, n in (dropped or {}).items()}
+
+
+def pairing_numbers(counters: Counters) -> dict[str, Any]:
+    """Numbers of the pairing by key."""
+    skews = [abs(s) / 1e6 for s in counters.skews_ns]
+    return {
+        "pairs": counters.pairs,
+        "pairing.resets": counters.resets,
+        "pairing.skew_mean_ms": sum(skews) / len(skews) if skews else None,
+        "pairing.skew_min_ms": min(skews, default=None),
+        "pairing.skew_max_ms": max(skews, default=None),
+    }
+
+
+def model_numbers(model: dict[str, Any]) -> dict[str, Any]:
+    """What is known of the model, every `model.*` key of `KEYS`."""
+    known = [key for key in KEYS if key.startswith("model.")]
+    return {key: model.get(key.removeprefix("model.")) for key in known}
+
+
+def level(state: str, doubts: bool) -> bytes:
+    """The node's level by its state and whether there is anything to complain about; the rule is in the head above."""
+    if state.startswith(("no input", "no masks")):
+        return bytes(DiagnosticStatus.ERROR)
+    return bytes(DiagnosticStatus.OK if state == "ok" and not doubts else DiagnosticStatus.WARN)
+
+
+def camera_verdict(active: bool, heard: bool, numbers: dict[str, Any], loss: str) -> tuple[bytes, str]:
+    """Level and message of one camera's status; numbers: `stream_numbers`, loss: `explain.explain_loss`."""
+    if not active:
+        return bytes(DiagnosticStatus.WARN), "not listening: the node is not active"
+    if numbers["fault"]:
+        age = f", last usable frame {numbers['age_s']:.1f} s ago" if heard else ", no usable frame so far"
+        return bytes(DiagnosticStatus.ERROR), f"{numbers['fault']}{age}"
+    if not heard:
+        return bytes(DiagnosticStatus.WARN), "no usable frame so far"
+    text = f"{numbers['rate_hz']:.1f} Hz, {numbers['format']}, last frame {numbers['age_s']:.2f} s ago"
+    doubts = [doubt for doubt in (loss, numbers["warning"]) if doubt]
+    return bytes(DiagnosticStatus.WARN if doubts else DiagnosticStatus.OK), ". ".join([text, *doubts])
 
 
 def text(value: Any) -> str:
@@ -90,12 +217,15 @@ def text(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
-def to_message(
-    stamp: Any, name: str, model: str, level: bytes, summary: str, numbers: dict[str, Any]
-) -> DiagnosticArray:
-    """The message for /diagnostics; stamp: builtin_interfaces/Time, level: DiagnosticStatus.OK, WARN or ERROR."""
-    status = DiagnosticStatus(level=level, name=name, message=summary, hardware_id=model)
-    status.values = [KeyValue(key=key, value=text(value)) for key, value in numbers.items()]
-    message = DiagnosticArray(status=[status])
+def status(name: str, hardware: str, level: bytes, summary: str, numbers: dict[str, Any]) -> DiagnosticStatus:
+    """One entry; hardware: the weights' name, or the camera's topic."""
+    out = DiagnosticStatus(level=level, name=name, message=summary, hardware_id=hardware)
+    out.values = [KeyValue(key=key, value=text(value)) for key, value in numbers.items()]
+    return out
+
+
+def to_message(stamp: Any, statuses: list[DiagnosticStatus]) -> DiagnosticArray:
+    """The message for /diagnostics; stamp: builtin_interfaces/Time."""
+    message = DiagnosticArray(status=statuses)
     message.header.stamp = stamp
     return message

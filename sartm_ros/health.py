@@ -1,44 +1,82 @@
-"""Which cameras are alive, what the node can do with them, and why nothing pairs. Plain Python.
+"""Which cameras are alive and what the node can do with them. Plain Python.
 
-Silence is measured by the steady clock (when frames arrived), skew by stamps alone; the two never mix.
+Silence is measured by the steady clock (when frames arrived), never by stamps. A stream is lost at once when it is
+silent or frozen, and it is back only after `Limits.recovery` seconds of frames without a gap:
+
+    alive --silent or frozen--> lost --good frames for `recovery` s--> alive
+                                     --it is the only camera that sends: at once--> alive
 """
 
 from __future__ import annotations
 
 import statistics
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
-from sartm_ros.pairing import OTHER, RGB, STREAMS, THERMAL
+from sartm_ros.pairing import OTHER, STREAMS
+from sartm_ros.stamps import NS as NS
 
-NS = 1_000_000_000
 RATE_WINDOW_S = 5.0
-CLOCKS_APART_S = 10.0
-SKEW_SAMPLES = 16
+"""Rates are taken over this many seconds."""
+STAMP_SAMPLES = 64
+"""Stamps kept of each stream, to find skew and missing frames."""
 PERIOD_SAMPLES = 8
+"""Frame periods (and times between changes of the picture) kept to know a camera's rhythm."""
 MISSED_PERIODS = 2.5
+"""Silence of this many of a camera's periods is not yet a fault."""
+FIRST_PERIOD_S = 1.0
+"""Patience at least after a camera's very first frame: its period is not known yet."""
+FROZEN_FRAMES = 3
+"""Equal pictures in a row, at least, before a stream counts as frozen."""
+LOSS_MARKS = 11
+"""Readings of the middleware's count of lost messages kept, one for each `Monitor.check` (5 s at 2 Hz)."""
 BOTH, NONE = "both", "none"
+SILENT, FROZEN = "silent", "frozen"
 
 
 class Throttle:
-    """Lets a message of a key through once per `period` seconds."""
+    """Lets a message of a key through once per `period` seconds. Safe to use from several threads."""
 
     def __init__(self, period: float) -> None:
         self.period = period
         self._last: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     def ready(self, key: str, now: float) -> bool:
         """Whether `key` may speak at `now` (monotonic seconds); if so, it has spoken."""
-        if now - self._last.get(key, -self.period) < self.period:
-            return False
-        self._last[key] = now
-        return True
+        with self._lock:
+            if now - self._last.get(key, -self.period) < self.period:
+                return False
+            self._last[key] = now
+            return True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a stream counts as lost and as back, seconds: the parameters `degraded.*` and `frozen_timeout`."""
+
+    timeout: float = 1.0
+    recovery: float = 0.5
+    frozen: float = 0.5
+    """0: never frozen."""
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Limits:
+        """From the node's parameters."""
+        return cls(values["degraded.timeout"], values["degraded.recovery"], values["frozen_timeout"])
+
+
+def _typical(times: list[float]) -> float:
+    """Median time between successive entries, s; 0 without two. The median: one gap makes no slow camera."""
+    return statistics.median([b - a for a, b in pairwise(times)] or [0.0])
 
 
 @dataclass
 class Vitals:
-    """What arrived on one stream: counts, times (monotonic s), and the header stamps (ns) of the last good frames."""
+    """What arrived on one stream: counts, times (monotonic s), header stamps (ns) of the last good frames, pictures."""
 
     good: int = 0
     bad: int = 0
@@ -46,22 +84,49 @@ class Vitals:
     last_good: float | None = None
     last_refused: float | None = None
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=256))
-    stamps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=SKEW_SAMPLES))
+    stamps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=STAMP_SAMPLES))
     format: str = ""
+    nbytes: int = 0
+    """Size of the last frame's data."""
+    warning: str = ""
+    """What is doubtful about the last frame."""
+    lost: int | None = None
+    """Messages the middleware reports as lost since activation; None where it cannot tell."""
+    loss_marks: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=LOSS_MARKS))
+    changes: deque[float] = field(default_factory=lambda: deque(maxlen=PERIOD_SAMPLES + 1))
+    """When the picture changed."""
+    same_frames: int = 0
+    """Equal pictures in a row, with the newest."""
+    _fingerprint: int | None = None
 
-    def saw(self, now: float, stamp_ns: int, frame_format: str) -> None:
-        """Note a usable frame."""
+    def saw(
+        self, now: float, stamp_ns: int, frame_format: str, fingerprint: int | None = None, nbytes: int = 0
+    ) -> bool:
+        """Note a usable frame; returns whether its picture differs from the last one (None: it always does)."""
         self.good += 1
         self.last_good = now
         self.arrivals.append(now)
         self.stamps_ns.append(stamp_ns)
         self.format = frame_format
+        self.nbytes = nbytes
+        changed = fingerprint is None or fingerprint != self._fingerprint
+        self._fingerprint = fingerprint
+        self.same_frames = 1 if changed else self.same_frames + 1
+        if changed:
+            self.changes.append(now)
+        return changed
 
     def refused(self, error: str, now: float) -> None:
         """Note a frame that cannot be used."""
         self.bad += 1
         self.last_refused = now
         self.last_error = error
+
+    def restart(self) -> None:
+        """Forget the pictures and the middleware's count: a new activation begins."""
+        self._fingerprint, self.same_frames, self.lost = None, 0, None
+        self.changes.clear()
+        self.loss_marks.clear()
 
     def rate(self, now: float) -> float:
         """Usable frames a second over the last `RATE_WINDOW_S`."""
@@ -70,31 +135,117 @@ class Vitals:
 
     def patience(self, least: float) -> float:
         """Seconds without a frame that mean something: `least`, or `MISSED_PERIODS` of a slow camera's periods."""
-        recent = list(self.arrivals)[-PERIOD_SAMPLES:]
-        periods = [b - a for a, b in pairwise(recent)]
-        return max(least, MISSED_PERIODS * statistics.median(periods or [0.0]))  # the median: a gap is no slow camera
+        if len(self.arrivals) == 1:
+            return max(least, FIRST_PERIOD_S)
+        return max(least, MISSED_PERIODS * _typical(list(self.arrivals)[-PERIOD_SAMPLES - 1 :]))
+
+    def picture_patience(self, least: float) -> float:
+        """The same for a picture that does not change; some drivers send every picture several times."""
+        return max(least, MISSED_PERIODS * _typical(list(self.changes)))
+
+    def mark_lost(self, lost: int | None) -> None:
+        """Note the middleware's count of lost messages; call it regularly."""
+        self.lost = lost
+        if lost is not None:
+            self.loss_marks.append((lost, self.good + self.bad))
+
+    def recent_loss(self) -> tuple[int, int]:
+        """Messages lost and messages received over the last `LOSS_MARKS` marks."""
+        if len(self.loss_marks) < 2:
+            return 0, 0
+        (lost0, got0), (lost1, got1) = self.loss_marks[0], self.loss_marks[-1]
+        return lost1 - lost0, got1 - got0
+
+    def frames(self) -> list[tuple[float, int]]:
+        """Arrival and stamp of the last frames, oldest first."""
+        count = min(len(self.arrivals), len(self.stamps_ns))
+        return list(zip(list(self.arrivals)[-count:], list(self.stamps_ns)[-count:], strict=True)) if count else []
+
+
+@dataclass
+class Pulse:
+    """State of one stream in `Liveness`; times in monotonic seconds."""
+
+    alive: bool = True
+    fault: str = ""
+    """`SILENT` or `FROZEN` while not alive (the last one of them while it recovers)."""
+    frozen: bool = False
+    run: float | None = None
+    """Since when it has sent without a gap or a fault."""
+    other_moving: float | None = None
+    """Since when the other stream's picture has kept changing while this one's has not."""
 
 
 class Liveness:
-    """Which streams are alive; one is silent when its last usable frame is older than its `Vitals.patience`."""
+    """Which streams are alive. Tell it every usable frame by `saw`, ask by `update`."""
 
     def __init__(self, vitals: dict[str, Vitals]) -> None:
         self.vitals = vitals
+        self.limits = Limits()
         self.started = 0.0
+        self.pulses = {stream: Pulse() for stream in vitals}
+        self._waiting = True
 
-    def start(self, now: float) -> None:
-        """Silence counts from here at the earliest."""
+    def start(self, now: float, waiting: bool = False) -> None:
+        """Silence counts from here at the earliest, and both count as alive.
+
+        waiting: the first frame starts anew, so that cameras which start late get the same time from each other.
+        """
         self.started = now
+        self.pulses = {stream: Pulse() for stream in self.vitals}
+        self._waiting = waiting
+        for vitals in self.vitals.values():
+            vitals.restart()
+
+    def saw(
+        self, stream: str, now: float, stamp_ns: int, kind: str = "", fingerprint: int | None = None, nbytes: int = 0
+    ) -> None:
+        """A usable frame came. fingerprint: a number that is equal for equal pictures; None when nobody looks."""
+        if self._waiting:
+            self.start(now)
+        vitals, pulse, other = self.vitals[stream], self.pulses[stream], self.pulses[OTHER[stream]]
+        gap = not self.heard(stream) or self.silent_for(stream, now) > vitals.patience(self.limits.timeout)
+        moving, thawed = self._moving(stream, now), False
+        if vitals.saw(now, stamp_ns, kind, fingerprint, nbytes):
+            thawed, pulse.frozen, pulse.other_moving = pulse.frozen, False, None
+            if other.other_moving is None or not moving:
+                other.other_moving = now
+        if gap or thawed or pulse.run is None:
+            pulse.run = now
+
+    def update(self, now: float, limits: Limits) -> str:
+        """The mode at `now`: `both`, `rgb` or `thermal` (the only one alive), or `none`.
+
+        A camera slower than `limits.timeout` gets more time, see `Vitals.patience`.
+        """
+        self.limits = limits
+        for stream, pulse in self.pulses.items():
+            fault = self._fault(stream, now)
+            if fault:
+                pulse.alive, pulse.fault, pulse.run = False, fault, None
+            elif not pulse.alive and self._run_length(stream, now) >= limits.recovery:
+                pulse.alive, pulse.fault = True, ""
+        alive = [stream for stream in STREAMS if self.pulses[stream].alive]
+        if not alive:
+            sending = [s for s in STREAMS if self.pulses[s].run is not None]
+            alive = sorted(sending, key=lambda s: self.pulses[s].run or now)[:1]  # one camera needs no recovery
+            for stream in alive:
+                self.pulses[stream].alive, self.pulses[stream].fault = True, ""
+        return BOTH if len(alive) == 2 else alive[0] if alive else NONE
+
+    def faults(self) -> dict[str, str]:
+        """`SILENT` or `FROZEN` for each stream that is not alive, "" for the others."""
+        return {stream: pulse.fault for stream, pulse in self.pulses.items()}
 
     def silent_for(self, stream: str, now: float) -> float:
         """Seconds since the last usable frame, or since the start."""
         last = self.vitals[stream].last_good
         return now - max(self.started, last if last is not None else self.started)
 
-    def mode(self, now: float, timeout: float) -> str:
-        """`both`, `rgb` or `thermal` (the only one alive), or `none`. A camera slower than `timeout` gets more time."""
-        alive = [s for s in STREAMS if self.silent_for(s, now) <= self.vitals[s].patience(timeout)]
-        return BOTH if len(alive) == 2 else alive[0] if alive else NONE
+    def same_for(self, stream: str) -> float:
+        """Seconds over which the stream sent the same picture."""
+        vitals = self.vitals[stream]
+        return vitals.last_good - vitals.changes[-1] if vitals.changes and vitals.last_good is not None else 0.0
 
     def heard(self, stream: str) -> bool:
         """Whether the stream has delivered a usable frame since the start."""
@@ -106,92 +257,41 @@ class Liveness:
         last = self.vitals[stream].last_refused
         return last is not None and now - last < self.silent_for(stream, now)
 
+    def _fault(self, stream: str, now: float) -> str:
+        if self.silent_for(stream, now) > self.vitals[stream].patience(self.limits.timeout):
+            return SILENT
+        self.pulses[stream].frozen = self.limits.frozen > 0 and (self.pulses[stream].frozen or self._stands(stream))
+        return FROZEN if self.pulses[stream].frozen else ""
 
-def describe_mode(mode: str, degraded_enabled: bool) -> str:
-    """The text of the `state` topic for a mode."""
+    def _stands(self, stream: str) -> bool:
+        """Whether its picture has not changed for too long while the other one's kept changing."""
+        own, moving = self.vitals[stream], self.pulses[stream].other_moving
+        if own.same_frames < FROZEN_FRAMES or moving is None:
+            return False  # a simulated scene without noise can stand still for both cameras: no fault
+        needed = own.picture_patience(self.limits.frozen)
+        return self.same_for(stream) >= needed and self.vitals[OTHER[stream]].changes[-1] - moving >= needed
+
+    def _moving(self, stream: str, now: float) -> bool:
+        """Whether its picture has changed lately."""
+        vitals = self.vitals[stream]
+        return bool(vitals.changes) and now - vitals.changes[-1] <= vitals.picture_patience(self.limits.frozen)
+
+    def _run_length(self, stream: str, now: float) -> float:
+        """Seconds of good frames in a row; a picture that stands while the other one changes adds nothing."""
+        vitals, pulse = self.vitals[stream], self.pulses[stream]
+        if pulse.run is None or vitals.last_good is None:
+            return -1.0
+        doubtful = vitals.same_frames > 1 and pulse.other_moving is not None and self._moving(OTHER[stream], now)
+        return (vitals.changes[-1] if doubtful else vitals.last_good) - pulse.run
+
+
+def describe_mode(mode: str, degraded_enabled: bool, faults: dict[str, str] | None = None) -> str:
+    """The text of the `state` topic for a mode; faults: see `Liveness.faults`."""
     if mode == BOTH:
         return "ok"
+    why = {stream: (faults or {}).get(stream) or SILENT for stream in STREAMS}
     if mode == NONE:
-        return "no input: rgb and thermal silent"
-    return f"{'degraded' if degraded_enabled else 'no masks'}: {OTHER[mode]} silent"
-
-
-@dataclass(frozen=True)
-class Link:
-    """What the ROS graph says about one input topic."""
-
-    stream: str
-    topic: str
-    publishers: int
-    wanted_type: str
-    other_types: tuple[str, ...] = ()
-    incompatible: str = ""
-    """Both sides' QoS policies, when they do not match."""
-    best_effort: bool = False
-    """Some publisher offers best effort only."""
-    fastdds: bool = False
-    profile_hint: str = ""
-    """Path of the shipped Fast DDS profile."""
-
-
-def explain_silence(link: Link, silent_s: float, vitals: Vitals, heard: bool, refusing: bool) -> str:
-    """Why no usable frame comes from one stream, and what to do; `heard` and `refusing` as `Liveness` tells."""
-    head = f"{link.stream}: nothing usable on {link.topic} for {silent_s:.1f} s: "
-    if link.publishers == 0:
-        return head + "no publisher; start the camera or remap the topic (ros2 topic list)"
-    if link.other_types and link.wanted_type not in link.other_types:
-        return head + (
-            f"it carries {', '.join(link.other_types)}, this node expects {link.wanted_type}; "
-            f"set {link.stream}_transport to raw or compressed accordingly"
-        )
-    if link.incompatible:
-        return head + f"{link.incompatible}; set qos.{link.stream}.reliability to match"
-    if refusing:
-        return head + f"it sends, but every message is refused: {vitals.last_error}"
-    if heard or vitals.good:
-        return head + f"{link.publishers} publisher(s) present but stopped sending"
-    text = head + f"{link.publishers} publisher(s) present but no message arrives"
-    if link.best_effort and link.fastdds:
-        text += (
-            "; if its images are above 0.5 MB, Fast DDS's default shared memory loses them silently: start "
-            f"the camera with FASTDDS_DEFAULT_PROFILES_FILE={link.profile_hint or 'config/fastdds.xml of sartm_ros'}"
-        )
-    return text
-
-
-def skews(rgb_ns: deque[int], thermal_ns: deque[int]) -> list[int]:
-    """Signed time from each recent frame of the slower list to its nearest one of the other, thermal minus rgb, ns."""
-    if not rgb_ns or not thermal_ns:
-        return []
-    if len(thermal_ns) <= len(rgb_ns):
-        return [min((t - r for r in rgb_ns), key=abs) for t in thermal_ns]
-    return [min((t - r for t in thermal_ns), key=abs) for r in rgb_ns]
-
-
-def explain_skew(vitals: dict[str, Vitals], tolerance_s: float, offsets_s: dict[str, float]) -> str:
-    """Why two living streams give no pair: their stamps; empty when the stamps do not explain it.
-
-    offsets_s: the configured `sync.*_offset` by stream, seconds; the new one that is advised replaces thermal's.
-    """
-    aligned = {s: deque(stamp + round(offsets_s[s] * NS) for stamp in vitals[s].stamps_ns) for s in STREAMS}
-    found = skews(aligned[RGB], aligned[THERMAL])
-    if not found:
-        return ""
-    least = min(map(abs, found)) / NS
-    median = statistics.median(found) / NS
-    if least <= tolerance_s:
-        return ""
-    text = (
-        f"rgb and thermal stamps differ by {least * 1e3:.1f} ms at least, {abs(median) * 1e3:.1f} ms in the median"
-        f"{' after the configured offsets' if any(offsets_s.values()) else ''}; "
-        f"sync.tolerance is {tolerance_s * 1e3:.1f} ms"
-    )
-    if abs(median) > CLOCKS_APART_S:
-        zero = [s for s in STREAMS if vitals[s].stamps_ns[-1] == 0]
-        cause = f"{zero[0]} stamps are zero" if zero else "the cameras' clocks are apart"
-        return f"{text}: {cause}; synchronise them (NTP, PTP, driver option)"
-    spread = (max(found) - min(found)) / NS
-    if spread <= tolerance_s:
-        advised = offsets_s[THERMAL] - median
-        return f"{text}: the difference is constant, sync.thermal_offset: {advised:.3f} would remove it"
-    return f"{text}: raise sync.tolerance or synchronise the cameras"
+        first, second = (why[stream] for stream in STREAMS)
+        same = first == second
+        return f"no input: rgb and thermal {first}" if same else f"no input: rgb {first}, thermal {second}"
+    return f"{'degraded' if degraded_enabled else 'no masks'}: {OTHER[mode]} {why[OTHER[mode]]}"

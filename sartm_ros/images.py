@@ -1,30 +1,38 @@
 """Camera messages <-> numpy arrays, without a copy where the message allows it.
 
-`parse` checks a message in constant time and gives an `Incoming` frame (header, size, view on the buffer); its `rgb()`
-and `thermal()` convert pixels, which is left to the worker thread. Whatever is wrong with a message is an `ImageError`
+`parse` checks a message in microseconds and gives an `Incoming` frame (header, size, view on the buffer); its `rgb()`
+and `thermal()` convert pixels, which is left to the model's thread. Whatever is wrong with a message is an `ImageError`
 that names the topic. Any object with the fields of `sensor_msgs/Image` or `sensor_msgs/CompressedImage` will do.
 """
 
 from __future__ import annotations
 
-import io
 import sys
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image as PilImage
 
-COLOR = {
-    "rgb8": (3, (0, 1, 2)), "bgr8": (3, (2, 1, 0)), "8UC3": (3, (2, 1, 0)),
-    "rgba8": (4, (0, 1, 2)), "bgra8": (4, (2, 1, 0)), "8UC4": (4, (2, 1, 0)),
-    "mono8": (1, (0, 0, 0)), "8UC1": (1, (0, 0, 0)),
-}  # fmt: skip
-"""Colour encodings read directly: channels, and where R, G, B are. 8UC3 and 8UC4 are OpenCV's order: blue first."""
-THERMAL = {"mono8": "u1", "8UC1": "u1", "mono16": "u2", "16UC1": "u2", "32FC1": "f4"}
-"""Thermal encodings and their numpy type."""
+from sartm_ros import colors, compressed
+from sartm_ros.colors import COLOR
+
+THERMAL = {"mono8": "u1", "8UC1": "u1", "mono16": "u2", "16UC1": "u2", "16SC1": "i2", "32FC1": "f4"}
+"""Thermal encodings and their numpy type. 16SC1 (signed, often hundredths of a degree) is handed on as float32."""
+FALSE_COLOR = (
+    "colour pixels from a thermal camera: false colour loses the order of temperatures, only its brightness is used; "
+    "look for the camera's palette setting (white-hot, grey) or, better, its 16-bit output (Y16, mono16, raw, TLinear)"
+)
+"""What `Incoming.warning` says of a thermal frame in colour."""
 MAX_SIDE = 16384
+"""Largest width or height believed, pixels."""
 NAN_PROBE_STEP = 16
+"""Every 16th row and column is looked at first for a finite temperature."""
+FINGERPRINT_ROWS, FINGERPRINT_COLUMNS = 120, 1024
+"""At most about twice as many rows and columns go into the fingerprint of a raw frame, evenly spread."""
+NAME_LENGTH = 60
+"""An encoding or format is quoted up to this many characters."""
 
 
 class ImageError(ValueError):
@@ -35,21 +43,57 @@ class ImageError(ValueError):
         self.topic = topic
 
 
-def _bad(topic: str, message: Any, problem: str) -> ImageError:
-    size = f"{getattr(message, 'width', '?')}x{getattr(message, 'height', '?')}"
-    kind = getattr(message, "encoding", None) or getattr(message, "format", "")
-    return ImageError(topic, f"image {size}, encoding '{kind}': {problem}")
+@dataclass(frozen=True)
+class Crop:
+    """Pixels cut off a thermal frame: telemetry rows, a border. ValueError when one is negative."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    def __post_init__(self) -> None:
+        for side in ("top", "bottom", "left", "right"):
+            if getattr(self, side) < 0:
+                raise ValueError(f"thermal.crop_{side}: got {getattr(self, side)}; expected 0 or more pixels")
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """What is left of (height, width). ValueError naming the parameters and the image size if that is nothing."""
+        rows, columns = height - self.top - self.bottom, width - self.left - self.right
+        if rows <= 0:
+            cut = f"thermal.crop_top {self.top} + thermal.crop_bottom {self.bottom}"
+            raise ValueError(f"{cut} leave nothing of {height} rows ({width}x{height}); lower them")
+        if columns <= 0:
+            cut = f"thermal.crop_left {self.left} + thermal.crop_right {self.right}"
+            raise ValueError(f"{cut} leave nothing of {width} columns ({width}x{height}); lower them")
+        return rows, columns
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, ...) -> a view without the cut pixels."""
+        return image[self.top : image.shape[0] - self.bottom, self.left : image.shape[1] - self.right]
+
+
+NO_CROP = Crop()
 
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
-    """One frame as it came: `view` is (H, W) or (H, W, C) on the message's buffer, None if that is compressed."""
+    """One frame as it came: `view` is (H, W) or (H, W, C) on the message's buffer, None if that is compressed.
+
+    A colour encoding that only cv_bridge reads has the rows' bytes as `view`, (H, step) uint8.
+    """
 
     topic: str
     message: Any
     height: int
+    """Rows, after the crop."""
     width: int
+    """Columns, after the crop."""
     view: np.ndarray | None
+    crop: Crop = NO_CROP
+    """What a compressed thermal frame loses after decoding; `view` is cut already."""
+    warning: str = ""
+    """What is doubtful about a frame that is used all the same; "" if nothing."""
 
     @property
     def header(self) -> Any:
@@ -61,44 +105,101 @@ class Incoming:
         stamp = self.message.header.stamp
         return stamp.sec * 1_000_000_000 + stamp.nanosec
 
-    def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8 in R, G, B order; a read-only view if the message is rgb8. Raises ImageError."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of image data in the message."""
+        return len(self.message.data)
+
+    @property
+    def kind(self) -> str:
+        """Size and encoding for people, like "640x480 16UC1"."""
+        return f"{self.width}x{self.height} {_name(self.message)}"
+
+    def fingerprint(self) -> int:
+        """A number that is equal for equal pixels and that sensor noise changes; costs less than 0.1 ms at 640x480.
+
+        Raw: checksum of evenly spread rows and columns of `view`; compressed: of all bytes.
+        """
         if self.view is None:
-            return _decompress(self.topic, self.message, "rgb")
-        encoding = self.message.encoding
-        if encoding not in COLOR:
-            return _by_cv_bridge(self.topic, self.message)
-        channels, order = COLOR[encoding]
-        if order == (0, 1, 2):
-            return self.view[..., :3]
-        return np.take(self.view.reshape(self.height, self.width, channels), order, axis=2)  # (H, W, 3)
+            return zlib.crc32(self.message.data)
+        rows = max(1, self.view.shape[0] // FINGERPRINT_ROWS)
+        columns = max(1, self.view.shape[1] // FINGERPRINT_COLUMNS)
+        return zlib.crc32(self.view[rows // 2 :: rows, columns // 2 :: columns].tobytes())
+
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8 in R, G, B order; a read-only view if the message is rgb8 or rgba8. Raises ImageError."""
+        if self.view is None:
+            return self._checked(lambda: compressed.rgb(self.message.data, self.message.format))
+        if self.message.encoding not in COLOR:
+            return self._checked(lambda: colors.by_cv_bridge(self.message))
+        return colors.to_rgb(self.view, self.message.encoding)
 
     def thermal(self, scale: float = 1.0, offset: float = 0.0) -> np.ndarray:
         """(H, W) uint8, uint16 or float32 in native byte order; value * scale + offset as float32 unless 1 and 0."""
-        values = self.view if self.view is not None else _decompress(self.topic, self.message, "thermal")
+        values = self.view
+        if values is None:
+            decoded = self._checked(lambda: compressed.thermal(self.message.data, self.message.format))
+            values = self.crop.cut(decoded)
+        elif values.ndim == 3:
+            values = colors.luma(values, self.message.encoding)
         if scale != 1.0 or offset != 0.0:
-            return values.astype(np.float32) * np.float32(scale) + np.float32(offset)
+            with np.errstate(all="ignore"):  # NaN and infinity are allowed, and need no warning
+                return values.astype(np.float32) * np.float32(scale) + np.float32(offset)
+        if values.dtype.kind == "i":
+            return values.astype(np.float32)
         return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
+    def _checked(self, convert: Callable[[], np.ndarray]) -> np.ndarray:
+        """What `convert` gives, its ValueError turned into an ImageError."""
+        try:
+            return convert()
+        except ValueError as error:
+            raise _bad(self.topic, self.message, str(error)) from None
 
-def parse(message: Any, role: str, topic: str) -> Incoming:
-    """Check an Image or CompressedImage in the role "rgb" or "thermal" and wrap it; pixels are not touched.
 
-    Raises ImageError for a zero or absurd size, a wrong step, missing data, an encoding the role has no use for, or
-    temperatures that are all NaN.
+def parse(message: Any, role: str, topic: str, crop: Crop = NO_CROP) -> Incoming:
+    """Check an Image or CompressedImage in the role "rgb" or "thermal" and wrap it; pixels are not converted.
+
+    `crop` is cut off thermal frames. Raises ImageError for a zero or absurd size, a wrong step, missing data, an
+    encoding the role has no use for, a crop that leaves nothing, or temperatures none of which is finite.
     """
+    thermal = role == "thermal"
+    crop = crop if thermal else NO_CROP
     if hasattr(message, "format"):
-        return _parse_compressed(message, role, topic)
+        return _parse_compressed(message, thermal, topic, crop)
     if not (0 < message.width <= MAX_SIDE and 0 < message.height <= MAX_SIDE):
         raise _bad(topic, message, f"expected a width and a height of 1 to {MAX_SIDE}; check the camera driver")
-    view = _thermal_view(message, topic) if role == "thermal" else _color_view(message, topic)
-    return Incoming(topic, message, message.height, message.width, view)
+    if not thermal:
+        return Incoming(topic, message, message.height, message.width, _color_view(message, topic))
+    height, width = _cropped(topic, message, crop, message.height, message.width)
+    view = _thermal_view(message, topic, crop)
+    return Incoming(topic, message, height, width, view, crop, FALSE_COLOR if view.ndim == 3 else "")
 
 
-def _thermal_view(message: Any, topic: str) -> np.ndarray:
-    if message.encoding not in THERMAL:
-        raise _bad(topic, message, f"expected one of {', '.join(THERMAL)} for a thermal camera")
-    view = _view(message, topic, THERMAL[message.encoding], 1)
+def _cropped(topic: str, message: Any, crop: Crop, height: int, width: int) -> tuple[int, int]:
+    try:
+        return crop.size(height, width)
+    except ValueError as error:
+        raise _bad(topic, message, str(error)) from None
+
+
+def _parse_compressed(message: Any, thermal: bool, topic: str, crop: Crop) -> Incoming:
+    try:
+        height, width, color = compressed.header(message.data, message.format)
+    except compressed.PictureError as error:
+        raise _bad(topic, message, str(error)) from None
+    height, width = _cropped(topic, message, crop, height, width)
+    return Incoming(topic, message, height, width, None, crop, FALSE_COLOR if thermal and color else "")
+
+
+def _thermal_view(message: Any, topic: str, crop: Crop) -> np.ndarray:
+    encoding = message.encoding
+    if encoding not in THERMAL:
+        if encoding in COLOR:
+            return crop.cut(_view(message, topic, "u1", COLOR[encoding][0]))
+        known = ", ".join([*THERMAL, *(name for name in COLOR if name not in THERMAL)])
+        raise _bad(topic, message, f"expected one of {known} for a thermal camera")
+    view = crop.cut(_view(message, topic, THERMAL[encoding], 1))
     if view.dtype.kind == "f":
         probe = np.isfinite(view[::NAN_PROBE_STEP, ::NAN_PROBE_STEP]).any()
         if not probe and not np.isfinite(view).any():
@@ -109,15 +210,16 @@ def _thermal_view(message: Any, topic: str) -> np.ndarray:
 def _color_view(message: Any, topic: str) -> np.ndarray:
     if message.encoding in COLOR:
         return _view(message, topic, "u1", COLOR[message.encoding][0])
-    if not has_cv_bridge():
+    if not colors.has_cv_bridge():
         raise _bad(
             topic, message,
             f"expected one of {', '.join(COLOR)}; others (Bayer, YUV) need cv_bridge, which is not installed: "
             "apt install ros-$ROS_DISTRO-cv-bridge, or debayer with image_proc",
         )  # fmt: skip
-    if len(message.data) < message.step * message.height or message.step == 0:
+    if message.step < message.width or len(message.data) < message.step * message.height:
         raise _bad(topic, message, f"step {message.step} and {len(message.data)} bytes of data do not fit the size")
-    return np.frombuffer(message.data, np.uint8)  # decoded by cv_bridge in the worker
+    size = message.height * message.step
+    return np.frombuffer(message.data, np.uint8, size).reshape(message.height, message.step)
 
 
 def _view(message: Any, topic: str, dtype: str, channels: int) -> np.ndarray:
@@ -139,46 +241,15 @@ def _view(message: Any, topic: str, dtype: str, channels: int) -> np.ndarray:
     return view
 
 
-def _parse_compressed(message: Any, role: str, topic: str) -> Incoming:
-    try:
-        with PilImage.open(io.BytesIO(message.data)) as picture:  # reads the file's header only
-            (width, height), mode = picture.size, picture.mode
-    except Exception as error:  # Pillow raises many types for broken files
-        raise _bad(topic, message, f"{len(message.data)} bytes are no readable JPEG or PNG ({error})") from None
-    if not (width <= MAX_SIDE and height <= MAX_SIDE):
-        raise _bad(topic, message, f"compressed picture is {width}x{height}; expected sides of at most {MAX_SIDE}")
-    if role == "thermal" and mode not in ("L", "I;16", "I;16B", "I", "F"):
-        raise _bad(topic, message, f"compressed picture has mode {mode}; expected one channel of 8 or 16 bits")
-    return Incoming(topic, message, height, width, None)
+def _name(message: Any) -> str:
+    name = str(getattr(message, "encoding", None) or getattr(message, "format", "")).strip()[:NAME_LENGTH]
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
-def _decompress(topic: str, message: Any, role: str) -> np.ndarray:
-    try:
-        with PilImage.open(io.BytesIO(message.data)) as picture:
-            if role == "rgb":
-                return np.asarray(picture.convert("RGB"))
-            values = np.asarray(picture)
-    except Exception as error:  # Pillow raises many types for broken files
-        raise _bad(topic, message, f"cannot decode {len(message.data)} bytes ({error})") from None
-    if values.dtype == np.uint8:
-        return values
-    return values.astype(np.uint16 if values.dtype.kind in "ui" else np.float32)
-
-
-def has_cv_bridge() -> bool:
-    """Whether cv_bridge can be imported (it comes with a ROS distro only)."""
-    import importlib.util
-
-    return importlib.util.find_spec("cv_bridge") is not None
-
-
-def _by_cv_bridge(topic: str, message: Any) -> np.ndarray:
-    from cv_bridge import CvBridge
-
-    try:
-        return np.asarray(CvBridge().imgmsg_to_cv2(message, "rgb8"))
-    except Exception as error:  # cv_bridge raises its own and OpenCV's types
-        raise _bad(topic, message, f"cv_bridge cannot turn it into rgb8 ({error})") from None
+def _bad(topic: str, message: Any, problem: str) -> ImageError:
+    if hasattr(message, "format"):
+        return ImageError(topic, f"compressed image, format '{_name(message)}', {len(message.data)} bytes: {problem}")
+    return ImageError(topic, f"image {message.width}x{message.height}, encoding '{_name(message)}': {problem}")
 
 
 def fill(message: Any, array: np.ndarray, header: Any) -> Any:

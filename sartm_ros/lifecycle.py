@@ -29,7 +29,10 @@ def guarded(transition: Transition) -> Transition:
             if not node.context.ok():
                 raise KeyboardInterrupt from None
             node.get_logger().error(f"{transition.__name__} failed: {type(error).__name__}: {error}")
-            node.stop_work()
+            if state.label == "unconfigured":
+                node.release()
+            else:
+                node.stop_work()
             node.monitor.lifecycle(state.label)  # where it came from is where it stays
             return TransitionCallbackReturn.FAILURE
 

@@ -1,30 +1,93 @@
-"""The one place where the node meets the model: parameters in, a ready `sartm_core.segmenter.Segmenter` out."""
+"""The one place where the node meets the model: parameters in, a ready `Model` out. torch is imported here, lazily."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sartm_ros import fallback, parameter_checks
+
+if TYPE_CHECKING:
+    from sartm_ros.server import Request
+
 WARMUP_SIZE = (480, 640)
+SHRINK = 0.7
+"""A smaller input has this share of the height and width, rounded to the model's stride: half the memory."""
+SMALLEST_SIDE = 128
+"""No input gets smaller than this."""
 
 
-class OnThreads:
-    """A segmenter whose calls use `threads` CPU threads, whichever thread calls: torch's number is one per thread."""
+class Model:
+    """A `Segmenter` whose calls use `threads` CPU threads, whichever thread calls: torch's number is one per thread."""
 
     def __init__(self, segmenter: Any, threads: int) -> None:
         self._segmenter = segmenter
         self._threads = threads
-        self.name, self.classes, self.palette = segmenter.name, segmenter.classes, segmenter.palette
+        self.name: str = segmenter.name
+        self.sha256: str = segmenter.sha256
+        self.classes: tuple[str, ...] = segmenter.classes
+        self.palette: tuple[tuple[int, int, int], ...] = segmenter.palette
+        self.device = str(segmenter.device)
+        self.precision: str = segmenter.precision
+        self.note = ""
+        """What is less than asked for, e.g. a smaller input after the GPU's memory ran out."""
+        self.warnings: list[str] = []
+        """To be told once after loading."""
 
-    def __call__(self, rgb: np.ndarray | None, thermal: np.ndarray | None, *, confidence_threshold: float = 0.0) -> Any:
-        """As `sartm_core.segmenter.Segmenter`."""
+    def batch(self, requests: Sequence[Request]) -> list[Any]:
+        """A `SegmentationResult` for each request."""
+        from sartm_core.segmenter import FramePair
+
+        self._use_threads()
+        pairs = [FramePair(r.rgb, r.thermal, r.registration, r.thermal_norm, r.confidence_threshold) for r in requests]
+        return list(self._segmenter.batch(pairs))
+
+    def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
+        """Raise ValueError when the weights give no usable scores for a frame pair."""
+        self._use_threads()
+        self._segmenter.check(rgb, thermal)
+
+    def shrink(self) -> str:
+        """Work at a smaller input from now on; a note about it, empty when it is as small as it may get."""
+        before = self._segmenter.input_size or WARMUP_SIZE
+        stride = parameter_checks.STRIDE
+        height, width = (round(side * SHRINK / stride) * stride for side in before)
+        if min(height, width) < SMALLEST_SIDE:
+            return ""
+        self._segmenter.set_input_size((height, width))
+        return f"input {height}x{width} instead of {before[0]}x{before[1]} after the GPU ran out of memory"
+
+    def memory_mb(self) -> float | None:
+        """GPU memory in use, MB; None on the CPU."""
+        used: float | None = self._segmenter.memory_mb()
+        return used
+
+    def warm_up(self, shrink: bool) -> float:
+        """Run twice on an empty pair, the second time by the clock; seconds. Smaller when memory runs out, if asked."""
+        rgb, thermal = np.zeros((*WARMUP_SIZE, 3), np.uint8), np.zeros(WARMUP_SIZE, np.uint8)
+        while True:
+            try:
+                self.check(rgb, thermal)
+                begin = time.monotonic()
+                self.check(rgb, thermal)
+                return time.monotonic() - begin
+            except Exception as error:
+                if not (shrink and fallback.is_out_of_memory(error)):
+                    raise
+            note = self.shrink()
+            if not note:
+                raise RuntimeError("out of memory, even with the smallest input")
+            self.note = note
+
+    def _use_threads(self) -> None:
         import torch
 
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-        return self._segmenter(rgb, thermal, confidence_threshold=confidence_threshold)
 
 
 @cache
@@ -35,26 +98,50 @@ def library_threads() -> int:
     return torch.get_num_threads()
 
 
-def load_segmenter(values: dict[str, Any]) -> Any:
-    """Load the checkpoint named by the node's parameters and warm it up. torch is imported here, not with the module.
+def load_segmenter(values: dict[str, Any]) -> Model:
+    """Load the checkpoint named by the node's parameters and warm it up.
 
     Raises whatever loading raises (a missing file, an unknown device, ...); the text says what is wrong.
     """
-    from sartm_core.preprocess import ThermalNorm
     from sartm_core.segmenter import Segmenter
 
     own_choice = library_threads()
-    mode = values["thermal.normalization"]
-    thermal = None if mode == "checkpoint" else ThermalNorm(mode, values["thermal.low"], values["thermal.high"])
     segmenter = Segmenter.load(
         values["checkpoint"],
         device=values["device"],
         precision=values["precision"],
         engine=values["engine"],
         sam2=None if values["sam2"] == "none" else values["sam2"],
-        thermal=thermal,
+        input_size=parameter_checks.input_size(values),
     )
-    ready = OnThreads(segmenter, values["threads"] or own_choice)
+    model = Model(segmenter, values["threads"] or own_choice)
+    rate = ""
     if values["warmup"]:
-        ready(np.zeros((*WARMUP_SIZE, 3), np.uint8), np.zeros(WARMUP_SIZE, np.uint8))
-    return ready
+        seconds = model.warm_up(shrink=values["oom_fallback"] == fallback.SMALLER)
+        rate = f"; expect about {1 / seconds:.1f} masks a second at {WARMUP_SIZE[1]}x{WARMUP_SIZE[0]}"
+    if values["device"] == "auto" and model.device == "cpu":
+        model.warnings.append(f"device auto: torch finds no CUDA here, the model runs on the CPU{rate}")
+    return model
+
+
+def registration(values: dict[str, Any]) -> Any:
+    """The `Registration` the parameters describe, None without one. Raises ValueError, e.g. for a singular matrix."""
+    mode = values["registration.mode"]
+    if mode == "none":
+        return None
+    from sartm_core.registration import Registration
+
+    sizes = tuple(values["registration.thermal_size"]), tuple(values["registration.rgb_size"])
+    if mode == "homography":
+        return Registration(tuple(values["registration.homography"]), *sizes)
+    return Registration.scale_shift(tuple(values["registration.scale"]), tuple(values["registration.shift"]), *sizes)
+
+
+def thermal_norm(values: dict[str, Any]) -> Any:
+    """The `ThermalNorm` the parameters describe; None: the one in the weights."""
+    mode = values["thermal.normalization"]
+    if mode == "checkpoint":
+        return None
+    from sartm_core.preprocess import ThermalNorm
+
+    return ThermalNorm(mode, values["thermal.low"], values["thermal.high"])

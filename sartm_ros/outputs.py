@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
+from sartm_core.data.labels import IGNORE
 from sartm_core.visualize import overlay, thermal_to_gray
+from sartm_ros.class_map import ClassMap
+from sartm_ros.compressed import fill_png
 from sartm_ros.images import fill
-from sartm_ros.worker import Job
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
-except ImportError:  # comes with a ROS distro only (not in Humble's vision_msgs before 4.1); `classes` is always there
+except ImportError:  # comes with a ROS distro only, from vision_msgs 4.1 on; `classes` is always there
     LabelInfo = VisionClass = None
 
 FRAMES = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -28,6 +30,7 @@ class Outputs:
 
     def __init__(self, node: Any) -> None:
         self._mask = node.create_lifecycle_publisher(Image, "semantic_mask", FRAMES)
+        self._png = node.create_lifecycle_publisher(CompressedImage, "semantic_mask/compressed", FRAMES)
         self._confidence = node.create_lifecycle_publisher(Image, "confidence", FRAMES)
         self._overlay = node.create_lifecycle_publisher(Image, "overlay", FRAMES)
         self._state = node.create_publisher(String, "state", LATCHED)
@@ -37,8 +40,12 @@ class Outputs:
         self.current_state = ""
 
     def subscribers(self) -> int:
-        """Subscriptions on the three image topics."""
-        return sum(p.get_subscription_count() for p in (self._mask, self._confidence, self._overlay))
+        """Subscriptions on the image topics."""
+        return sum(p.get_subscription_count() for p in (self._mask, self._png, self._confidence, self._overlay))
+
+    def wanted(self) -> bool:
+        """Whether anybody listens to an image topic; without, no frame needs a model."""
+        return self.subscribers() > 0
 
     def state(self, text: str) -> None:
         """Publish the state if it changed."""
@@ -46,32 +53,46 @@ class Outputs:
             self.current_state = text
             self._state.publish(String(data=text))
 
-    def classes(self, segmenter: Any, threshold: float) -> None:
-        """Publish the class list: JSON on `classes`, vision_msgs/LabelInfo on `label_info` where that exists."""
-        listed = [
-            {"id": i, "name": name, "color": [int(c) for c in color]}
-            for i, (name, color) in enumerate(zip(segmenter.classes, segmenter.palette, strict=True))
-        ]
-        self._classes.publish(String(data=json.dumps({"model": segmenter.name, "unlabelled": 255, "classes": listed})))
-        self.label_info(segmenter, threshold)
+    def classes(self, segmenter: Any, threshold: float, class_map: ClassMap) -> None:
+        """Publish what the ids mean: JSON on `classes`, vision_msgs/LabelInfo on `label_info` where that exists."""
+        listed = [{"id": entry.id, "name": entry.name, "color": list(entry.color)} for entry in class_map.entries]
+        text = json.dumps({"model": segmenter.name, "unlabelled": IGNORE, "classes": listed})
+        self._classes.publish(String(data=text))
+        self.label_info(segmenter, threshold, class_map)
 
-    def label_info(self, segmenter: Any, threshold: float) -> None:
+    def label_info(self, segmenter: Any, threshold: float, class_map: ClassMap) -> None:
         """Publish class names and confidence threshold (0..1) on `label_info`, where vision_msgs exists."""
         if self._label_info is not None:
             info = LabelInfo(threshold=float(threshold))
             info.header.stamp = self._node.get_clock().now().to_msg()
-            info.class_map = [VisionClass(class_id=i, class_name=name) for i, name in enumerate(segmenter.classes)]
+            info.class_map = [VisionClass(class_id=entry.id, class_name=entry.name) for entry in class_map.entries]
             self._label_info.publish(info)
 
     def publish(
-        self, job: Job, rgb: np.ndarray | None, thermal: np.ndarray | None, result: Any, palette: Any, alpha: float
+        self,
+        header: Any,
+        rgb: np.ndarray | None,
+        thermal: np.ndarray | None,
+        result: Any,
+        class_map: ClassMap,
+        alpha: float,
     ) -> None:
-        """Send one result (`mask` and `confidence`, (H, W) uint8) under the header of the job's master frame."""
-        header = job.master.header
-        if self._mask.get_subscription_count():
-            self._mask.publish(fill(Image(), result.mask, header))
-        if self._confidence.get_subscription_count():
+        """Send one result (`mask` and `confidence`, (H, W) uint8) under `header`, that of the frame it is a mask of.
+
+        rgb (H, W, 3) uint8 or None, thermal (h, w) or None: what the overlay, of weight `alpha` (0..1), is drawn on.
+        """
+        mask_wanted, png_wanted, confidence_wanted, overlay_wanted = (
+            publisher.get_subscription_count() > 0
+            for publisher in (self._mask, self._png, self._confidence, self._overlay)
+        )
+        if mask_wanted or png_wanted or overlay_wanted:
+            mask = class_map.apply(result.mask)
+        if mask_wanted:
+            self._mask.publish(fill(Image(), mask, header))
+        if png_wanted:
+            self._png.publish(fill_png(CompressedImage(), mask, header))
+        if confidence_wanted:
             self._confidence.publish(fill(Image(), result.confidence, header))
-        if self._overlay.get_subscription_count():
+        if overlay_wanted:
             base = thermal_to_gray(np.asarray(thermal)) if rgb is None else rgb
-            self._overlay.publish(fill(Image(), overlay(base, result.mask, palette, alpha), header))
+            self._overlay.publish(fill(Image(), overlay(base, mask, class_map.palette, alpha), header))

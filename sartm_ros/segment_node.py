@@ -1,7 +1,7 @@
 """The segmentation node: two camera topics in, class masks out. Wiring only.
 
-    camera messages --parse--> pairing --> mailbox (one slot) --> worker thread: model --> publishers
-                    (executor thread)      newest wins
+    camera messages --intake: check, pair--> mailbox (one slot) --server: model--> delivery: publishers
+                        (executor thread)    newest wins           (model's thread)
 
 Run it: `python -m sartm_ros.segment_node --ros-args --params-file config/segment.yaml`.
 """
@@ -9,73 +9,93 @@ Run it: `python -m sartm_ros.segment_node --ros-args --params-file config/segmen
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.logging import get_logger
-from rclpy.task import Future
+from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
-from sartm_ros import parameters, transport
-from sartm_ros.health import BOTH, NS
-from sartm_ros.images import ImageError, parse
-from sartm_ros.inputs import Camera
+from sartm_ros import parameters, running
+from sartm_ros.delivery import Delivery
+from sartm_ros.intake import Intake
 from sartm_ros.lifecycle import StartupError, guarded
+from sartm_ros.loading import Loading
+from sartm_ros.mailbox import Mailbox
 from sartm_ros.model import load_segmenter
 from sartm_ros.monitor import Monitor
 from sartm_ros.outputs import Outputs
-from sartm_ros.pairing import RGB, STREAMS, THERMAL, Pair
-from sartm_ros.policies import make_pairer
-from sartm_ros.worker import Job, Worker
+from sartm_ros.reload import Reloader
+from sartm_ros.server import Job, ModelServer
+from sartm_ros.settings import Settings
 
-HEALTH_PERIOD_S = 0.5
+HEALTH_PERIOD_S = 0.25
 DIAGNOSTICS_PERIOD_S = 1.0
+POLL_S = 0.02
+"""How often a node that starts by itself asks whether its model is loaded."""
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
 class SegmentNode(LifecycleNode):
-    """Lifecycle node `segment` (namespace `sartm`). `load` turns the parameter values into a Segmenter."""
+    """Lifecycle node `segment` (namespace `sartm`).
 
-    def __init__(self, load: Callable[[dict[str, Any]], Any] = load_segmenter, **kwargs: Any) -> None:
+    load: turns parameter values into a `sartm_ros.model.Model`. server: shared by the nodes of one process; without
+    it the node has one of its own.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[dict[str, Any]], Any] = load_segmenter,
+        server: ModelServer | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__("segment", **{"namespace": "sartm", **kwargs})
-        self._load = load
         for warning in parameters.unknown(parameters.overrides(self)):
             self.get_logger().warning(warning)
         parameters.declare(self)
         self.values = parameters.read(self)
-        self.add_on_set_parameters_callback(self._on_parameters)
 
-        self.segmenter: Any = None
-        self.worker: Worker | None = None
-        self.cameras: dict[str, Camera] = {}
-        self.pairer = make_pairer(self.values | {"sync.policy": "nearest"})
-        self._dropped_before = 0
+        self.server = server or ModelServer(load)
         self.outputs = Outputs(self)
-        self.monitor = Monitor(self, self.outputs)
+        self.monitor = Monitor(self, self.outputs, self.report)
+        self.intake = Intake(self, self.monitor, self.values)
+        self.delivery = Delivery(self, self.outputs, self.monitor, self.intake.settings)
+        self.delivery.on_give_up = self._on_give_up
+        self.reloader = Reloader(self, self.server)
+        self.mailbox: Mailbox[Job] | None = None
+        self._dropped_before = 0
+        self._restoring = False
         self.monitor.lifecycle("unconfigured")
 
+        self.add_on_set_parameters_callback(self._on_parameters)
         # A group of its own: while it awaits the new weights, the other callbacks run on.
-        own_group = MutuallyExclusiveCallbackGroup()
-        self.create_service(Trigger, "~/reload", self._on_reload, callback_group=own_group)
-        # Waits and silence are about this machine's time, whatever use_sim_time says.
+        self.create_service(Trigger, "~/reload", self.reloader.serve, callback_group=MutuallyExclusiveCallbackGroup())
+        # Silence is about this machine's time, whatever use_sim_time says.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._wait_timer = self.create_timer(1.0, self._on_wait_over, clock=steady)
-        self._wait_timer.cancel()
         self.create_timer(HEALTH_PERIOD_S, self._on_health, clock=steady)
-        self.create_timer(DIAGNOSTICS_PERIOD_S, self._on_diagnostics, clock=steady)
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self.report, clock=steady)
         if self.values["autostart"]:
-            self._autostart_timer = self.create_timer(0.001, self._autostart, clock=steady)
+            self._autostart_timer = self.create_timer(POLL_S, self._autostart, clock=steady)
+
+    @property
+    def model(self) -> Any:
+        """The model in use, None before configure and after cleanup."""
+        return self.server.model if self in self.server.users else None
 
     # Lifecycle
 
     def _autostart(self) -> None:
+        """Load in the background, the executor free for everything else; then configure and activate."""
+        self.monitor.lifecycle("loading")
+        try:
+            loading = self.server.request(self, self.values)
+        except parameters.ParameterError as error:
+            raise StartupError(f"autostart: {error}") from None
+        if not (loading.done or loading.late(self.values["load_timeout"])):
+            return
         self._autostart_timer.cancel()
         for step in (self.trigger_configure, self.trigger_activate):
             if step() != SUCCESS:
@@ -84,21 +104,35 @@ class SegmentNode(LifecycleNode):
     @guarded
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.monitor.lifecycle("loading")
-        self.pairer = make_pairer(self.values)
-        self.segmenter = self._load(self.values)
-        self.outputs.classes(self.segmenter, self.values["confidence_threshold"])
-        self.get_logger().info(f"model {self.segmenter.name}: classes {', '.join(self.segmenter.classes)}")
+        self.intake.configure(self.values)
+        loading = self.server.request(self, self.values)
+        self._wait(loading)
+        model = self.server.join(self, loading, self.values)
+        self.check_model(model)
+        self.use_model(model, self.server.values)
+        for warning in model.warnings:
+            self.get_logger().warning(warning)
+        self.get_logger().info(f"model {model.name} on {model.device}: classes {', '.join(model.classes)}")
         self.monitor.lifecycle("inactive")
         return super().on_configure(state)
+
+    def _wait(self, loading: Loading) -> None:
+        """Wait for the model inside a transition, which rclpy cannot suspend; the diagnostics go on."""
+        limit = self.values["load_timeout"]
+        while not loading.wait(DIAGNOSTICS_PERIOD_S):
+            self.report()
+            if not self.context.ok():
+                raise KeyboardInterrupt
+            if loading.late(limit):
+                raise StartupError(f"the model was not loaded within load_timeout ({limit:g} s)")
 
     @guarded
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         super().on_activate(state)
-        self.worker = Worker(self._segment, self._failed)
-        self.worker.start()
-        self.cameras = {s: Camera(self, s, self.values, self._on_message, self._on_incompatible) for s in STREAMS}
+        self.mailbox = self.server.open(self.delivery)
+        self.intake.start(self.mailbox)
         self.monitor.lifecycle("ok", active=True)
-        topics = " and ".join(camera.topic for camera in self.cameras.values())
+        topics = " and ".join(camera.topic for camera in self.intake.cameras.values())
         self.get_logger().info(f"listening to {topics}")
         return SUCCESS
 
@@ -110,189 +144,105 @@ class SegmentNode(LifecycleNode):
 
     @guarded
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.stop_work()
-        self.segmenter = None
+        self.release()
         self.monitor.lifecycle("unconfigured")
         return super().on_cleanup(state)
 
     @guarded
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.stop_work()
+        self.release()
         self.monitor.lifecycle("finalized")
         return super().on_shutdown(state)
 
     def stop_work(self) -> None:
-        """Close the subscriptions, end the worker thread, forget queued frames. Safe to call twice."""
-        self._wait_timer.cancel()
-        for camera in self.cameras.values():
-            camera.close()
-        self.cameras = {}
-        if self.worker is not None:
-            self.worker.stop()
-            self._dropped_before += self.worker.mailbox.dropped
-            self.worker = None
-        self.pairer.clear("no_partner")
+        """Close the subscriptions, forget queued frames, let the running batch finish. Safe to call twice."""
+        self.intake.stop()
+        if self.mailbox is not None:
+            self.server.close(self.mailbox)
+            self._dropped_before += self.mailbox.dropped
+            self.mailbox = None
 
-    # Frames (executor thread)
+    def release(self) -> None:
+        """Stop the work and let go of the model. Safe to call twice."""
+        self.stop_work()
+        self.server.leave(self)
+        self._settle(self.values)
 
-    def _on_message(self, stream: str, message: Any) -> None:
-        if stream not in self.cameras:
-            return  # deactivated while this message was under way
-        now = time.monotonic()
+    def _on_give_up(self, reason: str) -> None:
+        """From the model's thread: there will be no more masks."""
+        assert self.executor is not None
+        self.executor.create_task(self._deactivate_after, reason)
+
+    def _deactivate_after(self, reason: str) -> None:
+        if self.mailbox is not None:
+            self.trigger_deactivate()
+            self.monitor.lifecycle(f"inactive: {reason}")
+
+    # The model
+
+    def check_model(self, model: Any) -> None:
+        """Raise ValueError when a model does not fit this node's parameters."""
+        Settings.of(self.values, model)
+
+    def use_model(self, model: Any, model_values: dict[str, Any]) -> None:
+        """Another model is in use: tell the world its classes, and let the parameters say which it is."""
+        self.restore_parameters(model_values)
+        self._settle(self.values)
+        self.outputs.classes(model, self.values["confidence_threshold"], self.delivery.settings.class_map)
+
+    def restore_parameters(self, model_values: dict[str, Any]) -> None:
+        """Make the model's parameters tell what is loaded."""
+        changed = [Parameter(name, value=v) for name, v in model_values.items() if v != self.values[name]]
+        self._restoring = True
         try:
-            frame = parse(message, stream, self.cameras[stream].topic)
-        except ImageError as error:
-            self.monitor.refuse(stream, error)
-            return
-        self.monitor.saw(stream, frame, now)
-        self._update_mode(now)
-        if self.values["degraded.enabled"] and self.monitor.mode == stream:  # the other one is silent
-            self._submit(Job(**{RGB: None, THERMAL: None, stream: frame}, received=now))
-        else:
-            self._emit(self.pairer.push(stream, frame.stamp_ns, (frame, now), now))
+            self.set_parameters(changed)
+        finally:
+            self._restoring = False
 
-    def _on_wait_over(self) -> None:
-        self._emit(self.pairer.poll(time.monotonic()))
-
-    def _emit(self, pairs: list[Pair]) -> None:
-        for pair in pairs:
-            (rgb, rgb_received), (thermal, thermal_received) = pair.rgb, pair.thermal
-            self.monitor.last_pair = time.monotonic()
-            self._submit(Job(rgb, thermal, max(rgb_received, thermal_received)))
-        self._wait_timer.cancel()
-        deadline = self.pairer.deadline()
-        if deadline is not None:
-            self._wait_timer.timer_period_ns = max(1, round((deadline - time.monotonic()) * NS))
-            self._wait_timer.reset()
-
-    def _submit(self, job: Job) -> None:
-        if self.worker is not None:
-            self.worker.mailbox.put(job)
-
-    def _update_mode(self, now: float) -> None:
-        before = self.monitor.mode
-        enabled, timeout = self.values["degraded.enabled"], self.values["degraded.timeout"]
-        if self.monitor.update_mode(enabled, timeout, now) and enabled and before == BOTH:
-            self.pairer.clear("no_partner")  # a frame that goes out alone must not come back in a pair
-            self._wait_timer.cancel()
-
-    # The model (worker thread)
-
-    def _segment(self, job: Job) -> None:
-        if not self.outputs.subscribers():
-            return
-        values, segmenter = self.values, self.segmenter
-        rgb = job.rgb.rgb() if job.rgb else None
-        thermal = job.thermal.thermal(values["thermal.scale"], values["thermal.offset"]) if job.thermal else None
-        begin = time.monotonic()
-        result = segmenter(rgb, thermal, confidence_threshold=values["confidence_threshold"])
-        inferred = time.monotonic()
-        self.outputs.publish(job, rgb, thermal, result, segmenter.palette, values["overlay_alpha"])
-        end = time.monotonic()
-        self.monitor.work.done((inferred - begin) * 1e3, (end - job.received) * 1e3, end, job.one_camera)
-
-    def _failed(self, job: Job, error: Exception) -> None:
-        if not self.context.ok():
-            return  # shutting down: the publishers are gone already
-        if isinstance(error, ImageError):
-            of_rgb = job.rgb is not None and error.topic == job.rgb.topic
-            self.monitor.refuse(RGB if of_rgb else THERMAL, error)
-        else:
-            self.monitor.failed(error)
-
-    # Parameters and reload
+    # Parameters
 
     def _on_parameters(self, changes: list[Any]) -> Any:
         result, values = parameters.checked(self, changes)
+        if self._restoring:  # the file of the running model may be gone by now
+            result.successful, result.reason = True, ""
         if not result.successful:
             return result
-        changed = {key for key in values if values[key] != self.values[key]}
+        try:
+            self._settle(values)
+        except ValueError as error:  # e.g. a class_remap that names a class the model does not have
+            result.successful, result.reason = False, str(error)
+            return result
+        changed = {name for name in values if values[name] != self.values[name]}
         self.values = values
-        if any(key.startswith("sync.") and parameters.BY_NAME[key].live for key in changed):
-            counters = self.pairer.counters
-            self.pairer.clear("superseded")
-            self.pairer = make_pairer(values | {"sync.policy": self.pairer.policy})
-            self.pairer.counters = counters
-        if "confidence_threshold" in changed and self.segmenter is not None:
-            self.outputs.label_info(self.segmenter, values["confidence_threshold"])
+        if changed & {"confidence_threshold", "class_remap"} and self.model is not None:
+            self.outputs.classes(self.model, values["confidence_threshold"], self.delivery.settings.class_map)
         return result
 
-    async def _on_reload(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Load new weights beside the old ones in a thread; swap between two frames, or keep the old ones."""
-        before = self.segmenter
-        if before is None:
-            response.success, response.message = False, "nothing to reload: configure the node first"
-            return response
-        loaded: Future = Future(executor=self.executor)
-
-        def load() -> None:
-            try:
-                loaded.set_result(self._load(self.values))
-            except Exception as error:
-                loaded.set_result(error)
-
-        threading.Thread(target=load, name="sartm-reload", daemon=True).start()
-        outcome: Any = await loaded
-        if self.segmenter is not before:  # None, or what a later configure loaded
-            response.success, response.message = False, "the node was cleaned up meanwhile"
-            return response
-        if isinstance(outcome, Exception):
-            response.success = False
-            response.message = f"kept {before.name}: {type(outcome).__name__}: {outcome}"
-            self.get_logger().error(f"reload: {response.message}")
-            return response
-        self.segmenter = outcome
-        self.outputs.classes(outcome, self.values["confidence_threshold"])
-        response.success, response.message = True, f"now {outcome.name}"
-        self.get_logger().info(f"reload: {response.message}")
-        return response
+    def _settle(self, values: dict[str, Any]) -> None:
+        settings = Settings.of(values, self.model)
+        self.intake.update(values, settings)
+        self.delivery.settings = settings
 
     # Health
 
-    def _on_incompatible(self, stream: str) -> None:
-        if stream in self.cameras and (clash := self.cameras[stream].link().incompatible):
-            self.get_logger().error(f"{stream}: {self.cameras[stream].topic}: {clash}")
-
     def _on_health(self) -> None:
         if self.monitor.active:
-            self._update_mode(time.monotonic())
-            self.monitor.check(self.cameras, self.values)
+            now = time.monotonic()
+            self.intake.update_mode(now)
+            self.monitor.check(self.intake.cameras, self.values, now)
 
-    def _on_diagnostics(self) -> None:
-        dropped = self._dropped_before + (self.worker.mailbox.dropped if self.worker else 0)
-        self.monitor.publish(self.pairer.counters, dropped, getattr(self.segmenter, "name", ""))
+    def report(self) -> None:
+        """Publish the diagnostics."""
+        dropped = self._dropped_before + (self.mailbox.dropped if self.mailbox else 0)
+        model = {name: getattr(self.model, name, "") for name in ("name", "sha256", "device", "precision", "note")}
+        model["gpu_memory_mb"] = self.model.memory_mb() if self.model else None
+        model["reload"] = self.reloader.last
+        self.monitor.publish(self.intake.pairer.counters, dropped, model)
 
 
 def main(args: list[str] | None = None, load: Callable[[dict[str, Any]], Any] = load_segmenter) -> int:
     """Run the node until Ctrl-C or SIGTERM. Exit code 0 then, 1 if it could not start."""
-    transport.use_shipped_profile()
-    try:
-        rclpy.init(args=args)
-    except Exception as error:  # a params file that is not there or not YAML, an unknown --ros-args flag
-        get_logger("segment").fatal(f"cannot start: {error}")
-        return 1
-    node: SegmentNode | None = None
-    executor = SingleThreadedExecutor()
-    code = 0
-    try:
-        node = SegmentNode(load)
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (StartupError, parameters.ParameterError) as error:
-        get_logger("segment").fatal(str(error))
-        code = 1
-    except Exception:
-        if rclpy.ok():  # else it is a callback that tried to publish while the process was told to end
-            raise
-    finally:
-        executor.shutdown()
-        if node is not None:
-            node.stop_work()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return code
+    return running.run(lambda: [SegmentNode(load)], args)
 
 
 if __name__ == "__main__":

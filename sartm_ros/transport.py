@@ -11,6 +11,8 @@ from pathlib import Path
 
 VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 USER_VARIABLES = (VARIABLE, "FASTRTPS_DEFAULT_PROFILES_FILE")
+DEFAULT_SEGMENT_BYTES = 549_408
+"""Fast DDS's own shared-memory segment; a best-effort message that does not fit in is lost."""
 
 
 def shipped(name: str) -> Path | None:

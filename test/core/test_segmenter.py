@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -108,6 +109,61 @@ def test_calls_from_several_threads_do_not_mix_their_cameras(segmenter: Segmente
     with ThreadPoolExecutor(3) as pool:
         masks = list(pool.map(lambda c: segmenter(*c).mask, cameras))
     assert all(np.array_equal(a, b) for a, b in zip(expected, masks, strict=True))
+
+
+def test_another_input_size(checkpoint) -> None:
+    segmenter = Segmenter.load(checkpoint, device="cpu", input_size=(32, 64))
+    shapes = []
+    run = segmenter._run
+    segmenter._run = lambda rgb, thermal, size: shapes.append(tuple(rgb.shape[2:])) or run(rgb, thermal, size)
+    frames = make_frames(32, 64)
+    assert segmenter.input_size == (32, 64) and segmenter(*frames).mask.shape == (32, 64)
+    segmenter.set_input_size((64, 128))
+    assert segmenter.input_size == (64, 128) and segmenter(*frames).mask.shape == (32, 64)
+    assert shapes == [(32, 64), (64, 128)]
+    assert segmenter.preprocess.thermal == ThermalNorm()
+
+
+def test_wrong_input_size_is_refused_and_changes_nothing(checkpoint) -> None:
+    with pytest.raises(ValueError, match=r"input_size: got \(100, 64\), expected \(height, width\) in multiples of 32"):
+        Segmenter.load(checkpoint, device="cpu", input_size=(100, 64))
+    segmenter = Segmenter.load(checkpoint, device="cpu")
+    with pytest.raises(ValueError, match="input_size"):
+        segmenter.set_input_size((0, 64))
+    assert segmenter.input_size == (64, 96)
+
+
+def test_the_file_is_known_by_its_hash(checkpoint, segmenter: Segmenter) -> None:
+    assert segmenter.sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert Segmenter(make_model(), device="cpu").sha256 == ""
+
+
+def test_gpu_memory_is_told_on_a_gpu_only(segmenter: Segmenter) -> None:
+    assert segmenter.memory_mb() is None
+    Segmenter.free_memory()
+    assert segmenter(*make_frames()).mask.shape == (48, 64)
+
+
+def test_check_passes_good_weights(segmenter: Segmenter) -> None:
+    rgb, thermal = make_frames()
+    for frames in ((rgb, thermal), (rgb, None), (None, thermal)):
+        segmenter.check(*frames)
+
+
+def test_check_names_weights_that_give_no_numbers() -> None:
+    model = make_model()
+    with torch.no_grad():
+        next(model.fusion.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"^broken: \d+ of \d+ scores are not finite in fp32; the weights are damaged"):
+        Segmenter(model, name="broken", device="cpu").check(*make_frames(32, 32))
+
+
+def test_check_names_scores_of_a_wrong_shape(checkpoint) -> None:
+    segmenter = Segmenter.load(checkpoint, device="cpu")
+    run = segmenter._run
+    segmenter._run = lambda rgb, thermal, size: run(rgb, thermal, size)[:, :3]
+    with pytest.raises(ValueError, match=r"tiny: .*shape \(1, 3, 16, 24\), expected \(1, 4, 16, 24\)"):
+        segmenter.check(*make_frames(64, 96))
 
 
 def test_missing_file_is_named() -> None:

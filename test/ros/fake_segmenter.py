@@ -1,10 +1,12 @@
-"""A Segmenter without a network. `python -m test.ros.fake_segmenter` is the segment node with it."""
+"""A `sartm_ros.model.Model` without a network. `python -m test.ros.fake_segmenter` is the segment node with it."""
 
 from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -13,30 +15,49 @@ DEADLINE_S = 15.0
 
 
 class FakeSegmenter:
-    """The interface of sartm_core.segmenter.Segmenter: class 1 everywhere but in one corner, confidence 200.
+    """The interface of `Model`: class 1 everywhere but in one corner, confidence 200.
 
-    With a `gate` each call waits until it is set; `calls` keeps what came in.
+    With a `gate` each batch waits until it is set; `calls` keeps the frames that came in, `batches` how many at a time.
     """
 
-    classes = ("unlabeled", "car")
-    palette = ((0, 0, 0), (64, 0, 128))
+    palette: tuple[tuple[int, int, int], ...] = ((0, 0, 0), (64, 0, 128))
 
-    def __init__(self, name: str = "fake", gate: threading.Event | None = None) -> None:
+    def __init__(
+        self, name: str = "fake", gate: threading.Event | None = None, classes: tuple[str, ...] = ("unlabeled", "car")
+    ) -> None:
         self.name = name
+        self.sha256 = f"{len(name):02d}" * 32
+        self.classes = classes
+        self.device, self.precision, self.note = "cpu", "fp32", ""
+        self.warnings: list[str] = []
         self.gate = gate
         self.calls: list[tuple[np.ndarray | None, np.ndarray | None]] = []
+        self.requests: list[Any] = []
+        self.batches: list[int] = []
 
-    def __call__(
-        self, rgb: np.ndarray | None, thermal: np.ndarray | None, *, confidence_threshold: float = 0.0
-    ) -> SimpleNamespace:
-        self.calls.append((rgb, thermal))
+    def batch(self, requests: Sequence[Any]) -> list[SimpleNamespace]:
+        self.calls += [(request.rgb, request.thermal) for request in requests]
+        self.requests += requests
+        self.batches.append(len(requests))
         if self.gate is not None:
             self.gate.wait(DEADLINE_S)
-        frame = rgb if rgb is not None else thermal
+        return [self._segment(request) for request in requests]
+
+    def _segment(self, request: Any) -> SimpleNamespace:
+        frame = request.rgb if request.rgb is not None else request.thermal
         mask = np.ones(frame.shape[:2], np.uint8)
-        mask[0, 0] = 255 if confidence_threshold > 0.5 else 0
+        mask[0, 0] = 255 if request.confidence_threshold > 0.5 else 0
         confidence = np.full(mask.shape, 200, np.uint8)
         return SimpleNamespace(mask=mask, confidence=confidence, timing={"forward": 1.0})
+
+    def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
+        """Every frame will do."""
+
+    def shrink(self) -> str:
+        return ""
+
+    def memory_mb(self) -> float | None:
+        return None
 
 
 if __name__ == "__main__":

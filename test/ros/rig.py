@@ -107,7 +107,7 @@ class Rig:
         self.until(
             lambda: (
                 self.node.outputs.subscribers() >= 1
-                and self.node.cameras
+                and self.node.intake.cameras
                 and all(p.get_subscription_count() for p in self.publishers.values())
             ),
             "discovery",
@@ -172,7 +172,7 @@ class Rig:
         """End it; also when the node could not be made."""
         self.executor.shutdown()
         if self.node is not None:
-            self.node.stop_work()
+            self.node.release()
             self.node.destroy_node()
         self.peer.destroy_node()
         rclpy.try_shutdown(context=self.context)

@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 import array
-import importlib.util
-import io
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fake_messages import TOPIC, encode, message
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image as PilImage
 
-from sartm_ros.images import COLOR, THERMAL, ImageError, fill, parse
-
-TOPIC = "/cam/image_raw"
-STAMP = SimpleNamespace(sec=12, nanosec=345)
-
-
-def message(data: bytes, encoding: str, height: int, width: int, step: int, big: bool = False) -> SimpleNamespace:
-    """An object with the fields of sensor_msgs/Image."""
-    return SimpleNamespace(
-        header=SimpleNamespace(stamp=STAMP, frame_id="cam"),
-        height=height,
-        width=width,
-        encoding=encoding,
-        step=step,
-        is_bigendian=int(big),
-        data=array.array("B", data),
-    )
-
-
-def encode(image: np.ndarray, encoding: str, pad: int = 0, big: bool = False) -> SimpleNamespace:
-    """A message of this image with `pad` bytes of rubbish after every row."""
-    wire = image.astype(image.dtype.newbyteorder(">" if big else "<"))
-    rows = wire.reshape(image.shape[0], -1).view(np.uint8)
-    padded = np.pad(rows, ((0, 0), (0, pad)), constant_values=0xAB)
-    return message(padded.tobytes(), encoding, image.shape[0], image.shape[1], padded.shape[1], big)
-
-
-def compressed(image: np.ndarray, kind: str) -> SimpleNamespace:
-    buffer = io.BytesIO()
-    PilImage.fromarray(image).save(buffer, kind)
-    return raw_compressed(buffer.getvalue(), kind)
-
-
-def raw_compressed(data: bytes, kind: str) -> SimpleNamespace:
-    header = SimpleNamespace(stamp=STAMP, frame_id="cam")
-    return SimpleNamespace(header=header, format=kind, data=array.array("B", data))
+from sartm_ros import colors
+from sartm_ros.colors import COLOR
+from sartm_ros.images import NO_CROP, THERMAL, Crop, ImageError, fill, parse
 
 
 @pytest.fixture
@@ -82,15 +48,24 @@ def test_thermal_encodings(encoding, pad, big):
     dtype = np.dtype(THERMAL[encoding])
     values = (np.arange(35).reshape(5, 7) * (7 if dtype.itemsize == 1 else 1000)).astype(dtype)
     out = parse(encode(values, encoding, pad, big), "thermal", TOPIC).thermal()
-    assert out.dtype == values.dtype and out.dtype.isnative and np.array_equal(out, values)
+    expected = np.float32 if encoding == "16SC1" else values.dtype  # what Segmenter takes
+    assert out.dtype == expected and out.dtype.isnative and np.array_equal(out, values)
+
+
+def test_signed_hundredths_of_a_degree_become_celsius():
+    values = np.full((5, 7), -1250, np.int16)
+    out = parse(encode(values, "16SC1", big=True), "thermal", TOPIC).thermal(scale=0.01)
+    assert out.dtype == np.float32 and out == pytest.approx(-12.5)
 
 
 def test_views_share_the_messages_memory(picture):
     sent = encode(picture, "rgb8")
     view = parse(sent, "rgb", TOPIC).rgb()
     assert np.shares_memory(view, np.frombuffer(sent.data, np.uint8)) and not view.flags.writeable
-    counts = encode(np.zeros((5, 7), np.uint16), "16UC1")
-    assert np.shares_memory(parse(counts, "thermal", TOPIC).thermal(), np.frombuffer(counts.data, np.uint8))
+    counts = encode(np.zeros((5, 7), np.uint16), "16UC1", pad=2)
+    for crop in (Crop(), Crop(top=2, right=1)):
+        view = parse(counts, "thermal", TOPIC, crop).thermal()
+        assert np.shares_memory(view, np.frombuffer(counts.data, np.uint8))
 
 
 def test_scale_and_offset_make_float32():
@@ -122,19 +97,21 @@ def test_the_last_row_may_lack_its_padding(picture):
         ("rgb", {"data": array.array("B", bytes(104))}, "data has 104 bytes; expected 105"),
         ("rgb", {"data": array.array("B")}, "data has 0 bytes"),
         ("rgb", {"encoding": ""}, "encoding ''"),
-        ("thermal", {}, "expected one of mono8"),
+        ("thermal", {"encoding": "yuv422"}, "expected one of mono8"),
+        ("thermal", {"encoding": "\ud800\n" * 99}, "expected one of mono8"),
         ("thermal", {"encoding": "64FC1"}, "'64FC1'"),
         ("thermal", {"encoding": "32FC1"}, "step is 21 bytes; expected at least 28"),
     ],
 )
-def test_messages_that_lie_are_refused_by_topic_encoding_and_size(picture, role, wrong, part):
+def test_messages_that_lie_are_refused_by_topic_encoding_and_size(picture, role, wrong, part, monkeypatch):
+    monkeypatch.setattr(colors, "has_cv_bridge", lambda: False)
     sent = encode(picture, "rgb8")
     vars(sent).update(wrong)
     with pytest.raises(ImageError) as error:
         parse(sent, role, TOPIC)
     text = str(error.value)
-    assert text.startswith(f"{TOPIC}: image {sent.width}x{sent.height}, encoding '{sent.encoding}'") and part in text
-    assert error.value.topic == TOPIC
+    assert text.startswith(f"{TOPIC}: image {sent.width}x{sent.height}, encoding '") and part in text
+    assert error.value.topic == TOPIC and text.isprintable() and (len(sent.encoding) > 9 or sent.encoding in text)
 
 
 def test_temperatures_that_are_all_nan_are_refused_and_one_value_is_enough():
@@ -147,57 +124,180 @@ def test_temperatures_that_are_all_nan_are_refused_and_one_value_is_enough():
 
 
 def test_other_encodings_name_cv_bridge(picture, monkeypatch):
-    if importlib.util.find_spec("cv_bridge") is not None:
-        pytest.skip("cv_bridge is installed here")
+    monkeypatch.setattr(colors, "has_cv_bridge", lambda: False)
     with pytest.raises(ImageError, match="cv_bridge"):
         parse(encode(picture[..., 0], "bayer_rggb8"), "rgb", TOPIC)
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "png"])
-def test_compressed_colour(kind):
-    image = np.full((16, 24, 3), (200, 60, 20), np.uint8)
-    frame = parse(compressed(image, kind), "rgb", TOPIC)
-    assert (frame.height, frame.width) == (16, 24)
-    assert np.abs(frame.rgb().astype(int) - image).max() <= (3 if kind == "jpeg" else 0)
+def test_bayer_and_yuv_through_cv_bridge():
+    pytest.importorskip("cv_bridge", reason="cv_bridge is not installed (it comes with a ROS distro)")
+    sensor_msgs = pytest.importorskip("sensor_msgs.msg", reason="sensor_msgs is not installed")
+
+    def read(data: np.ndarray, encoding: str, height: int, width: int, step: int) -> np.ndarray:
+        sent = sensor_msgs.Image(height=height, width=width, encoding=encoding, step=step)
+        sent.data.frombytes(data.tobytes())
+        return parse(sent, "rgb", TOPIC).rgb()
+
+    mosaic = np.tile(np.array([[250, 100], [100, 30]], np.uint8), (8, 10))  # R G / G B
+    out = read(np.pad(mosaic, ((0, 0), (0, 4))), "bayer_rggb8", 16, 20, 24)
+    assert out.shape == (16, 20, 3) and np.array_equal(out[8, 10], (250, 100, 30))
+    gray = np.tile(np.array([128, 90], np.uint8), (16, 20))  # U Y V Y
+    assert np.abs(read(gray, "yuv422", 16, 20, 40).astype(int) - 90).max() <= 25  # full or video range
+    deep = np.full((4, 6), 200 * 257, np.uint16)
+    assert np.array_equal(read(deep, "mono16", 4, 6, 12), np.full((4, 6, 3), 200))
+    for encoding, step in (("bayer_rggb8", 16), ("yuv422", 20), ("nonsense", 40), ("32FC4", 40), ("8UC7", 40)):
+        with pytest.raises(ImageError, match="cv_bridge|do not fit"):
+            read(gray, encoding, 16, 20, step)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_compressed_thermal(dtype):
-    values = (np.arange(384).reshape(16, 24) * (170 if dtype == np.uint16 else 0.5)).astype(dtype)
-    out = parse(compressed(values, "png"), "thermal", TOPIC).thermal()
-    assert out.dtype == dtype and np.array_equal(out, values)
+@pytest.mark.parametrize("encoding", [name for name in COLOR if name not in THERMAL])
+def test_false_colour_thermal_is_read_as_brightness_with_a_warning(picture, encoding):
+    channels, order = COLOR[encoding]
+    sent = np.full((5, 7, channels), 9, np.uint8)
+    for place, source in enumerate(order):
+        sent[..., source] = picture[..., place]
+    frame = parse(encode(sent, encoding, pad=3), "thermal", TOPIC, Crop(top=1))
+    expected = picture[1:] @ np.array([0.299, 0.587, 0.114])
+    out = frame.thermal()
+    assert out.dtype == np.uint8 and np.abs(out - expected).max() <= 0.51
+    assert "false colour" in frame.warning and "16-bit" in frame.warning
+    assert frame.thermal(2.0, 1.0).dtype == np.float32
 
 
-def test_compressed_rubbish_is_refused():
-    for data in (b"", b"not a picture"):
-        with pytest.raises(ImageError, match=f"{TOPIC}.*JPEG or PNG"):
-            parse(raw_compressed(data, "jpeg"), "rgb", TOPIC)
-    whole = compressed(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "png")
-    frame = parse(raw_compressed(whole.data.tobytes()[:500], "png"), "rgb", TOPIC)
-    with pytest.raises(ImageError, match="cannot decode 500 bytes"):
-        frame.rgb()
-    with pytest.raises(ImageError, match="mode RGB"):
-        parse(whole, "thermal", TOPIC)
+def test_grey_in_three_channels_keeps_its_values():
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert np.array_equal(parse(encode(np.stack([gray] * 3, 2), "bgr8"), "thermal", TOPIC).thermal(), gray)
 
 
-@settings(max_examples=300, deadline=None)
-@given(
-    role=st.sampled_from(["rgb", "thermal"]),
-    encoding=st.sampled_from([*COLOR, *THERMAL, "", "yuv422", "x" * 50]),
-    height=st.integers(0, 2**32 - 1) | st.integers(0, 8),
-    width=st.integers(0, 2**32 - 1) | st.integers(0, 8),
-    step=st.integers(0, 2**32 - 1) | st.integers(0, 64),
-    data=st.binary(max_size=300),
-    big=st.booleans(),
+@pytest.mark.parametrize("encoding", THERMAL)
+def test_numbers_carry_no_warning(encoding):
+    assert parse(encode(np.ones((5, 7), THERMAL[encoding]), encoding), "thermal", TOPIC).warning == ""
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_telemetry_rows_are_cropped(big):
+    values = np.arange(35, dtype=np.uint16).reshape(5, 7)
+    frame = parse(encode(values, "mono16", 5, big), "thermal", TOPIC, Crop(top=1, bottom=2, left=3, right=1))
+    assert (frame.height, frame.width) == (2, 3) and np.array_equal(frame.thermal(), values[1:3, 3:6])
+    assert parse(encode(values.astype(np.uint8), "mono8"), "rgb", TOPIC, Crop(top=1)).height == 5  # thermal only
+
+
+def test_telemetry_is_not_taken_for_a_temperature():
+    values = np.full((5, 7), np.nan, np.float32)
+    values[0] = 1.0
+    assert parse(encode(values, "32FC1"), "thermal", TOPIC).warning == ""
+    with pytest.raises(ImageError, match="NaN"):
+        parse(encode(values, "32FC1"), "thermal", TOPIC, Crop(top=1))
+
+
+@pytest.mark.parametrize(
+    ("crop", "part"),
+    [
+        (Crop(top=3, bottom=2), "thermal.crop_top 3 + thermal.crop_bottom 2 leave nothing of 5 rows (7x5)"),
+        (Crop(left=9), "thermal.crop_left 9 + thermal.crop_right 0 leave nothing of 7 columns (7x5)"),
+    ],
 )
-def test_any_message_gives_an_image_or_an_image_error(role, encoding, height, width, step, data, big):
+def test_a_crop_that_leaves_nothing_is_an_error(crop, part):
+    with pytest.raises(ImageError) as error:
+        parse(encode(np.zeros((5, 7), np.uint8), "mono8"), "thermal", TOPIC, crop)
+    assert part in str(error.value)
+
+
+def test_a_negative_crop_is_refused():
+    with pytest.raises(ValueError, match="thermal.crop_left: got -1"):
+        Crop(left=-1)
+
+
+def test_kind_and_size_in_bytes(picture):
+    frame = parse(encode(picture, "rgb8", pad=2), "rgb", TOPIC)
+    assert (frame.kind, frame.nbytes) == ("7x5 rgb8", 115)
+
+
+@pytest.mark.parametrize(("encoding", "dtype"), [("mono8", "u1"), ("16UC1", "u2"), ("32FC1", "f4")])
+def test_the_fingerprint_follows_the_pixels(encoding, dtype):
+    values = np.random.default_rng(1).integers(100, 120, (480, 640)).astype(dtype)
+
+    def mark(image: np.ndarray, pad: int, crop: Crop = NO_CROP) -> int:
+        return parse(encode(image, encoding, pad), "thermal", TOPIC, crop).fingerprint()
+
+    noise = np.random.default_rng(2).random(values.shape) < 0.01
+    assert mark(values, 0) == mark(values, 7), "padding is no content"
+    assert mark(values, 0) != mark(values + noise.astype(dtype), 0)
+    telemetry = values.copy()
+    telemetry[-2:] = 0
+    assert mark(values, 0, Crop(bottom=2)) == mark(telemetry, 0, Crop(bottom=2)), "a frame counter is cropped away"
+
+
+def test_the_fingerprint_of_a_tiny_colour_frame(picture):
+    other = picture.copy()
+    other[2, 3, 1] ^= 1
+    first, second = (parse(encode(image, "rgb8"), "rgb", TOPIC).fingerprint() for image in (picture, other))
+    assert first != second and first == parse(encode(picture, "rgb8"), "rgb", TOPIC).fingerprint()
+
+
+SIDES = st.integers(0, 8) | st.sampled_from([4320, 7680, 16384, 16385, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)
+ENCODINGS = st.sampled_from([*COLOR, *THERMAL, "", "yuv422"]) | st.text(st.characters(), max_size=100)
+CROPS = st.builds(Crop, *[st.integers(0, 3) | st.integers(0, 2**31)] * 4)
+
+
+@st.composite
+def raw_messages(draw: st.DrawFn) -> SimpleNamespace:
+    """Any Image; in half of the cases its step and data fit its size and encoding, give or take some bytes."""
+    height, width, encoding = draw(SIDES), draw(SIDES), draw(ENCODINGS)
+    step = draw(st.integers(0, 64) | st.integers(0, 2**32 - 1))
+    size = draw(st.integers(0, 300))
+    if draw(st.booleans()) and max(height, width) <= 8:
+        pixel = COLOR[encoding][0] if encoding in COLOR else np.dtype(THERMAL.get(encoding, "u1")).itemsize
+        step = max(0, width * pixel + draw(st.integers(-1, 9)))
+        size = max(0, height * step + draw(st.integers(-9, 9)))
+    data = draw(st.binary(min_size=size, max_size=size))
+    return message(data, encoding, height, width, step, draw(st.integers(0, 255)))
+
+
+@settings(max_examples=400, deadline=None)
+@given(sent=raw_messages(), role=st.sampled_from(["rgb", "thermal"]), crop=CROPS, scale=st.floats(width=32))
+def test_any_message_gives_an_image_or_an_image_error(sent, role, crop, scale):
+    crop = crop if role == "thermal" else Crop()
     try:
-        frame = parse(message(data, encoding, height, width, step, big), role, TOPIC)
-        out = frame.rgb() if role == "rgb" else frame.thermal()
+        frame = parse(sent, role, TOPIC, crop)
+        out = frame.rgb() if role == "rgb" else frame.thermal(scale)
     except ImageError as error:
-        assert TOPIC in str(error)
-    else:
-        assert out.shape[:2] == (height, width)
+        assert str(error).startswith(TOPIC) and str(error).isprintable()
+        return
+    height, width = sent.height - crop.top - crop.bottom, sent.width - crop.left - crop.right
+    assert out.shape[:2] == (height, width) == (frame.height, frame.width)
+    assert isinstance(frame.fingerprint(), int) and frame.kind.isprintable()
+    if role == "rgb" and sent.encoding not in COLOR:
+        return  # cv_bridge is installed here: its colours are its own business
+    plain = out if role == "rgb" or out.dtype != np.float32 or scale == 1.0 else frame.thermal()
+    for y, x in ((0, 0), (height - 1, width - 1)):
+        expected = pixel(sent, role, crop.top + y, crop.left + x)
+        assert np.array_equal(plain[y, x], expected, equal_nan=True)
+
+
+def pixel(sent: SimpleNamespace, role: str, y: int, x: int) -> np.ndarray:
+    """One pixel, read slowly from the bytes by the definition of sensor_msgs/Image."""
+    row = sent.data.tobytes()[y * sent.step :]
+    order = ">" if sent.is_bigendian else "<"
+    if role == "thermal" and sent.encoding in THERMAL:
+        dtype = np.dtype(THERMAL[sent.encoding]).newbyteorder(order)
+        value = np.frombuffer(row[x * dtype.itemsize :][: dtype.itemsize], dtype)[0]
+        return np.asarray(value, np.float32 if dtype.kind in "if" else dtype.newbyteorder("="))
+    channels, places = COLOR[sent.encoding]
+    color = np.array([row[x * channels + place] for place in places], np.uint8)
+    return color if role == "rgb" else np.uint8((color @ np.array([19595, 38470, 7471]) + 32768) >> 16)
+
+
+@pytest.mark.parametrize(("role", "encoding"), [("rgb", "rgb8"), ("thermal", "32FC1"), ("thermal", "bgr8")])
+def test_an_8k_claim_with_ten_bytes_costs_nothing(role, encoding):
+    sent = message(bytes(10), encoding, 4320, 7680, 7680 * 4)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match="data has 10 bytes"):
+            parse(sent, role, TOPIC)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_written_messages_read_back():

@@ -1,59 +1,79 @@
-"""The one-slot mailbox between the executor and the worker thread."""
+"""The one-slot mailboxes between the executor and the model's thread."""
 
 from __future__ import annotations
 
 import threading
 
-from sartm_ros.mailbox import Mailbox
+import pytest
+
+from sartm_ros.mailbox import MailRoom
 
 
-def test_the_newest_item_wins_and_drops_are_counted():
-    box: Mailbox[int] = Mailbox()
+@pytest.fixture
+def room() -> MailRoom[int]:
+    return MailRoom()
+
+
+def test_the_newest_item_wins_and_drops_are_counted(room):
+    box = room.open()
     assert box.put(1) is True
     assert box.put(2) is False
     assert box.put(3) is False
-    assert (box.take(0), box.dropped) == (3, 2)
+    assert room.take(0) == [(box, 3)] and box.dropped == 2
+    assert room.take(0) == []
 
 
-def test_take_times_out_on_an_empty_box():
-    assert Mailbox().take(timeout=0.01) is None
+def test_all_that_waits_is_taken_together_in_order_of_opening(room):
+    first, second, third = room.open(), room.open(), room.open()
+    third.put(3)
+    first.put(1)
+    assert room.take(0) == [(first, 1), (third, 3)]
+    second.put(2)
+    assert room.take(0) == [(second, 2)]
 
 
-def test_take_wakes_on_put_from_another_thread():
-    box: Mailbox[str] = Mailbox()
-    taken: list[str | None] = []
-    reader = threading.Thread(target=lambda: taken.append(box.take(10)))
+def test_take_times_out_on_an_empty_room(room):
+    room.open()
+    assert room.take(timeout=0.01) == []
+
+
+def test_take_wakes_on_put_from_another_thread(room):
+    box = room.open()
+    taken: list = []
+    reader = threading.Thread(target=lambda: taken.extend(room.take(10)))
     reader.start()
-    box.put("frame")
+    box.put(7)
     reader.join(10)
-    assert taken == ["frame"]
+    assert taken == [(box, 7)]
 
 
-def test_close_wakes_the_reader_and_refuses_items():
-    box: Mailbox[int] = Mailbox()
-    taken: list[int | None] = [0]
-    reader = threading.Thread(target=lambda: taken.append(box.take()))
+def test_closing_the_room_wakes_the_reader(room):
+    box = room.open()
+    taken: list = [None]
+    reader = threading.Thread(target=lambda: taken.extend(room.take()))
     reader.start()
-    box.close()
+    room.close()
     reader.join(10)
-    assert not reader.is_alive() and taken == [0, None]
-    assert box.closed and box.put(1) is False and box.take(0) is None and box.dropped == 1
+    assert not reader.is_alive() and taken == [None]
+    assert room.closed and box.closed and box.put(1) is False and box.dropped == 1
 
 
-def test_close_drops_what_waits():
-    box: Mailbox[int] = Mailbox()
+def test_a_closed_mailbox_drops_what_waits_and_what_comes_and_leaves_the_others_alone(room):
+    box, other = room.open(), room.open()
     box.put(1)
+    other.put(5)
     box.close()
-    assert box.take(0) is None and box.dropped == 1
+    assert box.put(2) is False and box.dropped == 2
+    assert room.take(0) == [(other, 5)]
 
 
-def test_nothing_is_lost_uncounted_between_threads():
-    box: Mailbox[int] = Mailbox()
+def test_nothing_is_lost_uncounted_between_threads(room):
+    box = room.open()
     taken: list[int] = []
 
     def read() -> None:
         while not taken or taken[-1] < 20000:  # the last item is never overwritten
-            taken.append(box.take(10) or 20001)
+            taken.extend(item for _, item in room.take(10))
 
     reader = threading.Thread(target=read)
     reader.start()

@@ -1,48 +1,101 @@
-"""What the node makes of its parameters: a loaded model on the wanted number of threads."""
+"""The node's model: loaded from parameter values, on the threads asked for, smaller when memory runs out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 import torch
 
 from sartm_core import SARTM, ModelConfig
-from sartm_core.preprocess import PreprocessConfig
-from sartm_ros.model import library_threads, load_segmenter
+from sartm_ros import model as model_module
+from sartm_ros.model import Model, library_threads, load_segmenter, registration, thermal_norm
+from sartm_ros.parameters import SPECS
+from sartm_ros.server import Request
 
-FRAMES = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8)
+VALUES = {spec.name: spec.default for spec in SPECS}
+REQUEST = Request(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
 
 
-@pytest.fixture
-def values(tmp_path: Path) -> Iterator[dict]:
-    """Parameter values of the node with an untrained nano model; torch's thread number is put back in the end."""
-    model = SARTM(ModelConfig(backbone="hiera_nano", classes=("unlabeled", "car")))
-    model.info = replace(model.info, preprocess=PreprocessConfig(input_size=(64, 64)))
-    model.save(tmp_path / "nano.safetensors")
-    given = {"checkpoint": str(tmp_path / "nano.safetensors"), "sam2": "none", "device": "cpu", "precision": "auto"}
-    thermal = {"thermal.normalization": "checkpoint", "thermal.low": 50.0, "thermal.high": 99.0}
-    yield {**given, **thermal, "engine": "torch", "warmup": False}
-    torch.set_num_threads(library_threads())
+@pytest.fixture(scope="module")
+def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:
+    """Values of parameters that load tiny weights."""
+    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
+    SARTM(ModelConfig(backbone="hiera_nano", classes=("unlabeled", "car"), lora_rank=2)).save(path)
+    own = library_threads()
+    yield VALUES | {"checkpoint": str(path), "device": "cpu", "input_size": "160x160", "warmup": False}
+    torch.set_num_threads(own)
 
 
 def test_threads_of_a_reload_reach_the_running_worker(values: dict) -> None:
     """torch.set_num_threads counts for the thread that calls it; the worker has run before the new model comes."""
     own = library_threads()
 
-    def number_after_a_frame(threads: int) -> int:
-        segmenter = load_segmenter({**values, "threads": threads})
-        assert worker.submit(segmenter, *FRAMES).result().mask.shape == (64, 64)
+    def threads_in_use(threads: int) -> int:
+        loaded = load_segmenter({**values, "threads": threads})
+        assert worker.submit(loaded.batch, [REQUEST]).result()[0].mask.shape == (64, 64)
         return worker.submit(torch.get_num_threads).result()
 
     with ThreadPoolExecutor(1) as worker:
-        assert [number_after_a_frame(n) for n in (2, 1, 3, 0)] == [2, 1, 3, own]
+        assert [threads_in_use(n) for n in (1, 3, 0)] == [1, 3, own]
 
 
-def test_the_node_sees_name_classes_and_palette(values: dict) -> None:
-    segmenter = load_segmenter({**values, "threads": 0, "warmup": True})
-    assert segmenter.name == "nano" and segmenter.classes == ("unlabeled", "car") and len(segmenter.palette) == 2
+def test_a_loaded_model_says_what_it_is_and_what_to_expect(values: dict) -> None:
+    loaded = load_segmenter({**values, "device": "auto", "warmup": True})
+    assert loaded.name == "nano" and loaded.classes == ("unlabeled", "car") and len(loaded.palette) == 2
+    assert len(loaded.sha256) == 64 and loaded.note == ""
+    if not torch.cuda.is_available():
+        assert loaded.device == "cpu" and loaded.memory_mb() is None
+        (warning,) = loaded.warnings
+        assert "no CUDA" in warning and "masks a second at 640x480" in warning
+
+
+def test_nothing_is_said_about_the_cpu_when_it_was_asked_for(values: dict) -> None:
+    assert load_segmenter(values).warnings == []
+
+
+def out_of_memory_above(loaded: Model, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the real model fail as CUDA does for inputs of more than `pixels` pixels."""
+    run = loaded._segmenter._run
+
+    def limited(rgb, thermal, size):
+        if rgb.shape[-1] * rgb.shape[-2] > pixels:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return run(rgb, thermal, size)
+
+    monkeypatch.setattr(loaded._segmenter, "_run", limited)
+
+
+def test_a_smaller_input_is_found_during_warm_up(values: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_segmenter({**values, "input_size": "320x320"})
+    out_of_memory_above(loaded, 230 * 230, monkeypatch)
+    monkeypatch.setattr(model_module, "WARMUP_SIZE", (64, 64))
+    loaded.warm_up(shrink=True)
+    assert loaded._segmenter.input_size == (224, 224)
+    assert "input 224x224 instead of 320x320" in loaded.note
+    assert loaded.batch([REQUEST])[0].mask.shape == (64, 64), "the mask stays at the camera's size"
+
+
+def test_no_smaller_input_unless_asked_and_an_end_to_it(values: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_segmenter(values)
+    out_of_memory_above(loaded, 0, monkeypatch)
+    monkeypatch.setattr(model_module, "WARMUP_SIZE", (64, 64))
+    with pytest.raises(torch.OutOfMemoryError):
+        loaded.warm_up(shrink=False)
+    with pytest.raises(RuntimeError, match="out of memory, even with the smallest input"):
+        loaded.warm_up(shrink=True)
+
+
+def test_registration_and_normalisation_of_the_parameters() -> None:
+    assert registration(VALUES) is None and thermal_norm(VALUES) is None
+    found = registration(VALUES | {"registration.mode": "homography", "registration.thermal_size": [64, 48]})
+    assert np.allclose(found.apply(np.array([[3.0, 4.0]])), [[3.0, 4.0]])
+    shifted = {"registration.mode": "scale_shift", "registration.shift": [5.0, 0.0]}
+    sizes = {"registration.thermal_size": [64, 48], "registration.rgb_size": [64, 48]}
+    assert np.allclose(registration(VALUES | shifted | sizes).apply(np.array([[3.0, 4.0]])), [[8.0, 4.0]])
+    norm = thermal_norm(VALUES | {"thermal.normalization": "range", "thermal.low": 280.0, "thermal.high": 320.0})
+    assert (norm.mode, norm.low, norm.high) == ("range", 280.0, 320.0)

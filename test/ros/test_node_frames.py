@@ -11,6 +11,7 @@ from PIL import Image as Picture
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 from processes import stamp_ns
+from rclpy.parameter import Parameter
 from rig import LATCHED, RELIABLE, H, W
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
@@ -102,8 +103,8 @@ def test_garbage_is_refused_by_name_and_masks_go_on(rig):
     short = r.rgb()
     del short.data[100:]
     nan = r.image(np.full((20, 30), np.nan, np.float32), "32FC1", "t", r.clock_ns)
-    colour = r.image(np.zeros((20, 30, 3), np.uint8), "rgb8", "t", r.clock_ns)
-    for stream, messages in (("rgb", (zero, step, encoding, short)), ("thermal", (nan, colour))):
+    yuv = r.image(np.zeros((20, 30, 2), np.uint8), "yuv422", "t", r.clock_ns)
+    for stream, messages in (("rgb", (zero, step, encoding, short)), ("thermal", (nan, yuv))):
         for message in messages:
             before = r.node.monitor.vitals[stream].bad
             r.node.monitor._throttle._last.clear()
@@ -111,7 +112,7 @@ def test_garbage_is_refused_by_name_and_masks_go_on(rig):
             r.until(lambda s=stream, b=before: r.node.monitor.vitals[s].bad == b + 1, f"refusal on {stream}")
     errors = r.logs.having("error")
     assert len(errors) == 6
-    for part in ("0x48", "step is 3", "bayer_nonsense", "data has 100 bytes", "NaN", "'rgb8'"):
+    for part in ("0x48", "step is 3", "bayer_nonsense", "data has 100 bytes", "NaN", "'yuv422'"):
         assert r.logs.having("error", "/image_raw", part), (part, errors)
     assert len(r.masks_after(3)) == 3
 
@@ -149,3 +150,61 @@ def test_fuzzed_messages_never_stop_it(rig):
     assert sum(v.bad for v in seen.values()) > 100 and sum(v.good for v in seen.values()) > 3
     late = r.masks_after(3)
     assert late[-1].header.stamp.sec > 999 and late[-1].header.frame_id == "rgb_optical"
+
+
+def test_telemetry_rows_are_cut_off(rig):
+    r = rig(parameters={"thermal.crop_bottom": 2})
+    array = np.arange(22 * 30, dtype=np.uint16).reshape(22, 30)
+    original = r.thermal
+    r.thermal = lambda: original(array)
+    r.ready()
+    r.masks_after(1)
+    assert np.array_equal(r.fake.calls[-1][1], array[:20])
+
+
+def test_false_colour_thermal_is_used_with_a_warning(rig):
+    r = rig()
+    original = r.thermal
+    r.thermal = lambda: original(np.full((20, 30, 3), 77, np.uint8), "rgb8")
+    r.ready()
+    r.masks_after(2)
+    thermal = r.fake.calls[-1][1]
+    assert thermal.shape == (20, 30) and thermal.dtype == np.uint8 and set(thermal.ravel()) == {77}
+    assert len(r.logs.having("warning", "/sartm/thermal/image_raw", "false")) == 1
+
+
+def test_registration_and_normalisation_go_with_every_frame_and_are_live(rig):
+    r = rig()
+    r.ready()
+    r.masks_after(1)
+    assert r.fake.requests[-1].registration is None and r.fake.requests[-1].thermal_norm is None
+    changes = {"registration.mode": "scale_shift", "thermal.low": 10.0, "thermal.normalization": "percentile"}
+    assert all(x.successful for x in r.node.set_parameters([Parameter(k, value=v) for k, v in changes.items()]))
+    count = len(r.fake.requests)
+    r.stream_until(lambda: len(r.fake.requests) >= count + 2, "frames")
+    request = r.fake.requests[-1]
+    assert request.registration is not None and request.registration.stretched and request.thermal_norm.low == 10.0
+
+
+def test_classes_are_remapped_in_masks_overlay_and_class_list(rig):
+    r = rig(parameters={"class_remap": "car=7"})
+    classes = []
+    r.peer.create_subscription(String, "/sartm/classes", classes.append, LATCHED)
+    r.ready()
+    r.masks_after(1)
+    assert set(r.masks[-1].data) == {0, 7}
+    assert [(c["id"], c["name"]) for c in json.loads(classes[-1].data)["classes"]] == [(0, "unlabeled"), (7, "car")]
+    assert r.node.set_parameters([Parameter("class_remap", value="car=ignore")])[0].successful
+    r.stream_until(lambda: set(r.masks[-1].data) == {0, 255}, "live change")
+    r.until(lambda: len(json.loads(classes[-1].data)["classes"]) == 1, "class list")
+
+
+def test_a_compressed_mask_is_lossless(rig):
+    r = rig()
+    packed = []
+    r.peer.create_subscription(CompressedImage, "/sartm/semantic_mask/compressed", packed.append, RELIABLE)
+    r.ready()
+    r.stream_until(lambda: packed, "compressed mask")
+    assert "png" in packed[-1].format and packed[-1].header.frame_id == "rgb_optical"
+    picture = np.asarray(Picture.open(io.BytesIO(bytes(packed[-1].data))))
+    assert picture.shape == (H, W) and set(picture.ravel()) == {0, 1} and picture[0, 0] == 0

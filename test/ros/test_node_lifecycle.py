@@ -14,7 +14,6 @@ from fake_segmenter import DEADLINE_S, FakeSegmenter
 from processes import ROOT
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
-from std_srvs.srv import Trigger
 
 from sartm_ros import outputs, segment_node
 from sartm_ros.parameters import BY_NAME, SPECS, ParameterError
@@ -37,6 +36,12 @@ def test_unknown_parameters_are_named_with_the_nearest_known_one(monkeypatch, ri
         ("sync.tolerance", -1.0, "sync.tolerance"),
         ("checkpoint", 5, "expected a str"),
         ("thermal.scale", 0.0, "thermal.scale"),
+        ("checkpoint", "no/such.safetensors", "checkpoint: got 'no/such.safetensors'.*no such file"),
+        ("device", "gpu", "device: got 'gpu', expected auto, cpu, cuda or cuda:N"),
+        ("input_size", "480x641", "input_size: got '480x641'.*multiples of 32"),
+        ("registration.scale", [1.0, 0.0], "registration.scale"),
+        ("registration.homography", [1.0, 2.0], "registration.homography: got 2 numbers, expected 9"),
+        ("class_remap", "", "class_remap: got an empty string"),
     ],
 )
 def test_bad_parameters_stop_the_start_with_the_reason(rig, name, value, part):
@@ -54,7 +59,7 @@ def test_parameters_are_described_and_bad_values_change_nothing(rig):
     assert "nearest" in results[0].reason
     assert r.node.values["sync.policy"] == "nearest" and r.node.get_parameter("overlay_alpha").value == 0.5
     (good,) = r.node.set_parameters([Parameter("sync.tolerance", value=0.2)])
-    assert good.successful and r.node.pairer.tolerance_ns == 200_000_000
+    assert good.successful and r.node.intake.pairer.tolerance_ns == 200_000_000
 
 
 def test_shipped_yaml_names_every_parameter_with_its_default():
@@ -91,7 +96,7 @@ def test_lifecycle_by_hand_and_a_failing_configure(rig):
 
     r = rig(load=load, parameters={"autostart": False})
     assert r.node.trigger_configure() == segment_node.FAILURE
-    assert r.logs.having("error", "no such weights")
+    assert r.logs.having("error", "no such weights") and not r.node.server.users
     r.until(lambda: r.states and r.states[-1] == "unconfigured", "state after the failure")
     assert r.node.trigger_configure() == segment_node.SUCCESS
     for _ in range(2):
@@ -101,61 +106,69 @@ def test_lifecycle_by_hand_and_a_failing_configure(rig):
         assert r.node.trigger_deactivate() == segment_node.SUCCESS
         assert not [t for t in threading.enumerate() if t.name == "sartm-worker"]
     assert r.node.trigger_cleanup() == segment_node.SUCCESS
-    assert r.node.segmenter is None
+    assert r.node.model is None and r.node.server.model is None
 
 
-def test_reload_swaps_weights_or_keeps_the_old_ones(rig):
-    names = iter(["first", "second", RuntimeError("truncated file")])
+def test_loading_leaves_the_executor_free_and_is_seen(rig):
     go_on = threading.Event()
 
     def load(values):
-        name = next(names)
-        if name != "first":
-            go_on.wait(DEADLINE_S)
-        if isinstance(name, Exception):
-            raise name
-        return FakeSegmenter(name)
+        go_on.wait(DEADLINE_S)
+        return FakeSegmenter()
 
     r = rig(load=load)
+    r.until(lambda: "loading" in r.states, "state")
+    count = len(r.diagnostics)
+    r.until(lambda: len(r.diagnostics) >= count + 2, "diagnostics while loading")
+    assert r.node.set_parameters([Parameter("overlay_alpha", value=0.1)])[0].successful
+    go_on.set()
     r.ready()
     r.masks_after(1)
-    client = r.peer.create_client(Trigger, "/sartm/segment/reload")
-    r.until(client.service_is_ready, "service")
-    for success, part in ((True, "second"), (False, "truncated file")):
-        go_on.clear()
-        future = client.call_async(Trigger.Request())
-        r.masks_after(5, "masks while the new weights load")
-        assert not future.done()
-        go_on.set()
-        r.stream_until(future.done, "reload")
-        assert future.result().success is success and part in future.result().message
-        assert r.node.segmenter.name == "second"
-        r.masks_after(2)
 
 
-@pytest.mark.parametrize("configured_again", [False, True])
-def test_reload_after_a_cleanup_drops_the_new_model(rig, configured_again):
-    go_on, names = threading.Event(), iter(["first", "late", "third"])
-
-    def load(values):
-        name = next(names)
-        if name == "late":
-            go_on.wait(DEADLINE_S)
-        return FakeSegmenter(name)
-
-    r = rig(load=load)
-    r.ready()
-    client = r.peer.create_client(Trigger, "/sartm/segment/reload")
-    r.until(client.service_is_ready, "service")
-    future = client.call_async(Trigger.Request())
-    r.until(lambda: [t for t in threading.enumerate() if t.name == "sartm-reload"], "loading")
-    assert r.node.trigger_deactivate() == r.node.trigger_cleanup() == segment_node.SUCCESS
-    if configured_again:
-        assert r.node.trigger_configure() == segment_node.SUCCESS
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_a_model_that_takes_too_long_fails_the_configure(rig, by_itself):
+    go_on = threading.Event()
+    r = rig(load=lambda values: go_on.wait(DEADLINE_S), parameters={"autostart": by_itself, "load_timeout": 1.0})
+    if by_itself:
+        with pytest.raises(segment_node.StartupError):
+            r.until(lambda: False, "failure")
+    else:
+        assert r.node.trigger_configure() == segment_node.FAILURE
+    assert r.logs.having("error", "not loaded within load_timeout (1 s)")
+    assert r.node.model is None and not r.node.server.users
     go_on.set()
-    r.until(future.done, "answer")
-    assert not future.result().success and "cleaned up meanwhile" in future.result().message
-    assert r.node.segmenter.name == "third" if configured_again else r.node.segmenter is None
+
+
+def test_parameters_that_do_not_fit_the_model_fail_the_configure(rig):
+    r = rig(parameters={"class_remap": "tram=car", "autostart": False})
+    assert r.node.trigger_configure() == segment_node.FAILURE
+    assert r.logs.having("error", "class_remap", "tram")
+    (good,) = r.node.set_parameters([Parameter("class_remap", value="car=7")])
+    assert good.successful and r.node.trigger_configure() == segment_node.SUCCESS
+    (bad,) = r.node.set_parameters([Parameter("class_remap", value="tram=car")])
+    assert not bad.successful and "tram" in bad.reason and r.node.values["class_remap"] == "car=7"
+
+
+def test_a_singular_homography_is_refused_with_the_reason(rig):
+    r = rig(parameters={"autostart": False, "registration.mode": "homography"})
+    before = r.node.intake.settings.registration
+    (bad,) = r.node.set_parameters(
+        [Parameter("registration.homography", value=[1.0, 2.0, 0.0, 2.0, 4.0, 0.0, 0.0, 0.0, 1.0])]
+    )
+    assert not bad.successful and "registration.homography" in bad.reason
+    assert r.node.intake.settings.registration == before
+
+
+def test_integers_in_a_list_of_floats_are_taken(rig):
+    r = rig(parameters={"autostart": False, "registration.scale": [2, 3]})
+    assert r.node.values["registration.scale"] == [2.0, 3.0]
+
+
+def test_every_parameter_tells_its_values(rig):
+    r = rig(parameters={"autostart": False})
+    for spec in SPECS:
+        assert r.node.describe_parameter(spec.name).additional_constraints, spec.name
 
 
 def test_a_live_threshold_reaches_label_info(rig, monkeypatch):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 import rclpy
+from builtin_interfaces.msg import Time
 from processes import stamp_ns
 from rclpy.qos import qos_profile_sensor_data
 from rig import H, W
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
 
@@ -33,6 +37,69 @@ def test_one_camera_goes_on_alone_and_both_come_back(rig, lost, left):
     assert r.masks_after(2)[-1].header.frame_id == "rgb_optical"
     stamps = [stamp_ns(m) for m in r.masks if m.header.frame_id == "rgb_optical"]
     assert len(stamps) == len(set(stamps)), "one mask per rgb frame at most"
+
+
+def changing(r):
+    """Let the pictures of both cameras of a rig change with every frame; returns what freezes one of them."""
+    frozen: set[str] = set()
+    rgb, thermal = r.rgb, r.thermal
+    count = itertools.count()
+
+    def new_rgb(**kwargs):
+        message = rgb(**kwargs)
+        message.data[0] = 0 if "rgb" in frozen else next(count) % 256
+        return message
+
+    r.rgb = new_rgb
+    r.thermal = lambda: thermal(np.full((20, 30), 7 if "thermal" in frozen else 1000 + next(count), np.uint16))
+    return frozen
+
+
+def test_a_frozen_camera_counts_as_gone_until_its_picture_moves(rig):
+    r = rig(parameters={"frozen_timeout": 0.3, "degraded.recovery": 0.2})
+    frozen = changing(r)
+    r.ready()
+    r.masks_after(2)
+    frozen.add("thermal")
+    r.stream_until(lambda: r.states[-1] == "degraded: thermal frozen", "frozen state")
+    r.stream_until(lambda: r.fake.calls[-1][1] is None, "masks of rgb alone")
+    frozen.clear()
+    r.stream_until(lambda: r.states[-1] == "ok", "recovery")
+    r.stream_until(lambda: r.fake.calls[-1][1] is not None, "pairs")
+
+
+def test_a_still_scene_freezes_nobody(rig):
+    r = rig(parameters={"frozen_timeout": 0.2})
+    r.ready()
+    good = r.node.monitor.vitals["thermal"]
+    r.stream_until(lambda: good.good > 20, "a second of equal frames of both cameras")
+    assert set(r.states) <= {"loading", "inactive", "ok", "unconfigured"}, r.states
+
+
+def test_the_ros_clock_going_back_clears_what_waits(rig):
+    r = rig()
+    r.ready()
+    r.masks_after(1)
+    r.send(thermal=False)
+    r.until(lambda: len(r.node.intake.pairer), "a waiting frame")
+    r.node.intake._on_clock_jump(None)
+    assert len(r.node.intake.pairer) == 0 and r.node.intake.pairer.counters.dropped["rgb"]["backward_jump"] == 1
+    r.masks_after(1)
+
+
+def test_a_clock_message_that_goes_back_reaches_the_pairing(rig):
+    r = rig(parameters={"use_sim_time": True})
+    clock = r.peer.create_publisher(Clock, "/clock", 10)
+    r.ready()
+    for second in (100, 101, 50):
+        r.until(
+            lambda s=second: (
+                clock.publish(Clock(clock=Time(sec=s))) or r.node.get_clock().now().nanoseconds == s * 1_000_000_000
+            ),
+            "the clock",
+        )
+    r.until(lambda: r.logs.having("info", "clock went backwards"), "the jump")
+    r.masks_after(1)
 
 
 def test_cameras_that_start_late_are_not_taken_for_lost(rig):
@@ -80,7 +147,7 @@ def test_a_bag_that_loops_goes_on(rig):
     r.clock_ns -= 600_000_000_000
     late = r.masks_after(3)
     assert all(m.header.stamp.sec < 500 for m in late)
-    assert r.node.pairer.counters.resets >= 1
+    assert r.node.intake.pairer.counters.resets >= 1
 
 
 def test_a_constant_offset_makes_skewed_cameras_pair(rig):
@@ -89,7 +156,7 @@ def test_a_constant_offset_makes_skewed_cameras_pair(rig):
     r.rgb = lambda: original(skew_ns=-20_000_000)
     r.ready()
     r.masks_after(3)
-    assert r.node.pairer.counters.skews_ns[-1] == 0
+    assert r.node.intake.pairer.counters.skews_ns[-1] == 0
 
 
 @pytest.mark.parametrize("case", ["no publisher", "skew", "qos", "type", "stopped"])
@@ -110,7 +177,7 @@ def test_it_says_within_two_seconds_why_nothing_pairs(rig, request, case):
     if case == "skew":
         original = r.rgb
         r.rgb = lambda: original(skew_ns=-20_000_000)
-    r.until(lambda: r.node.cameras and r.publishers["rgb"].get_subscription_count(), "discovery")
+    r.until(lambda: r.node.intake.cameras and r.publishers["rgb"].get_subscription_count(), "discovery")
     if case == "stopped":
         r.stream_until(lambda: r.masks, "first mask")
         r.publishers.pop("thermal")

@@ -62,7 +62,7 @@ def test_installed_files(install: Path) -> None:
     assert (install / "share/ament_index/resource_index/packages/sartm_ros").is_file()
     assert (share / "package.xml").is_file()
     assert (share / "launch" / "segment.launch.py").read_text() == LAUNCH.read_text()
-    expected = {p.relative_to(ROOT) for p in (ROOT / "config").rglob("*") if p.suffix in (".yaml", ".xml")}
+    expected = {p.relative_to(ROOT) for p in (ROOT / "config").rglob("*") if p.suffix in (".yaml", ".xml", ".rviz", ".json")}
     assert {p.relative_to(share) for p in (share / "config").rglob("*") if p.is_file()} == expected
     assert {Path("config/segment.yaml"), Path("config/fastdds.xml")} <= expected
 

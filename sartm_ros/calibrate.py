@@ -1,0 +1,253 @@
+"""Find where the thermal view lies in the rgb view, and write it as parameters of the segment node.
+
+    python -m sartm_ros.calibrate --data DIR                       a folder of pairs (rgb/ and thermal/)
+    python -m sartm_ros.calibrate --rgb a.png --thermal b.png      one pair; several files each are used together
+    python -m sartm_ros.calibrate --topics                         the cameras of a running robot
+    python -m sartm_ros.calibrate ... --pick pick.html             points picked by hand in a browser, then
+    python -m sartm_ros.calibrate ... --points points.csv
+
+Writes registration.yaml (for --params-file), registration.json and overlay.png into --output. Look at overlay.png.
+Exit code 0: written. 1: no registration to be trusted, or unusable input; says why. 2: wrong usage. 130: Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the real imports take seconds; Ctrl-C during them must be quiet too
+    from sartm_ros.calibration.result import Result
+    from sartm_ros.calibration.sources import FramePair
+
+PROGRAM = "python -m sartm_ros.calibrate"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+MODELS = ("scale_shift", "affine", "homography")
+DEFAULT_FRAMES = 8
+DEFAULT_TOLERANCE = 0.05
+DEFAULT_TIMEOUT = 30.0
+PICKED_LIMIT = 5.0
+"""Largest residual of a picked point that is not a slip, pixels of an image 640 wide."""
+BAR_AFTER = 2.0
+"""Seconds without a result after which a progress bar appears."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    own, ros = split_ros_args(arguments)
+    parser = make_parser()
+    options = parser.parse_args(own)
+    check_usage(parser, options, ros)
+    try:
+        return run(options, ros, shlex.join([*PROGRAM.split(), *arguments]))
+    except KeyboardInterrupt:
+        print("calibrate: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        return 1
+
+
+def split_ros_args(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words before and after `--ros-args`; a `--` ends those of ROS."""
+    if "--ros-args" not in arguments:
+        return list(arguments), []
+    start = arguments.index("--ros-args")
+    ros = list(arguments[start + 1 :])
+    end = ros.index("--") if "--" in ros else len(ros)
+    return [*arguments[:start], *ros[end + 1 :]], ros[:end]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    source = parser.add_argument_group("frames, one of")
+    source.add_argument(
+        "--rgb", type=Path, nargs="+", metavar="FILE", help="colour frames: PNG, JPEG, TIFF, or .npy (H, W, 3) uint8"
+    )
+    source.add_argument(
+        "--thermal", type=Path, nargs="+", metavar="FILE", help="as many thermal frames: 8 or 16 bit, or .npy (h, w)"
+    )
+    source.add_argument("--data", type=Path, metavar="DIR", help="folder of pairs, in any layout check_data knows")
+    source.add_argument("--topics", action="store_true", help="rgb/image_raw and thermal/image_raw of a running robot")
+    source.add_argument("--name", nargs="+", default=[], metavar="N", help="with --data: these frames only")
+    source.add_argument(
+        "--frames", type=int, default=DEFAULT_FRAMES, metavar="N",
+        help=f"with --data and --topics: pairs used together, at most [default: {DEFAULT_FRAMES}]",
+    )  # fmt: skip
+    source.add_argument(
+        "--thermal-crop", type=int, nargs=4, default=[0, 0, 0, 0], metavar=("TOP", "BOTTOM", "LEFT", "RIGHT"),
+        help="pixels cut off the thermal frames first; the same as the node's thermal.crop_*",
+    )  # fmt: skip
+    topics = parser.add_argument_group("with --topics (remap by --ros-args -r rgb/image_raw:=/camera/image_raw)")
+    topics.add_argument("--namespace", default="sartm", help="of the two topics [default: sartm]")
+    topics.add_argument(
+        "--tolerance", type=float, default=DEFAULT_TOLERANCE, metavar="S",
+        help=f"largest time between the frames of a pair [default: {DEFAULT_TOLERANCE}]",
+    )  # fmt: skip
+    topics.add_argument(
+        "--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="S",
+        help=f"give up after so many seconds [default: {DEFAULT_TIMEOUT:g}]",
+    )  # fmt: skip
+    method = parser.add_argument_group("method, one of")
+    method.add_argument("--auto", action="store_true", help="match the frames by their structure (default)")
+    method.add_argument(
+        "--points", type=Path, metavar="FILE", help="CSV of point pairs: rgb_x,rgb_y,thermal_x,thermal_y"
+    )
+    method.add_argument(
+        "--pick", type=Path, metavar="OUT.html", help="write a page to pick points on in a browser, and nothing else"
+    )
+    parser.add_argument(
+        "--model",
+        choices=("auto", *MODELS),
+        default="auto",
+        help="auto: the simplest that is about as good as the best",
+    )
+    parser.add_argument("--output", type=Path, default=Path("calibration"), metavar="DIR", help="default: calibration")
+    return parser
+
+
+def check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace, ros: Sequence[str]) -> None:
+    """Exit with code 2 and the reason where the options do not go together."""
+    files = bool(options.rgb or options.thermal)
+    if files + bool(options.data) + options.topics != 1:
+        parser.error("give one of: --rgb with --thermal, --data, --topics")
+    if files and not (options.rgb and options.thermal):
+        parser.error("--rgb and --thermal go together")
+    if options.auto + bool(options.points) + bool(options.pick) > 1:
+        parser.error("give one of --auto, --points, --pick")
+    if options.name and not options.data:
+        parser.error("--name goes with --data")
+    if ros and not options.topics:
+        parser.error("--ros-args goes with --topics")
+    if options.data and not options.data.is_dir():
+        parser.error(f"--data {options.data}: no such folder")
+    if options.frames < 1:
+        parser.error(f"--frames: got {options.frames}, expected at least 1")
+    if min(options.thermal_crop) < 0:
+        parser.error(f"--thermal-crop: got {options.thermal_crop}, expected 0 or more pixels")
+    if not (options.tolerance >= 0 and options.timeout > 0):
+        parser.error(f"--tolerance {options.tolerance:g}, --timeout {options.timeout:g}: expected positive seconds")
+
+
+def run(options: argparse.Namespace, ros: Sequence[str], command: str) -> int:
+    """Read, match or pick, judge, write; the exit code."""
+    from sartm_ros.calibration import needs, sources
+
+    try:
+        needs.check()
+        frames = sources.checked(sources.cropped(read(options, ros), options.thermal_crop))
+        if options.pick:
+            return write_page(frames, options)
+        options.output.mkdir(parents=True, exist_ok=True)  # before the long part
+        return register(frames, options, command)
+    except needs.CalibrationError as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        return 1
+
+
+def read(options: argparse.Namespace, ros: Sequence[str]) -> list[FramePair]:
+    """The frames the options name."""
+    from sartm_ros.calibration.sources import from_files, from_folder
+    from sartm_ros.calibration.topics import from_topics
+
+    if options.rgb:
+        return from_files(options.rgb, options.thermal)
+    if options.data:
+        return from_folder(options.data, options.name, options.frames)
+    with progress("pairs", options.frames) as tick:
+        return from_topics(options.namespace, options.frames, options.tolerance, options.timeout, ros, tick)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A function to call once a step; what takes longer than `BAR_AFTER` seconds shows a bar."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, delay=BAR_AFTER, leave=False) as bar:
+        yield lambda: bool(bar.update()) and None
+
+
+def write_page(frames: Sequence[FramePair], options: argparse.Namespace) -> int:
+    """--pick: the page, and what to do with it."""
+    from sartm_core.files import write_text
+    from sartm_ros.calibration.pick import page
+
+    options.pick.parent.mkdir(parents=True, exist_ok=True)
+    write_text(options.pick, page(frames))
+    print(f"{options.pick}: open it in a browser, pick 8 or more pairs, download points.csv, then run this command")
+    print("again with --points points.csv instead of --pick")
+    return 0
+
+
+def register(frames: Sequence[FramePair], options: argparse.Namespace, command: str) -> int:
+    """Points, model, verdict, files."""
+    from sartm_ros.calibration import auto, result, trust
+    from sartm_ros.calibration.models import REFERENCE_WIDTH, choose, fit_all
+    from sartm_ros.calibration.overlay import overlay
+    from sartm_ros.calibration.points import read_points
+
+    sizes = trust.Sizes(size_of(frames[0].thermal), size_of(frames[0].rgb))
+    unit = sizes.rgb[0] / REFERENCE_WIDTH
+    if options.points:
+        source, target = read_points(options.points, sizes.rgb, sizes.thermal)
+        tried, limit = len(source), PICKED_LIMIT * unit
+    else:
+        with progress("matching", auto.steps(len(frames))) as tick:
+            matches = auto.find(frames, tick)
+        source, target, tried, limit = matches.thermal, matches.rgb, matches.tried, auto.LIMIT * unit
+    names = MODELS if options.model == "auto" else (options.model,)
+    fit, why = choose(fit_all(names, source, target, limit), sizes.rgb[0])
+    found = result.Result(
+        fit, trust.assess(fit, source, target, tried, sizes), sizes, why, "points" if options.points else "auto",
+        [f.name for f in frames] + ([str(options.points)] if options.points else []), command, now(),
+    )  # fmt: skip
+    for line in result.headline(found):
+        print(line)
+    picture = overlay(frames, fit.matrix)
+    against = trust.objections(found.quality, fit, sizes, automatic=not options.points)
+    if against:
+        return refuse(found, against, picture, options)
+    result.check(fit, sizes)
+    result.write(found, picture, options.output)
+    print(f"{options.output / result.PARAMETERS} is for --params-file; look at {options.output / result.PICTURE} first")
+    return 0
+
+
+def refuse(found: Result, against: Sequence[str], picture: object, options: argparse.Namespace) -> int:
+    """Say why nothing is written, and leave a picture of what was found."""
+    from sartm_ros.calibration import auto, result
+
+    result.save_picture(picture, options.output / result.REFUSED)
+    reason = "; ".join(against)
+    if options.points:
+        text = (
+            f"no registration to be trusted: {reason}. Nothing was written. Pick more points, spread over the picture"
+        )
+    else:
+        text = auto.refusal(reason)
+    print(f"calibrate: {text} (what was found: {options.output / result.REFUSED})", file=sys.stderr)
+    return 1
+
+
+def size_of(image: object) -> tuple[int, int]:
+    """(width, height) of an array (H, W, ...)."""
+    height, width = image.shape[:2]  # type: ignore[attr-defined]
+    return width, height
+
+
+def now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Several camera pairs on one robot: a segment node for each, in one process, with one model for all of them.
+
+    python -m sartm_ros.cameras --ros-args -p cameras_file:=config/cameras.yaml
+
+Each node is a segment node like any other, with its own namespace, topics, parameters and diagnostics; frames of
+several cameras that wait at the same moment go through the model as one batch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from sartm_ros import parameters, running
+from sartm_ros.model import load_segmenter
+from sartm_ros.pairing import STREAMS
+from sartm_ros.parameters import MODEL, ParameterError
+from sartm_ros.segment_node import SegmentNode
+from sartm_ros.server import ModelServer
+from sartm_ros.transport import shipped
+
+CAMERA_KEYS = ("rgb_topic", "thermal_topic", "namespace", "parameters")
+TOP_KEYS = ("model", "common", "cameras")
+FILE = "Path of the YAML file that lists the cameras; empty: config/cameras.yaml of the package."
+
+
+@dataclass(frozen=True)
+class CameraPair:
+    """One entry of the file."""
+
+    name: str
+    namespace: str
+    topics: dict[str, str]
+    """Topic of each stream; a name without a leading / is inside the namespace."""
+    parameters: dict[str, Any]
+    """By full name: the model's, the common ones, its own."""
+
+
+def read_cameras(path: Path) -> list[CameraPair]:
+    """The cameras of a file. Raises ParameterError naming the key, what was found and what was expected."""
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ParameterError(f"cameras_file: cannot read {path}: {error}") from None
+    _known(path, "", tree, TOP_KEYS)
+    model = _parameters(path, "model", tree.get("model"), lambda name: name in MODEL)
+    common = _parameters(path, "common", tree.get("common"), lambda name: name not in MODEL)
+    cameras = tree.get("cameras")
+    if not isinstance(cameras, dict) or not cameras:
+        raise ParameterError(f"{path}: cameras: got {cameras!r}, expected at least one entry NAME: {{...}}")
+    out = []
+    for name, entry in cameras.items():
+        where = f"cameras.{name}"
+        entry = {} if entry is None else entry
+        _known(path, where, entry, CAMERA_KEYS)
+        own = _parameters(path, f"{where}.parameters", entry.get("parameters"), lambda key: key not in MODEL)
+        topics = {stream: str(entry.get(f"{stream}_topic", f"{stream}/image_raw")) for stream in STREAMS}
+        out.append(CameraPair(str(name), str(entry.get("namespace", f"sartm/{name}")), topics, model | common | own))
+    twice = {c.namespace for c in out if sum(other.namespace == c.namespace for other in out) > 1}
+    if twice:
+        raise ParameterError(f"{path}: namespace {sorted(twice)[0]}: two cameras have it; give each its own")
+    return out
+
+
+def _known(path: Path, where: str, tree: Any, known: tuple[str, ...]) -> None:
+    at = f"{path}: {where or 'top level'}"
+    if not isinstance(tree, dict):
+        raise ParameterError(f"{at}: got {tree!r}, expected a mapping with {', '.join(known)}")
+    for key in tree:
+        if key not in known:
+            raise ParameterError(f"{at}: unknown key '{key}'; expected one of {', '.join(known)}")
+
+
+def _parameters(path: Path, where: str, tree: Any, allowed: Callable[[str], bool]) -> dict[str, Any]:
+    """A tree of parameters by full name."""
+    flat = dict(_flat(tree or {}))
+    if warnings := parameters.unknown(flat):
+        raise ParameterError(f"{path}: {where}: {warnings[0]}")
+    for name in flat:
+        if not allowed(name):
+            place = "the model's: it belongs under 'model'" if name in MODEL else "no model parameter"
+            raise ParameterError(f"{path}: {where}: '{name}' is {place}; of the model are {', '.join(MODEL)}")
+    return flat
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def make_nodes(
+    path: Path, load: Callable[[dict[str, Any]], Any] = load_segmenter, **kwargs: Any
+) -> Iterator[SegmentNode]:
+    """The segment nodes of a file, with one model server. kwargs go to each node."""
+    server = ModelServer(load)
+    for camera in read_cameras(path):
+        remaps = [f"{stream}/image_raw:={topic}" for stream, topic in camera.topics.items()]
+        yield SegmentNode(
+            server=server,
+            namespace=camera.namespace,
+            parameter_overrides=[Parameter(name, value=value) for name, value in camera.parameters.items()],
+            cli_args=["--ros-args", *(part for remap in remaps for part in ("-r", remap))],
+            **kwargs,
+        )
+
+
+def cameras_file() -> Path:
+    """The file that the parameter `cameras_file` of this process names."""
+    node = Node("cameras")
+    try:
+        given = node.declare_parameter("cameras_file", "", ParameterDescriptor(description=FILE)).value
+    finally:
+        node.destroy_node()
+    path = Path(given).expanduser() if given else shipped("cameras.yaml")
+    if path is None:
+        raise ParameterError("cameras_file: empty, and config/cameras.yaml of sartm_ros is not installed; give a path")
+    return path
+
+
+def main(args: list[str] | None = None, load: Callable[[dict[str, Any]], Any] = load_segmenter) -> int:
+    """Run the nodes until Ctrl-C or SIGTERM. Exit code 0 then, 1 if they could not start."""
+    return running.run(lambda: make_nodes(cameras_file(), load), args, name="cameras")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What ranges and choices cannot say: whether parameter values fit each other, and whether files are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+STRIDE = 32
+"""Model inputs are multiples of this (`sartm_core.preprocess.STRIDE`; importing that takes seconds)."""
+LARGEST_INPUT = 8192
+
+
+class ParameterError(ValueError):
+    """A parameter that cannot be used; the text names it, what was found and what was expected."""
+
+
+def together(values: dict[str, Any]) -> list[str]:
+    """What is wrong with a full set of values that are each of the right type and range; one sentence each."""
+    problems = []
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", values["device"]):
+        problems.append(f"device: got '{values['device']}', expected auto, cpu, cuda or cuda:N")
+    try:
+        input_size(values)
+    except ParameterError as error:
+        problems.append(str(error))
+    problems += _thermal(values)
+    if min(values["registration.scale"]) <= 0:
+        problems.append(f"registration.scale: got {values['registration.scale']}, expected two numbers above 0")
+    if values["registration.mode"] == "homography":
+        problems += _homography(values)
+    return problems
+
+
+def _thermal(values: dict[str, Any]) -> list[str]:
+    problems = []
+    mode, low, high = (values[f"thermal.{key}"] for key in ("normalization", "low", "high"))
+    if mode in ("percentile", "range") and not low < high:
+        problems.append(f"thermal.low: got {low}, expected less than thermal.high ({high})")
+    if mode == "percentile" and not (low >= 0 and high <= 100):
+        problems.append(f"thermal.low, thermal.high: got {low}, {high}, expected percentiles in 0..100")
+    if values["thermal.scale"] == 0:
+        problems.append("thermal.scale: got 0, expected any other number (0 turns every image into one value)")
+    return problems
+
+
+def _homography(values: dict[str, Any]) -> list[str]:
+    from sartm_ros.model import registration  # imports torch: only where a homography is asked for
+
+    try:
+        registration(values)
+    except ValueError as error:
+        return [f"registration.homography: {error}"]
+    return []
+
+
+def input_size(values: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width of the parameter `input_size`; None for the weights' own. Raises ParameterError."""
+    text = values["input_size"]
+    if text == "checkpoint":
+        return None
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not all(0 < side <= LARGEST_INPUT and side % STRIDE == 0 for side in size):
+        raise ParameterError(
+            f"input_size: got '{text}', expected 'checkpoint' or HEIGHTxWIDTH in multiples of {STRIDE}, as 480x640"
+        )
+    return size
+
+
+def files(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
+    """Which of the changed parameters name a file that is not there."""
+    problems = []
+    for name, keyword in (("checkpoint", "default"), ("sam2", "none")):
+        if name in changed and values[name] != keyword and not Path(values[name]).is_file():
+            problems.append(f"{name}: got '{values[name]}', expected '{keyword}' or a file; there is no such file")
+    return problems

@@ -1,0 +1,102 @@
+"""`~/reload`: other weights while the node works. Loaded beside the old, tried on a frame, then swapped or dropped."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from sartm_ros.loading import Loading
+from sartm_ros.server import ModelServer
+
+TRIAL_SIZE = (480, 640)
+"""Of the empty frame the new weights are tried on when no real one has come yet."""
+
+
+class ReloadError(RuntimeError):
+    """New weights that cannot be used; the text says why."""
+
+
+class Reloader:
+    """The service of one node. Whatever fails, the running model goes on and the node's parameters tell about it."""
+
+    def __init__(self, node: Any, server: ModelServer) -> None:
+        self._node = node
+        self._server = server
+        self.last = ""
+        """What became of the last reload, for the diagnostics."""
+
+    async def serve(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Answer the service once the new weights are in use, or are dropped; frames go on meanwhile."""
+        try:
+            response.message = self.last = await self._reload()
+            response.success = True
+            self._node.get_logger().info(f"reload: {self.last}")
+        except Exception as error:  # each one means: the old weights stay
+            kept = getattr(self._server.model, "name", "nothing")
+            text = str(error) if isinstance(error, ReloadError) else f"{type(error).__name__}: {error}"
+            response.success, response.message = False, f"kept {kept}: {text}"
+            self.last = f"failed, {response.message}"
+            self._node.get_logger().error(f"reload: {response.message}")
+            if self._node in self._server.users:
+                self._node.restore_parameters(self._server.values)
+        self._node.report()
+        return response
+
+    async def _reload(self) -> str:
+        server, before, values = self._server, self._server.model, dict(self._node.values)
+        if before is None or self._node not in server.users:
+            raise ReloadError("nothing to reload: configure the node first")
+        if server.reloading:
+            raise ReloadError("another reload is under way")
+        server.reloading = True
+        try:
+            self.last = "loading"
+            self._node.report()
+            loading = Loading(lambda: self._load(before, values), "sartm-reload")
+            await self._patiently(loading, values["load_timeout"])
+        finally:
+            server.reloading = False
+        if server.model is not before and not server.users:
+            raise ReloadError("the node was cleaned up meanwhile")
+        if server.model is not before:
+            raise ReloadError("another model was loaded meanwhile")
+        if not loading.done:
+            loading.abandon()
+            raise ReloadError(f"not loaded within load_timeout ({values['load_timeout']:g} s)")
+        model = loading.result()
+        for user in server.users:
+            user.check_model(model)
+        server.swap(model, values)
+        for user in server.users:
+            user.use_model(model, server.values)
+        return f"now {model.name} ({model.sha256[:12]})"
+
+    def _load(self, before: Any, values: dict[str, Any]) -> Any:
+        """In a thread: load, compare, try on the latest frame."""
+        model = self._server.load(values)
+        if tuple(model.classes) != tuple(before.classes) and not values["allow_class_change"]:
+            raise ReloadError(
+                f"its classes are {', '.join(model.classes)}; running are {', '.join(before.classes)}. Readers of the "
+                "masks would take one for another: set allow_class_change to true if they know"
+            )
+        latest = self._server.latest
+        if latest is None:
+            model.check(np.zeros((*TRIAL_SIZE, 3), np.uint8), np.zeros(TRIAL_SIZE, np.uint8))
+        else:
+            model.check(latest.rgb, latest.thermal)
+        return model
+
+    async def _patiently(self, loading: Loading, limit: float) -> None:
+        """Return when the loading is done or has taken `limit` seconds; the executor goes on meanwhile."""
+        over: Future = Future(executor=self._node.executor)
+
+        def watch() -> None:
+            loading.wait(limit)
+            over.set_result(None)
+
+        threading.Thread(target=watch, name="sartm-reload-watch", daemon=True).start()
+        await over
