@@ -10,7 +10,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 MARK := $(VENV)/.installing
 LINT_MODULES := $(wildcard $(addprefix sartm_core/,$(addsuffix .py,segmenter config fields checkpoint preprocess metrics visualize)) \
-                $(addprefix sartm_ros/,$(addsuffix .py,pairing mailbox images)))
+                $(addprefix sartm_ros/,$(addsuffix .py,pairing timeline mailbox images colors compressed class_map server loading reference)))
 
 # The demo and the tests run the wheels of the venv, so a sourced ROS distro must not shadow them.
 ifdef ROS_DISTRO

@@ -174,7 +174,11 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     from tqdm import tqdm
 
     with tqdm(total=total, desc=what, delay=BAR_AFTER, leave=False) as bar:
-        yield lambda: bool(bar.update()) and None
+
+        def tick() -> None:
+            bar.update()
+
+        yield tick
 
 
 def write_page(frames: Sequence[FramePair], options: argparse.Namespace) -> int:
@@ -192,12 +196,13 @@ def write_page(frames: Sequence[FramePair], options: argparse.Namespace) -> int:
 def register(frames: Sequence[FramePair], options: argparse.Namespace, command: str) -> int:
     """Points, model, verdict, files."""
     from sartm_ros.calibration import auto, result, trust
-    from sartm_ros.calibration.models import REFERENCE_WIDTH, choose, fit_all
+    from sartm_ros.calibration.models import choose, fit_all
     from sartm_ros.calibration.overlay import overlay
     from sartm_ros.calibration.points import read_points
+    from sartm_ros.calibration.sources import size_of
 
     sizes = trust.Sizes(size_of(frames[0].thermal), size_of(frames[0].rgb))
-    unit = sizes.rgb[0] / REFERENCE_WIDTH
+    unit = trust.unit(sizes)
     if options.points:
         source, target = read_points(options.points, sizes.rgb, sizes.thermal)
         tried, limit = len(source), PICKED_LIMIT * unit
@@ -237,12 +242,6 @@ def refuse(found: Result, against: Sequence[str], picture: object, options: argp
         text = auto.refusal(reason)
     print(f"calibrate: {text} (what was found: {options.output / result.REFUSED})", file=sys.stderr)
     return 1
-
-
-def size_of(image: object) -> tuple[int, int]:
-    """(width, height) of an array (H, W, ...)."""
-    height, width = image.shape[:2]  # type: ignore[attr-defined]
-    return width, height
 
 
 def now() -> str:

@@ -81,7 +81,7 @@ def _opened(data: Any, kind: str) -> Iterator[PilImage.Image]:
     except PictureError:
         raise
     except Exception as error:  # Pillow raises many types for broken files
-        raise PictureError(f"{stage} ({type(error).__name__}: {ascii(str(error))[1:-1]})") from None
+        raise PictureError(f"{stage} ({type(error).__name__}: {error})") from None
 
 
 def _plugin(content: bytes) -> PilImage.Image:

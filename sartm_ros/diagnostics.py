@@ -17,9 +17,9 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from sartm_ros.explain import stamp_age_s
-from sartm_ros.health import Vitals
 from sartm_ros.pairing import STREAMS, Counters
 from sartm_ros.stamps import missing_share
+from sartm_ros.vitals import Vitals
 
 SAMPLES = 300
 """Percentiles are taken over this many of the latest masks."""

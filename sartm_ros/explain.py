@@ -6,10 +6,10 @@ import statistics
 from dataclasses import dataclass
 
 from sartm_ros import stamps
-from sartm_ros.health import Vitals
 from sartm_ros.pairing import OTHER, RGB, STREAMS, THERMAL
 from sartm_ros.stamps import NS
 from sartm_ros.transport import DEFAULT_SEGMENT_BYTES, VARIABLE
+from sartm_ros.vitals import Vitals
 
 CLOCKS_APART_S = 10.0
 """Stamps that differ by more come from clocks that nobody synchronised."""

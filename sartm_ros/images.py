@@ -17,6 +17,7 @@ import numpy as np
 
 from sartm_ros import colors, compressed
 from sartm_ros.colors import COLOR
+from sartm_ros.compressed import MAX_SIDE
 
 THERMAL = {"mono8": "u1", "8UC1": "u1", "mono16": "u2", "16UC1": "u2", "16SC1": "i2", "32FC1": "f4"}
 """Thermal encodings and their numpy type. 16SC1 (signed, often hundredths of a degree) is handed on as float32."""
@@ -25,8 +26,6 @@ FALSE_COLOR = (
     "look for the camera's palette setting (white-hot, grey) or, better, its 16-bit output (Y16, mono16, raw, TLinear)"
 )
 """What `Incoming.warning` says of a thermal frame in colour."""
-MAX_SIDE = 16384
-"""Largest width or height believed, pixels."""
 NAN_PROBE_STEP = 16
 """Every 16th row and column is looked at first for a finite temperature."""
 FINGERPRINT_ROWS, FINGERPRINT_COLUMNS = 120, 1024
@@ -242,14 +241,21 @@ def _view(message: Any, topic: str, dtype: str, channels: int) -> np.ndarray:
 
 
 def _name(message: Any) -> str:
-    name = str(getattr(message, "encoding", None) or getattr(message, "format", "")).strip()[:NAME_LENGTH]
-    return name if name.isprintable() else ascii(name)[1:-1]
+    return _printable(str(getattr(message, "encoding", None) or getattr(message, "format", ""))[:NAME_LENGTH])
+
+
+def _printable(text: str) -> str:
+    """One line without control characters and broken unicode, whatever a message or a library put into it."""
+    text = " ".join(text.split())
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _bad(topic: str, message: Any, problem: str) -> ImageError:
     if hasattr(message, "format"):
-        return ImageError(topic, f"compressed image, format '{_name(message)}', {len(message.data)} bytes: {problem}")
-    return ImageError(topic, f"image {message.width}x{message.height}, encoding '{_name(message)}': {problem}")
+        what = f"compressed image, format '{_name(message)}', {len(message.data)} bytes"
+    else:
+        what = f"image {message.width}x{message.height}, encoding '{_name(message)}'"
+    return ImageError(topic, f"{what}: {_printable(problem)}")
 
 
 def fill(message: Any, array: np.ndarray, header: Any) -> Any:

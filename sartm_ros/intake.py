@@ -74,8 +74,8 @@ class Intake:
 
     def update_mode(self, now: float) -> None:
         """Ask which cameras are alive."""
-        before, enabled = self._monitor.mode, self._values["degraded.enabled"]
-        if self._monitor.update_mode(self._values, now) and enabled and before == BOTH:
+        before = self._monitor.mode
+        if self._monitor.update_mode(self._values, now) and before == BOTH:
             self.pairer.clear("no_partner")  # a frame that goes out alone must not come back in a pair
             self._wait_timer.cancel()
 
@@ -90,9 +90,9 @@ class Intake:
             return
         self._monitor.saw(stream, frame, now)
         self.update_mode(now)
-        if not self._values["degraded.enabled"] or self._monitor.mode not in STREAMS:
+        if self._monitor.mode not in STREAMS:
             self._emit(self.pairer.push(stream, frame.stamp_ns, (frame, now), now))
-        elif self._monitor.mode == stream:  # the other one is gone
+        elif self._values["degraded.enabled"] and self._monitor.mode == stream:  # the other one is gone
             self._submit(Job(**{RGB: None, THERMAL: None, stream: frame}, received=now))
 
     def _on_wait_over(self) -> None:

@@ -6,6 +6,7 @@ model's thread; what these share with the others is behind locks, and they never
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,15 +19,20 @@ from sartm_ros.images import ImageError, Incoming
 from sartm_ros.inputs import Camera
 from sartm_ros.outputs import Outputs
 from sartm_ros.pairing import STREAMS, Counters
+from sartm_ros.vitals import Vitals
 
 NOTHING_PAIRS_S = 1.2
 """Seconds without a pair after which the node says why; with the health timer's period this stays under 2 s."""
 REPEAT_S = 5.0
 """The same kind of complaint is logged once in this many seconds."""
+CHANGING = re.compile(r"refused: .*|[\d.,]+")
+"""What differs from one telling of a cause to the next; another cause is told without waiting for `REPEAT_S`."""
 NO_PAIRS = "no masks: frames do not pair"
+"""State while both cameras send and nothing comes of it."""
 UNEXPLAINED = (
     "rgb and thermal frames come, with stamps that fit, but none pair: see pairing and *.dropped.* in /diagnostics"
 )
+"""What is said when no cause is found, rather than nothing."""
 
 
 class Monitor:
@@ -48,7 +54,7 @@ class Monitor:
         self._topics = dict.fromkeys(STREAMS, "")
         self._losses = dict.fromkeys(STREAMS, "")
         self._since = time.monotonic()
-        self.vitals = {stream: health.Vitals() for stream in STREAMS}
+        self.vitals = {stream: Vitals() for stream in STREAMS}
         self.liveness = health.Liveness(self.vitals)
         self.work = diagnostics.Work()
         self.active = False
@@ -123,7 +129,7 @@ class Monitor:
             self.problem = self._why(cameras, values, now)
             if self.mode == health.BOTH:
                 state = NO_PAIRS
-            if self.problem and self._throttle.ready("why", now):
+            if self.problem and self._throttle.ready(f"why {CHANGING.sub('', self.problem)}", now):
                 self._log.warning(f"{state}. {self.problem}")
         self._look_for_losses(cameras, now)
         self._state(state, now)

@@ -117,7 +117,10 @@ STATES = (
     ("degraded: rgb frozen", "The same, because the rgb frames no longer change."),
     ("no masks: frames do not pair", "Both cameras send, their stamps do not fit; the log says why."),
     ("no masks: ...", "The same text as after `degraded:`, with `degraded.enabled` false."),
-    ("no input: ...", "Neither camera can be used: `rgb and thermal silent`, as a rule."),
+    (
+        "no input: ...",
+        "Neither camera can be used: `rgb and thermal silent`; `rgb silent, thermal frozen` and the like.",
+    ),
     ("finalized", "Shut down."),
 )
 """Text on `state` (`...`: more text) and its meaning."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,8 @@ MODELS = ("scale_shift", "affine", "homography")
 FREEDOM = {"scale_shift": 4, "affine": 6, "homography": 8}
 """Numbers each one has; a point gives two."""
 TRIALS = 1000
-"""Random samples RANSAC draws."""
+CERTAINTY = 0.9999
+"""RANSAC draws so many random samples, fewer once it is this sure that one of them had no outlier."""
 SEED = 0
 AS_GOOD = 1.15
 NEGLIGIBLE = 0.1
@@ -123,9 +125,17 @@ def fit(model: str, source: np.ndarray, target: np.ndarray, threshold: float) ->
     least = least_points(model)
     if len(source) <= least:
         return None
-    _, inliers = measure().ransac(
-        (source, target), kind(model), min_samples=least, residual_threshold=threshold, max_trials=TRIALS, rng=SEED
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "No inliers found" is what None says too
+        _, inliers = measure().ransac(
+            (source, target),
+            kind(model),
+            min_samples=least,
+            residual_threshold=threshold,
+            max_trials=TRIALS,
+            stop_probability=CERTAINTY,
+            rng=SEED,
+        )
     matrix = None
     for _ in range(3):  # the least-squares fit draws in points that the sample of a few missed
         if inliers is None or inliers.sum() <= least:

@@ -65,7 +65,10 @@ function toCsv(pairs) {
   const row = (p) => [...p.rgb, ...p.thermal].map((v) => v.toFixed(2)).join(",");
   return [HEADER, ...pairs.map(row)].join("\\n") + "\\n";
 }
-function nextKind() { return pending.rgb && !pending.thermal ? "thermal" : !pending.rgb && pending.thermal ? "rgb" : null; }
+function nextKind() {
+  if (!pending.rgb === !pending.thermal) return null;
+  return pending.rgb ? "thermal" : "rgb";
+}
 
 function pick(kind, spot) {
   pending[kind] = spot;   // a second click on the same picture moves the point
@@ -117,7 +120,8 @@ function draw() {
     byId("view-" + kind).classList.toggle("next", nextKind() === kind);
   }
   const next = nextKind();
-  byId("status").textContent = points.length + " pairs" + (next ? "; now the same spot in the " + next + " picture" : "");
+  const hint = next ? "; now the same spot in the " + next + " picture" : "";
+  byId("status").textContent = points.length + " pairs" + hint;
 }
 function lens(event, kind) {
   const canvas = byId("lens"), context = canvas.getContext && canvas.getContext("2d");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from sartm_ros.calibration.trust import Quality, Sizes
 
 PARAMETERS, JSON, PICTURE, REFUSED = "registration.yaml", "registration.json", "overlay.png", "refused.png"
 """File names below --output; the last one is the picture of a registration that was refused."""
+
+DIGITS = 12
+"""Significant digits of the numbers that are written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +58,19 @@ def parameters(fit: Fit, sizes: Sizes) -> dict[str, Any]:
     """The `registration.*` parameters, without the prefix."""
     values: dict[str, Any] = {
         "mode": "homography",
-        "homography": [float(v) for v in fit.matrix.ravel()],
+        "homography": rounded(fit.matrix.ravel()),
         "thermal_size": list(sizes.thermal),
         "rgb_size": list(sizes.rgb),
     }
     if fit.model == "scale_shift":
-        values["scale"], values["shift"] = scale_shift(fit.matrix, sizes)
+        scale, shift = scale_shift(fit.matrix, sizes)
+        values |= {"scale": rounded(scale), "shift": rounded(shift)}
     return values
+
+
+def rounded(values: Iterable[float]) -> list[float]:
+    """The numbers to `DIGITS` significant digits."""
+    return [float(f"{value:.{DIGITS}g}") for value in values]
 
 
 def check(fit: Fit, sizes: Sizes) -> None:
@@ -92,7 +102,7 @@ def as_yaml(result: Result) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_value(v) for v in value)}]"
-    # Always with a point and without an exponent: ROS refuses a list of integers and floats, YAML 1.1 reads 1e-5 as text
+    # Always a point, never an exponent: ROS refuses lists of integers and floats, YAML 1.1 takes 1e-5 for text
     return np.format_float_positional(value, trim="0") if isinstance(value, float) else str(value)
 
 
@@ -120,7 +130,7 @@ def as_json(result: Result) -> str:
         "why": result.why,
         "method": result.method,
         "registration": parameters(result.fit, result.sizes),
-        "pixels_rgb": {k: v for k, v in dataclasses.asdict(result.quality).items()},
+        "quality": dataclasses.asdict(result.quality),
         "inputs": result.inputs,
         "command": result.command,
         "date": result.date,

@@ -122,5 +122,10 @@ def checked(frames: Sequence[FramePair]) -> list[FramePair]:
     return list(frames)
 
 
+def size_of(image: np.ndarray) -> tuple[int, int]:
+    """(width, height) of an array (H, W, ...)."""
+    return int(image.shape[1]), int(image.shape[0])
+
+
 def _size(image: np.ndarray) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"

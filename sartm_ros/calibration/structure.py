@@ -14,12 +14,14 @@ from PIL import Image
 
 from sartm_ros.calibration.needs import ndimage
 
-CHANNELS = 8
+CHANNELS = 6
 """Directions an edge may run, 0 to 180 degrees."""
 DENOISE = 1.0
 """Standard deviation of the Gaussian before the gradient, pixels."""
 POOL = 1.5
-"""Standard deviation of the Gaussian on every channel, pixels: how far edges of the two may lie apart and still match."""
+"""Standard deviation of the Gaussian on every channel, pixels: how far edges of the two may lie apart and match."""
+LOCAL = 6.0
+"""Standard deviation of the Gaussian whose result is taken off: that both have a busy horizon is no match."""
 FLOOR = 1.0
 """Gradients below this many times the median one are faded out as noise."""
 FADE = 4
@@ -33,7 +35,7 @@ class Structure:
     """Edges by direction; zero where there is no data."""
 
     channels: np.ndarray
-    """(CHANNELS, H, W) float32, mean 0 over the valid pixels."""
+    """(CHANNELS, H, W) float32, about 0 in the mean of every neighbourhood."""
     mask: np.ndarray
     """(H, W) float32, 1 where there is data."""
 
@@ -100,9 +102,12 @@ def structure(image: np.ndarray) -> Structure:
     total = np.sqrt((strength**2).sum(axis=0))  # (H, W)
     floor = FLOOR * float(np.median(total[mask])) if mask.any() else 0.0
     channels = strength / (total + floor + 1e-6)
-    valid = max(int(mask.sum()), 1)
-    channels -= (channels * mask).sum(axis=(1, 2), keepdims=True) / valid
-    return Structure((channels * mask).astype(np.float32), mask.astype(np.float32))
+    cover = mask.astype(np.float32)
+    channels *= cover
+    channels -= scipy.gaussian_filter(channels, (0, LOCAL, LOCAL)) / np.maximum(
+        scipy.gaussian_filter(cover, LOCAL), 1e-3
+    )
+    return Structure(channels * cover, cover)
 
 
 def fill(image: np.ndarray, known: np.ndarray) -> np.ndarray:

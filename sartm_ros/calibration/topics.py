@@ -24,7 +24,7 @@ def from_topics(
     """`count` pairs of `rgb/image_raw` and `thermal/image_raw` in the namespace, remapped by `ros_args`.
 
     Images or compressed images, whichever is published there or below `/compressed`. `tolerance`: largest time between
-    the stamps of a pair, s. After `timeout` s it goes on with what there is, or raises CalibrationError with the reason.
+    the stamps of a pair, s. After `timeout` s it goes on with what there is, or CalibrationError says why.
     """
     try:
         import rclpy

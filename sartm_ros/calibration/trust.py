@@ -15,17 +15,17 @@ from sartm_ros.calibration.models import REFERENCE_WIDTH, Fit, least_points, par
 
 LEAST_INLIERS = 16
 """Patches that agree, for an automatic match."""
-LEAST_SHARE = 0.25
+LEAST_SHARE = 0.3
 """Part of all patches with data on both sides that agree; unrelated scenes stay below."""
 LEAST_AGREEMENT = 0.5
 """Part of the patches that were found again that agree."""
 SPARE_POINTS = 2
 """Picked points beyond those that determine the model."""
-LEAST_SPREAD = 0.1
+LEAST_SPREAD = 0.08
 """Standard deviation of the points along their shorter axis, in diagonals of the common view."""
 LARGEST_RMS = 3.0
 LARGEST_LEAVE_OUT = 4.0
-LARGEST_DOUBT = 20.0
+LARGEST_DOUBT = 8.0
 """Pixels of a colour image 640 wide: residual, leave-out error, and uncertainty where the view is least supported."""
 LARGEST_ASPECT = 1.6
 """Horizontal over vertical scale of the automatic match, or the reverse, apart from the frames' own aspect ratios."""
@@ -82,6 +82,11 @@ def assess(fit: Fit, source: np.ndarray, target: np.ndarray, tried: int, sizes: 
     )
 
 
+def unit(sizes: Sizes) -> float:
+    """Pixels of this rgb frame for one of a frame `REFERENCE_WIDTH` wide."""
+    return sizes.rgb[0] / REFERENCE_WIDTH
+
+
 def common_view(matrix: np.ndarray, sizes: Sizes) -> np.ndarray:
     """(N, 2) thermal pixels of a regular grid that land inside the rgb frame; may be empty."""
     w, h = sizes.thermal
@@ -119,7 +124,7 @@ def spread(points: np.ndarray, view: np.ndarray) -> float:
 
 def objections(quality: Quality, fit: Fit, sizes: Sizes, automatic: bool) -> list[str]:
     """What speaks against the fit, in words; empty when nothing does."""
-    unit = sizes.rgb[0] / REFERENCE_WIDTH
+    px = unit(sizes)
     found = few(quality, fit.model, automatic)
     if quality.spread < LEAST_SPREAD:
         found.append(
@@ -127,9 +132,9 @@ def objections(quality: Quality, fit: Fit, sizes: Sizes, automatic: bool) -> lis
             f"expected {LEAST_SPREAD})"
         )
     for value, limit, text in (
-        (quality.rms, LARGEST_RMS * unit, "residual is {:.1f} px RMS"),
-        (quality.leave_out, LARGEST_LEAVE_OUT * unit, "leave-out error is {:.1f} px RMS"),
-        (quality.doubt, LARGEST_DOUBT * unit, "uncertainty at the worst place of the common view is {:.1f} px"),
+        (quality.rms, LARGEST_RMS * px, "residual is {:.1f} px RMS"),
+        (quality.leave_out, LARGEST_LEAVE_OUT * px, "leave-out error is {:.1f} px RMS"),
+        (quality.doubt, LARGEST_DOUBT * px, "uncertainty at the worst place of the common view is {:.1f} px"),
     ):
         if not value <= limit:
             found.append(f"{text.format(value)}, expected at most {limit:.1f} px")

@@ -7,6 +7,7 @@ import itertools
 from sartm_ros import health
 from sartm_ros.health import Limits
 from sartm_ros.pairing import RGB, STREAMS, THERMAL
+from sartm_ros.vitals import Vitals
 
 LIMITS = Limits(timeout=1.0, recovery=0.5, frozen=0.5)
 TICK_S = 0.1
@@ -31,7 +32,7 @@ class Play:
     """Two cameras' frames through Liveness, asked after every frame and on a timer; `flips`: (time, mode, faults)."""
 
     def __init__(self, rgb, thermal, limits=LIMITS, end=None):
-        self.vitals = {stream: health.Vitals() for stream in STREAMS}
+        self.vitals = {stream: Vitals() for stream in STREAMS}
         self.live = health.Liveness(self.vitals)
         self.live.start(0.0)
         events = [(t, 1, RGB, hash(p)) for t, p in rgb] + [(t, 1, THERMAL, hash(p)) for t, p in thermal]

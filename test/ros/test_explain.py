@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartm_ros import explain, health, stamps
+from sartm_ros import explain, stamps
 from sartm_ros.pairing import RGB, STREAMS, THERMAL
 from sartm_ros.transport import DEFAULT_SEGMENT_BYTES
+from sartm_ros.vitals import STAMP_SAMPLES, Vitals
 
 MS = 1_000_000
 NO_OFFSETS = {RGB: 0.0, THERMAL: 0.0}
@@ -19,7 +20,7 @@ LARGE = 640 * 480 * 3
 
 def vitals(rgb_ms=(), thermal_ms=(), nbytes=0, late_s=0.0):
     """Streams whose frames carry the stamps and arrive every 0.1 s (thermal ones `late_s` later)."""
-    out = {stream: health.Vitals() for stream in STREAMS}
+    out = {stream: Vitals() for stream in STREAMS}
     for stream, listed, late in ((RGB, rgb_ms, 0.0), (THERMAL, thermal_ms, late_s)):
         for k, ms in enumerate(listed):
             out[stream].saw(k / 10 + late, round(ms * MS), "640x480 mono8", nbytes=nbytes)
@@ -55,7 +56,7 @@ FAST = {"best_effort": True, "fastdds": True, "profile_hint": "/x/fastdds.xml"}
     ],
 )
 def test_silence_is_explained(changes, error, heard, parts):
-    seen = health.Vitals()
+    seen = Vitals()
     if error:
         seen.refused(error, 1.0)
     out = explain.explain_silence(link(**changes), 1.5, seen, heard, refusing=bool(error))
@@ -70,7 +71,7 @@ def test_a_camera_whose_few_large_images_came_may_lose_them_rather_than_have_sto
 
 
 def test_silence_because_the_middleware_loses_everything_is_said_for_sure():
-    seen = health.Vitals()
+    seen = Vitals()
     for lost in (0, 15, 30):
         seen.mark_lost(lost)
     out = explain.explain_silence(link(**FAST), 1.5, seen, heard=False, refusing=False)
@@ -86,7 +87,7 @@ def grid(count, period_ms=33.3, lost=0.0, jitter_ms=0.0, seed=1):
     rng = random.Random(seed)
     times = [(k * period_ms + rng.uniform(-jitter_ms, jitter_ms)) * MS for k in range(count)]
     kept = [round(10**12 + t) for t in times if rng.random() >= lost]
-    return kept[-health.STAMP_SAMPLES :]
+    return kept[-STAMP_SAMPLES:]
 
 
 @pytest.mark.parametrize("lost", [0.0, 0.1, 0.3, 0.6, 0.8])
@@ -127,7 +128,7 @@ def test_no_stamps_break_the_arithmetic(listed):
     share = stamps.missing_share(listed)
     assert share is None or 0.0 <= share <= 1.0
     assert stamps.advance(listed) in (True, False)
-    seen = health.Vitals()
+    seen = Vitals()
     for k, stamp in enumerate(listed):
         seen.saw(k / 10, stamp, "")
     both = {RGB: seen, THERMAL: seen}
@@ -136,7 +137,7 @@ def test_no_stamps_break_the_arithmetic(listed):
 
 
 def with_stamps(listed, nbytes, marks=()):
-    seen = health.Vitals()
+    seen = Vitals()
     for k, stamp in enumerate(listed):
         seen.saw(k / 30, stamp, "", nbytes=nbytes)
     for lost in marks:
@@ -169,7 +170,7 @@ def test_gaps_that_have_other_causes_give_no_warning(listed, nbytes, changes):
 def test_the_middlewares_own_count_decides_where_there_is_one():
     gaps = grid(200, lost=0.4)
     assert explain.explain_loss(link(**FAST), with_stamps(gaps, LARGE, marks=(0, 0, 0))) == "", "a busy machine"
-    seen = health.Vitals()
+    seen = Vitals()
     for k in range(10):
         seen.saw(k / 10, k, "", nbytes=1000)
         seen.mark_lost(5 * k)
@@ -211,7 +212,7 @@ def test_the_advised_offset_replaces_the_configured_one(rgb, thermal, advice):
 
 def test_old_thermal_frames_are_not_compared_with_rgb_frames_long_gone():
     """Of cameras with 30 and 3 Hz the kept stamps reach back 2 and 20 s; the median skew was seconds."""
-    seen = {stream: health.Vitals() for stream in STREAMS}
+    seen = {stream: Vitals() for stream in STREAMS}
     for k in range(900):
         seen[RGB].saw(k / 30, round((100 + k / 30) * 1e9), "")
     for k in range(90):
@@ -272,4 +273,4 @@ def test_a_frozen_camera_is_explained_also_when_it_repeats_one_message():
 def test_the_age_of_stamps_needs_a_running_clock():
     seen = vitals(range(0, 1000, 100))[RGB]
     assert explain.stamp_age_s(seen, 2_900 * MS) == 2.0
-    assert explain.stamp_age_s(seen, 0) is None and explain.stamp_age_s(health.Vitals(), 10**18) is None
+    assert explain.stamp_age_s(seen, 0) is None and explain.stamp_age_s(Vitals(), 10**18) is None
