@@ -13,7 +13,7 @@ ROS = [  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot l
     "ros-kilted-diagnostic-msgs",
     "ros-kilted-std-srvs",
 ]
-CALIBRATE = ["scikit-image", "scipy"]  # python -m sartm_ros.calibrate
+CALIBRATE = ["scikit-image>=0.21", "scipy"]  # python -m sartm_ros.calibrate
 TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn", "scipy"]
 DEV = ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "colcon-common-extensions"]
 

@@ -6,36 +6,44 @@ What the file holds: config/cameras.yaml. `ros2 launch sartm_ros cameras.launch.
 """
 
 import os
+from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
 PACKAGE = "sartm_ros"
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+END_S = "25"
+"""Time to end after Ctrl-C: longer than the node waits for a model that is still loading (launch's own 5 s are not)."""
+
+
+def start_process(context: LaunchContext) -> list[Node]:
+    """The process with all nodes. A wrong argument raises ValueError."""
+    given = context.launch_configurations
+    path = Path(given["cameras_file"]).expanduser()
+    if not path.is_file():
+        raise ValueError(f"launch argument cameras_file: got '{path}', expected a YAML file; there is no such file")
+    sim_time = given["use_sim_time"].strip().lower()
+    if sim_time not in ("true", "1", "false", "0"):
+        raise ValueError(f"launch argument use_sim_time: got {sim_time!r}, expected true or false")
+    parameters: dict[str, object] = {"cameras_file": str(path), "use_sim_time": sim_time in ("true", "1")}
+    common = {"output": "screen", "emulate_tty": True, "sigterm_timeout": END_S}
+    return [Node(package=PACKAGE, executable="cameras", parameters=[parameters], **common)]
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments, the Fast DDS profile that lets large images through, the process with all nodes."""
-    config = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
+    """Arguments, the Fast DDS profile that lets large images through, the process."""
+    config = Path(get_package_share_directory(PACKAGE)) / "config"
     actions: list = [
         DeclareLaunchArgument(
             "cameras_file",
-            default_value=PathJoinSubstitution([config, "cameras.yaml"]),
+            default_value=str(config / "cameras.yaml"),
             description="YAML with the camera pairs, their topics and parameters.",
         ),
         DeclareLaunchArgument("use_sim_time", default_value="false", description="Take the time from /clock."),
     ]
     if not any(os.environ.get(variable) for variable in PROFILE_VARIABLES):  # the user's own profile wins
-        actions.append(SetEnvironmentVariable(PROFILE_VARIABLES[0], PathJoinSubstitution([config, "fastdds.xml"])))
-    parameters = {
-        "cameras_file": ParameterValue(LaunchConfiguration("cameras_file"), value_type=str),
-        "use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),
-    }
-    actions.append(
-        Node(package=PACKAGE, executable="cameras", parameters=[parameters], output="screen", emulate_tty=True)
-    )
-    return LaunchDescription(actions)
+        actions.append(SetEnvironmentVariable(PROFILE_VARIABLES[0], str(config / "fastdds.xml")))
+    return LaunchDescription([*actions, OpaqueFunction(function=start_process)])

@@ -8,15 +8,17 @@ An argument left empty keeps what params_file says. Nothing is downloaded here o
 """
 
 import os
+from pathlib import Path
 
+from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import Node
-from launch_ros.substitutions import FindPackageShare
 
 PACKAGE = "sartm_ros"
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+END_S = "25"
+"""Time to end after Ctrl-C: longer than the node waits for a model that is still loading (launch's own 5 s are not)."""
 
 # name, default, description
 ARGUMENTS = (
@@ -55,6 +57,14 @@ def number(context: LaunchContext, name: str) -> float:
         raise ValueError(f"launch argument {name}: got {value!r}, expected a number") from None
 
 
+def file(context: LaunchContext, name: str) -> str:
+    """Value of an argument that names a file; launch_ros passes over a parameter file that is not there."""
+    path = Path(context.launch_configurations[name]).expanduser()
+    if not path.is_file():
+        raise ValueError(f"launch argument {name}: got '{path}', expected a YAML file; there is no such file")
+    return str(path)
+
+
 def start_nodes(context: LaunchContext) -> list[Node]:
     """The segment node, and the replay node if asked for."""
     given = context.launch_configurations
@@ -63,27 +73,28 @@ def start_nodes(context: LaunchContext) -> list[Node]:
     for name in ("checkpoint", "device", "rgb_transport", "thermal_transport"):
         if given[name]:
             overrides[name] = given[name]
-    common = {"package": PACKAGE, "namespace": given["namespace"], "remappings": topics, "output": "screen"}
-    parameters = [given["params_file"], overrides]
-    nodes = [Node(executable="segment", name="segment", parameters=parameters, emulate_tty=True, **common)]
+    common = {"package": PACKAGE, "namespace": given["namespace"], "remappings": topics}
+    common |= {"output": "screen", "emulate_tty": True, "sigterm_timeout": END_S}
+    parameters = [file(context, "params_file"), overrides]
+    nodes = [Node(executable="segment", name="segment", parameters=parameters, **common)]
     if flag(context, "replay"):
         source: dict[str, object] = {"source": given["replay_source"], "rate": number(context, "replay_rate")}
         source |= {"loop": True, "wait_for_subscribers": True}
-        nodes.append(Node(executable="replay", name="replay", parameters=[source], emulate_tty=True, **common))
+        nodes.append(Node(executable="replay", name="replay", parameters=[source], **common))
     return nodes
 
 
 def generate_launch_description() -> LaunchDescription:
     """Arguments, the Fast DDS profile that lets large images through, the nodes."""
-    config = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
+    config = Path(get_package_share_directory(PACKAGE)) / "config"
     actions: list = [DeclareLaunchArgument(n, default_value=default, description=d) for n, default, d in ARGUMENTS]
     actions.append(
         DeclareLaunchArgument(
             "params_file",
-            default_value=PathJoinSubstitution([config, "segment.yaml"]),
+            default_value=str(config / "segment.yaml"),
             description="YAML with the parameters of the segment node.",
         )
     )
     if not any(os.environ.get(variable) for variable in PROFILE_VARIABLES):  # the user's own profile wins
-        actions.append(SetEnvironmentVariable(PROFILE_VARIABLES[0], PathJoinSubstitution([config, "fastdds.xml"])))
+        actions.append(SetEnvironmentVariable(PROFILE_VARIABLES[0], str(config / "fastdds.xml")))
     return LaunchDescription([*actions, OpaqueFunction(function=start_nodes)])

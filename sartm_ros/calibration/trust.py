@@ -13,7 +13,7 @@ import numpy as np
 from sartm_ros.calibration.geometry import apply
 from sartm_ros.calibration.models import REFERENCE_WIDTH, Fit, least_points, parts, solve
 
-LEAST_INLIERS = 16
+LEAST_INLIERS = 24
 """Patches that agree, for an automatic match."""
 LEAST_SHARE = 0.3
 """Part of all patches with data on both sides that agree; unrelated scenes stay below."""

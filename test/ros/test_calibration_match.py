@@ -62,7 +62,10 @@ def found(frames: list[FramePair]) -> tuple[Fit, list[str]]:
     return fit, trust.objections(quality, fit, sizes, automatic=True)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize(
+    "name",
+    ["shift", "perspective", *(pytest.param(name, marks=pytest.mark.slow) for name in ("scale", "rotation"))],
+)
 def test_known_transform_comes_back_within_two_pixels(name: str) -> None:
     matrix = KNOWN[name]
     frames = [FramePair(str(i), s.rgb, seen_through(s.kelvin, matrix)) for i, s in enumerate(scenes(10))]

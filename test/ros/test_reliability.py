@@ -1,0 +1,50 @@
+"""Short versions of the soak (docs/reliability.md), over real DDS: real processes, the real default weights.
+
+Growth of memory is not judged here: in a few seconds it is noise. What waits in the queues is. Time limits are wider
+than the soak's, which runs on a machine of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
+import processes
+
+ROOT = str(processes.ROOT)
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)  # `test` is this repository's, not Python's own
+sys.modules.setdefault("test.ros.processes", processes)  # one reservation of ROS domains
+
+from test.soak import faults, fuzz, slow, startstop  # noqa: E402
+
+SMALL = "96x128"
+"""Input of the model: its masks are not looked at."""
+
+
+def test_a_slow_model_gives_fresh_masks_and_nothing_piles_up(tmp_path: Path) -> None:
+    """A mask behind a queue would be whole inferences older."""
+    load = slow.Load(seconds=8, warmup=0, rgb_hz=20, thermal_hz=6, periods=5, judge_memory=False, input_size=SMALL)
+    assert slow.run(tmp_path, load).violated == []
+
+
+def test_good_pairs_are_answered_between_hostile_messages(tmp_path: Path) -> None:
+    assert fuzz.run(tmp_path, fuzz.Barrage(messages=600, large=0, input_size=SMALL)).violated == []
+
+
+def test_good_pairs_are_answered_between_hostile_compressed_messages(tmp_path: Path) -> None:
+    assert fuzz.run(tmp_path, fuzz.Barrage(150, "compressed", large=0, input_size=SMALL)).violated == []
+
+
+def test_killed_cameras_and_bad_weights_are_told_and_survived(tmp_path: Path) -> None:
+    reloads = ("good", "corrupt numbers", "truncated", "other classes", "missing")
+    plan = faults.Plan(1, ("thermal",), reloads, in_time=5.0, settle=0.5, input_size=SMALL)
+    assert faults.run(tmp_path, plan).violated == []
+
+
+def test_exit_codes(tmp_path: Path) -> None:
+    names = ("ctrl-c while loading", "missing weights", "bad parameter")
+    assert startstop.run(tmp_path, rounds=1, names=names).violated == []
