@@ -32,7 +32,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
-        (f"share/{NAME}/config", sorted(p for kind in ("yaml", "xml", "rviz", "json") for p in glob(f"config/*.{kind}"))),
+        (f"share/{NAME}/config", sorted(glob("config/*.*"))),
         (f"share/{NAME}/config/train", sorted(glob("config/train/*.yaml"))),
     ],
     zip_safe=False,

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import runpy
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -12,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "launch" / "segment.launch.py"
+EXECUTABLES = ("segment", "replay", "cameras", "calibrate")
 ARGUMENTS = {
     "rgb_topic", "thermal_topic", "rgb_transport", "thermal_transport", "checkpoint", "device", "namespace",
     "params_file", "use_sim_time", "replay", "replay_source", "replay_rate",
@@ -50,7 +52,7 @@ def site_packages(install: Path) -> Path:
     return next(install.glob("lib/python3*/site-packages"))
 
 
-@pytest.mark.parametrize("name", ["segment", "replay"])
+@pytest.mark.parametrize("name", EXECUTABLES)
 def test_executable_runs_the_python_that_built_it(install: Path, name: str) -> None:
     script = install / "lib" / "sartm_ros" / name
     assert os.access(script, os.X_OK)
@@ -61,8 +63,9 @@ def test_installed_files(install: Path) -> None:
     share = install / "share" / "sartm_ros"
     assert (install / "share/ament_index/resource_index/packages/sartm_ros").is_file()
     assert (share / "package.xml").is_file()
-    assert (share / "launch" / "segment.launch.py").read_text() == LAUNCH.read_text()
-    expected = {p.relative_to(ROOT) for p in (ROOT / "config").rglob("*") if p.suffix in (".yaml", ".xml", ".rviz", ".json")}
+    for launch in LAUNCH.parent.glob("*.launch.py"):
+        assert (share / "launch" / launch.name).read_text() == launch.read_text()
+    expected = {p.relative_to(ROOT) for p in (ROOT / "config").rglob("*") if p.is_file()}
     assert {p.relative_to(share) for p in (share / "config").rglob("*") if p.is_file()} == expected
     assert {Path("config/segment.yaml"), Path("config/fastdds.xml")} <= expected
 
@@ -111,9 +114,9 @@ def test_package_xml_is_valid_for_catkin_pkg() -> None:
 
 def test_every_ros_import_is_in_package_xml() -> None:
     """A robot that ran rosdep has everything `sartm_ros` imports."""
-    ours = {"rclpy", "rcl_interfaces", "message_filters", "cv_bridge", "ament_index_python"}
+    ours = {"rclpy", "rcl_interfaces", "message_filters", "cv_bridge", "ament_index_python", "launch", "launch_ros"}
     found: set[str] = set()
-    for path in (ROOT / "sartm_ros").glob("*.py"):
+    for path in [*(ROOT / "sartm_ros").rglob("*.py"), *LAUNCH.parent.glob("*.launch.py")]:
         names = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), flags=re.MULTILINE)
         found |= {n for n in names if n in ours or n.endswith(("_msgs", "_srvs"))}
     depends = {e.text for e in ElementTree.parse(ROOT / "package.xml").getroot().findall("exec_depend")}
@@ -137,3 +140,29 @@ def test_launch_arguments_are_declared_at_top_level() -> None:
     assert {name for name, _, _ in rows} | literal == ARGUMENTS
     assert all(description.endswith(".") for _, _, description in rows)
     assert dict((name, default) for name, default, _ in rows)["namespace"] == "sartm"
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments", "part"),
+    [
+        ("segment", {"params_file": "/no/such.yaml"}, "argument params_file: got '/no/such.yaml'"),
+        ("segment", {"replay": "yes"}, "argument replay: got 'yes', expected true or false"),
+        ("segment", {"replay": "true", "replay_rate": "fast"}, "argument replay_rate: got 'fast', expected a number"),
+        ("cameras", {"cameras_file": "/no/such.yaml"}, "argument cameras_file: got '/no/such.yaml'"),
+        ("cameras", {"use_sim_time": "maybe"}, "argument use_sim_time: got 'maybe', expected true or false"),
+    ],
+)
+def test_wrong_launch_argument_is_an_error(
+    install: Path, monkeypatch: pytest.MonkeyPatch, file: str, arguments: dict[str, str], part: str
+) -> None:
+    """Regression: launch_ros passes over a parameter file that is not there, and the node ran with its defaults."""
+    launch = pytest.importorskip("launch", reason="launch is not installed (it comes with a ROS distro)")
+    pytest.importorskip("launch_ros", reason="launch_ros is not installed (it comes with a ROS distro)")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(install))
+    names = runpy.run_path(str(install / "share/sartm_ros/launch" / f"{file}.launch.py"))
+    context = launch.LaunchContext()
+    description = names["generate_launch_description"]()
+    context.launch_configurations.update(arguments)
+    with pytest.raises(ValueError, match=re.escape(part)):
+        for action in description.entities:
+            action.visit(context)

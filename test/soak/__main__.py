@@ -1,4 +1,4 @@
-"""Prove that the node can be trusted: `python -m test.soak`, about 40 minutes; `make soak`. See docs/reliability.md.
+"""Prove that the node can be trusted: `python -m test.soak`, about 25 minutes; `make soak`. See docs/reliability.md.
 
 Leaves soak.json, soak.png and a folder of logs for each part in the output folder.
 Exit code 0: every claim held. 1: some did not. 130: Ctrl-C.

@@ -1,6 +1,6 @@
 """Header stamps no camera should send: jumps of an hour, duplicates, reversed, zero, negative, absurd.
 
-None of them lies up to half a second ahead of now: after such a one, a frame stamped now *is* late, and no pairing
+None of them lies up to half a second ahead of now: after such a pair, a frame stamped now *is* late, and no pairing
 could tell it from an old one. Anything further ahead must be understood as a jump back once frames of now go on.
 """
 

@@ -9,6 +9,7 @@ from test.soak.outcome import Outcome
 
 log = logging.getLogger(__name__)
 MB = 1e6
+HEADROOM = 1.1
 MEMORY, AGE = ("VmRSS", "RssAnon", "RssShmem"), "mask age, s"
 
 
@@ -30,18 +31,17 @@ def draw(path: Path, outcomes: list[Outcome]) -> bool:
         if kind == "age":
             axes.plot(*zip(*outcome.series[AGE], strict=True), ".", markersize=2)
             axes.set_ylabel("mask age, s")
-            axes.set_ylim(bottom=0)
         else:
             for name in MEMORY:
                 samples = outcome.series.get(name)
                 if samples:
                     axes.plot([x for x, _ in samples], [v / MB for _, v in samples], label=name)
             axes.set_ylabel("memory, MB")
-            axes.set_ylim(bottom=0)
             axes.legend(loc="lower right", fontsize=8)
         axes.set_title(outcome.part, fontsize=9)
         axes.set_xlabel("seconds" if outcome.part == "slow" else "hostile messages", fontsize=8)
         axes.grid(alpha=0.3)
+        axes.set_ylim(0, axes.get_ylim()[1] * HEADROOM)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
