@@ -58,10 +58,10 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "segment = sartm_ros.segment_node:main",
-            "replay = sartm_ros.replay_node:main",
-            "cameras = sartm_ros.cameras:main",
-            "calibrate = sartm_ros.calibrate:main",
+            "segment = sartm_ros.start:segment",
+            "replay = sartm_ros.start:replay",
+            "cameras = sartm_ros.start:cameras",
+            "calibrate = sartm_ros.start:calibrate",
         ],
     },
 )

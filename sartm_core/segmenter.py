@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 DEFAULT = "default"
 SCORE_STRIDE = 4
 """The network scores every 4th pixel of its input; up to the camera's size it is bilinear."""
-GRIDS_KEPT = 8
-"""Sampling grids of registrations that stay in memory (3.5 MiB each at 480x640): one per camera pair."""
+GRIDS_KEPT = 16
+"""Sampling grids of registrations that stay in memory (3.5 MiB each at 480x640): one per camera pair of the largest
+batch a node makes (`sartm_ros.inference`)."""
 MIB = 2**20
 
 

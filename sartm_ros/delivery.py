@@ -1,4 +1,4 @@
-"""One node's dealings with the model's thread: frames decoded for it, results published. See `server.Client`."""
+"""One node's dealings with the model's thread: frames converted for it, results published. See `inference.Client`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from sartm_ros.health import NS
-from sartm_ros.images import ImageError
+from sartm_ros.images import ImageError, Incoming
+from sartm_ros.inference import Job, Request
 from sartm_ros.monitor import Monitor
 from sartm_ros.outputs import Outputs
 from sartm_ros.pairing import RGB, THERMAL
-from sartm_ros.server import Job, Request
 from sartm_ros.settings import Settings
 
 
 class Delivery:
-    """What the model's thread calls. `settings` is replaced as a whole, so that each frame sees one state of it."""
+    """What the model's thread calls. `settings` is replaced as a whole; a frame is published by those it came with."""
 
     def __init__(self, node: Any, outputs: Outputs, monitor: Monitor, settings: Settings) -> None:
         self._node = node
@@ -26,33 +28,62 @@ class Delivery:
         self.on_give_up: Callable[[str], None] = lambda reason: None
 
     def request(self, job: Job) -> Request | None:
-        """Decode the frames; None when nobody listens."""
+        """Convert the frames; None when nobody listens or a frame is bad.
+
+        While a camera's frames cannot be converted for some time, the other one goes on alone.
+        """
         if not self._outputs.wanted():
             return None
         s = self.settings
-        rgb = job.rgb.rgb() if job.rgb else None
-        thermal = job.thermal.thermal(s.scale, s.offset) if job.thermal else None
-        return Request(rgb, thermal, s.registration, s.thermal_norm, s.threshold)
+        rgb = self._convert(RGB, job.rgb, Incoming.rgb)
+        thermal = self._convert(THERMAL, job.thermal, lambda frame: frame.thermal(s.scale, s.offset))
+        for stream, frame, converted in ((RGB, job.rgb, rgb), (THERMAL, job.thermal, thermal)):
+            if frame is not None and converted is None:
+                alone = self._node.values["degraded.enabled"] and self._monitor.unusable(stream)
+                if not alone or (rgb is None and thermal is None):
+                    return None
+        usable = Job(job.rgb if rgb is not None else None, job.thermal if thermal is not None else None, job.received)
+        return Request(rgb, thermal, s.registration, s.thermal_norm, s.threshold, usable, s)
 
-    def deliver(self, job: Job, request: Request, result: Any, inference_ms: float) -> None:
-        """Publish a result under the header of the job's master frame."""
-        s = self.settings
-        if s.class_map is None:
-            return  # cleaned up meanwhile
-        self._outputs.publish(job.master.header, request.rgb, request.thermal, result, s.class_map, s.alpha)
+    def _convert(
+        self, stream: str, frame: Incoming | None, to_array: Callable[[Incoming], np.ndarray]
+    ) -> np.ndarray | None:
+        if frame is None:
+            return None
+        try:
+            array = to_array(frame)
+        except ImageError as error:
+            self._monitor.spoiled(stream, error)
+            return None
+        self._monitor.used(stream)
+        return array
+
+    def taken(self) -> None:
+        """A request goes into the model now."""
+        self._monitor.work.taken(time.monotonic())
+
+    def deliver(self, request: Request, result: Any, inference_ms: float) -> None:
+        """Publish a result under the header of the request's master frame."""
+        now, then, job = self.settings.class_map, request.settings.class_map, request.job
+        if now is None or then is None or now.entries != then.entries:
+            return  # what its ids mean is not what `classes` says any more
+        s = request.settings
+        self._outputs.publish(job.master.header, request.rgb, request.thermal, result, then, s.alpha)
         end = time.monotonic()
-        age_ms = (self._node.get_clock().now().nanoseconds - job.master.stamp_ns) / NS * 1e3
+        clock_ns = self._node.get_clock().now().nanoseconds
+        age_ms = (clock_ns - job.master.stamp_ns) / NS * 1e3 if clock_ns else None  # 0: simulated, no /clock yet
         self._monitor.work.done(inference_ms, (end - job.received) * 1e3, end, job.one_camera, age_ms)
 
-    def failed(self, job: Job, error: Exception) -> None:
-        """There is no mask for this job: say why."""
-        if not self._node.context.ok():
-            return  # shutting down: the publishers are gone already
-        if isinstance(error, ImageError):
-            of_rgb = job.rgb is not None and error.topic == job.rgb.topic
-            self._monitor.refuse(RGB if of_rgb else THERMAL, error)
-        else:
+    def failed(self, error: Exception) -> None:
+        """There is no mask for a job: say why."""
+        if self._node.context.ok():  # else the publishers are gone already
             self._monitor.failed(error)
+
+    def in_executor(self, task: Callable[[], None]) -> None:
+        """Run a task in the executor's thread, soon; not at all when the node is about to end."""
+        executor = self._node.executor
+        if executor is not None:
+            executor.create_task(task)
 
     def fell_back(self, note: str) -> None:
         """The model goes on with less."""

@@ -17,6 +17,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from sartm_ros.explain import stamp_age_s
+from sartm_ros.health import UNUSABLE
 from sartm_ros.pairing import STREAMS, Counters
 from sartm_ros.stamps import missing_share
 from sartm_ros.vitals import Vitals
@@ -27,6 +28,12 @@ RATE_SAMPLES = 64
 """Masks kept to know their rate."""
 RATE_WINDOW_S = 5.0
 """The mask rate is taken over this many seconds."""
+PATIENCE_S = 2.0
+"""A model that needs less than this for its answer never counts as hanging."""
+FIRST_PATIENCE_S = 5.0
+"""The same for its first answer: how fast it is on this machine is not known yet."""
+PATIENCE_TIMES = 5
+"""Nor does one that needs less than so many times its usual inference time."""
 
 KEYS = {
     "state": "what the `state` topic says",
@@ -34,10 +41,10 @@ KEYS = {
     "<stream>.rate_hz": "usable frames of the camera over the last 5 s, Hz",
     "<stream>.age_s": "since its last usable frame arrived, s",
     "<stream>.stamp_age_s": "the node's clock minus its newest stamp, s; large with a bag played without /clock",
-    "<stream>.frames": "usable frames so far",
-    "<stream>.refused": "frames so far that could not be used",
+    "<stream>.frames": "usable frames so far, judged by their headers",
+    "<stream>.refused": "frames so far that could not be used, because of their header or their content",
     "<stream>.format": "size and encoding of its last frame",
-    "<stream>.fault": "silent or frozen while it counts as lost, empty else",
+    "<stream>.fault": "silent, frozen or unusable while it counts as lost, empty else",
     "<stream>.lost_percent": (
         "frames missing in the rhythm of its stamps, whoever dropped them (camera, network, a busy machine), %; "
         "'-': too few frames, or irregular stamps"
@@ -65,12 +72,13 @@ KEYS = {
     "mask_age_max_ms": "the same: largest, ms",
     "failures": "times the model gave no mask",
     "last_failure": "why the last time",
+    "internal_errors": "errors in the node's own code that it survived: please report them with the log",
     "subscribers": "subscriptions on the image topics of the node",
     "model.name": "name of the weights",
     "model.sha256": "hash of the weights' file",
     "model.device": "where the model runs",
     "model.precision": "its number format",
-    "model.gpu_memory_mb": "GPU memory in use by this process, MB; '-' on the CPU",
+    "model.gpu_memory_mb": "GPU memory in use by this process, MiB; '-' on the CPU",
     "model.note": "what differs from the parameters, for example after out of memory",
     "model.reload": "outcome of the last ~/reload",
 }
@@ -86,9 +94,33 @@ def pattern(key: str) -> str:
     return re.sub(r"\.dropped\..*", ".dropped.<reason>", key)
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How the model gets on; times in monotonic seconds."""
+
+    busy_since: float | None
+    """When the model took what it has not answered yet."""
+    answered: float
+    """When it last gave a mask, failed, or a frame could not be converted for it; 0: not yet."""
+    failures: int
+    """Jobs in a row without a mask."""
+    failing_since: float
+    last_failure: str
+    usual_s: float | None
+    """Inference time: 95 % of the latest ones, or the last one if it was longer. None before the first."""
+
+    @property
+    def patience_s(self) -> float:
+        """An answer may take so long, seconds."""
+        return FIRST_PATIENCE_S if self.usual_s is None else max(PATIENCE_S, PATIENCE_TIMES * self.usual_s)
+
+
 @dataclass
 class Work:
-    """What the model's thread did; times in milliseconds. Safe to write there and to read here (`numbers`)."""
+    """What the model's thread did; times in milliseconds. Safe to write there and to read here.
+
+    `taken`, then `done` or `failed`, come from the model's thread; `now` is monotonic seconds.
+    """
 
     masks: int = 0
     masks_one_camera: int = 0
@@ -98,7 +130,26 @@ class Work:
     latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     age_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     finished: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_SAMPLES))
+    _busy_since: float | None = None
+    _answered: float = 0.0
+    _failures_in_row: int = 0
+    _failing_since: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def restart(self) -> None:
+        """A new activation begins: what the model was busy with, and how it failed, no longer matters."""
+        with self._lock:
+            self._busy_since, self._failures_in_row = None, 0
+
+    def taken(self, now: float) -> None:
+        """Note that a job goes into the model."""
+        with self._lock:
+            self._busy_since = now
+
+    def spoiled(self, now: float) -> None:
+        """Note that a frame of a job could not be converted: this is an answer too."""
+        with self._lock:
+            self._answered = now
 
     def done(
         self, inference_ms: float, latency_ms: float, now: float, one_camera: bool, age_ms: float | None = None
@@ -106,9 +157,10 @@ class Work:
         """Note one published mask.
 
         latency_ms: from the newer frame's arrival to publication. age_ms: node clock minus the mask's stamp at
-        publication. now: monotonic seconds.
+        publication, None while that clock does not run.
         """
         with self._lock:
+            self._busy_since, self._answered, self._failures_in_row = None, now, 0
             self.masks += 1
             self.masks_one_camera += one_camera
             self.inference_ms.append(inference_ms)
@@ -117,11 +169,23 @@ class Work:
             if age_ms is not None:
                 self.age_ms.append(age_ms)
 
-    def failed(self, error: str) -> None:
-        """Note that the model gave no mask."""
+    def failed(self, error: str, now: float) -> None:
+        """Note that a job gave no mask."""
         with self._lock:
+            if not self._failures_in_row:
+                self._failing_since = now
+            self._busy_since, self._answered = None, now
+            self._failures_in_row += 1
             self.failures += 1
             self.last_failure = error
+
+    def progress(self) -> Progress:
+        """How the model gets on."""
+        with self._lock:
+            inference, last = list(self.inference_ms), self.last_failure
+            told = (self._busy_since, self._answered, self._failures_in_row, self._failing_since, last)
+        usual_ms = percentile(inference, 0.95)
+        return Progress(*told, None if usual_ms is None else max(usual_ms, inference[-1]) / 1e3)
 
     def rate(self, now: float) -> float:
         """Masks a second over the last `RATE_WINDOW_S` seconds."""
@@ -200,6 +264,8 @@ def camera_verdict(active: bool, heard: bool, numbers: dict[str, Any], loss: str
     """Level and message of one camera's status; numbers: `stream_numbers`, loss: `explain.explain_loss`."""
     if not active:
         return bytes(DiagnosticStatus.WARN), "not listening: the node is not active"
+    if numbers["fault"] == UNUSABLE:
+        return bytes(DiagnosticStatus.ERROR), f"{UNUSABLE}: {numbers['last_error']}"
     if numbers["fault"]:
         age = f", last usable frame {numbers['age_s']:.1f} s ago" if heard else ", no usable frame so far"
         return bytes(DiagnosticStatus.ERROR), f"{numbers['fault']}{age}"

@@ -129,8 +129,13 @@ def explain_frozen(stream: str, topic: str, same_s: float, vitals: Vitals) -> st
     stuck = "" if stamps.advance(list(vitals.stamps_ns)) else ", and its stamps do not advance either"
     return (
         f"{stream}: {topic} sends the same picture for {same_s:.1f} s while the {OTHER[stream]} camera's changes{stuck}"
-        "; a shutter (FFC) ends by itself, else restart the camera; frozen_timeout: 0 turns this check off"
+        "; a shutter (FFC) ends by itself, else restart the camera; frozen_timeout: 0.0 turns this check off"
     )
+
+
+def explain_unusable(stream: str, vitals: Vitals) -> str:
+    """That a camera's frames come, but their content cannot be converted."""
+    return f"{stream}: its frames come, but cannot be converted; the last one: {vitals.last_error}"
 
 
 def explain_recovery(stream: str, topic: str, recovery_s: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 SMALLER, CPU, INACTIVE = "smaller", "cpu", "inactive"
@@ -31,12 +32,13 @@ def load(load_model: Callable[[dict[str, Any]], Any], values: dict[str, Any]) ->
 
 def on_cpu(load_model: Callable[[dict[str, Any]], Any], values: dict[str, Any], reason: str) -> Any:
     """The model on the CPU, with a note that tells why."""
-    model = load_model(values | {"device": CPU, "precision": "auto"})
+    model = load_model(values | {"device": CPU, "precision": "auto", "oom_fallback": INACTIVE})
     model.note = f"on the CPU after the GPU ran out of memory ({reason.splitlines()[0][:120]})"
     return model
 
 
 def free_memory() -> None:
-    """Give what dropped models held back to the GPU, if anything was ever loaded."""
+    """Give what dropped models held back to the GPU, if anything was loaded. After a CUDA fault nothing is freed."""
     if "sartm_core.segmenter" in sys.modules:
-        sys.modules["sartm_core.segmenter"].Segmenter.free_memory()
+        with suppress(RuntimeError):
+            sys.modules["sartm_core.segmenter"].Segmenter.free_memory()

@@ -20,7 +20,8 @@ from sartm_ros.vitals import Vitals
 FROZEN_FRAMES = 3
 """Equal pictures in a row, at least, before a stream counts as frozen."""
 BOTH, NONE = "both", "none"
-SILENT, FROZEN = "silent", "frozen"
+SILENT, FROZEN, UNUSABLE = "silent", "frozen", "unusable"
+"""What can be wrong with a stream. Unusable: its frames come, but their content cannot be converted."""
 
 
 class Throttle:
@@ -180,8 +181,14 @@ class Liveness:
         return (vitals.changes[-1] if doubtful else vitals.last_good) - pulse.run
 
 
+def usable(mode: str, faults: dict[str, str]) -> str:
+    """What is left of a mode without the streams whose frames cannot be converted."""
+    left = [stream for stream in STREAMS if mode in (BOTH, stream) and faults.get(stream) != UNUSABLE]
+    return BOTH if len(left) == 2 else left[0] if left else NONE
+
+
 def describe_mode(mode: str, degraded_enabled: bool, faults: dict[str, str] | None = None) -> str:
-    """The text of the `state` topic for a mode; faults: see `Liveness.faults`."""
+    """The text of the `state` topic for a mode; faults: see `Liveness.faults`, or `UNUSABLE`."""
     if mode == BOTH:
         return "ok"
     why = {stream: (faults or {}).get(stream) or SILENT for stream in STREAMS}

@@ -12,15 +12,16 @@ from typing import Any
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 
+from sartm_ros.guards import survives
 from sartm_ros.health import BOTH, NS
 from sartm_ros.images import ImageError, parse
+from sartm_ros.inference import Job
 from sartm_ros.inputs import Camera
 from sartm_ros.mailbox import Mailbox
 from sartm_ros.monitor import Monitor
 from sartm_ros.pairing import RGB, STREAMS, THERMAL, Pair
 from sartm_ros.parameters import BY_NAME
 from sartm_ros.policies import make_pairer
-from sartm_ros.server import Job
 from sartm_ros.settings import Settings
 
 
@@ -29,7 +30,8 @@ class Intake:
 
     def __init__(self, node: Any, monitor: Monitor, values: dict[str, Any]) -> None:
         self._node = node
-        self._monitor = monitor
+        self.context = node.context
+        self.monitor = monitor
         self._values = values
         self.settings = Settings.of(values)
         self.cameras: dict[str, Camera] = {}
@@ -49,8 +51,8 @@ class Intake:
     def start(self, mailbox: Mailbox[Job]) -> None:
         """Subscribe to both cameras; jobs go to the mailbox."""
         self._mailbox = mailbox
-        incompatible = self._on_incompatible
-        self.cameras = {s: Camera(self._node, s, self._values, self._on_message, incompatible) for s in STREAMS}
+        for stream in STREAMS:  # one by one: `stop` closes what is there
+            self.cameras[stream] = Camera(self._node, stream, self._values, self._on_message, self._on_incompatible)
 
     def stop(self) -> None:
         """Close the subscriptions, forget queued frames. Safe to call twice."""
@@ -60,6 +62,11 @@ class Intake:
         self.cameras = {}
         self._mailbox = None
         self.pairer.clear("no_partner")
+
+    def end(self) -> None:
+        """The node is destroyed: also forget the clock."""
+        self.stop()
+        self._jumps.unregister()
 
     def update(self, values: dict[str, Any], settings: Settings) -> None:
         """Parameters have changed."""
@@ -74,11 +81,12 @@ class Intake:
 
     def update_mode(self, now: float) -> None:
         """Ask which cameras are alive."""
-        before = self._monitor.mode
-        if self._monitor.update_mode(self._values, now) and before == BOTH:
+        before = self.monitor.mode
+        if self.monitor.update_mode(self._values, now) and before == BOTH:
             self.pairer.clear("no_partner")  # a frame that goes out alone must not come back in a pair
             self._wait_timer.cancel()
 
+    @survives
     def _on_message(self, stream: str, message: Any) -> None:
         if stream not in self.cameras:
             return  # deactivated while this message was under way
@@ -86,18 +94,20 @@ class Intake:
         try:
             frame = parse(message, stream, self.cameras[stream].topic, self.settings.crop)
         except ImageError as error:
-            self._monitor.refuse(stream, error)
+            self.monitor.refuse(stream, error)
             return
-        self._monitor.saw(stream, frame, now)
+        self.monitor.saw(stream, frame, now)
         self.update_mode(now)
-        if self._monitor.mode not in STREAMS:
+        if self.monitor.mode not in STREAMS:
             self._emit(self.pairer.push(stream, frame.stamp_ns, (frame, now), now))
-        elif self._values["degraded.enabled"] and self._monitor.mode == stream:  # the other one is gone
+        elif self._values["degraded.enabled"] and self.monitor.mode == stream:  # the other one is gone
             self._submit(Job(**{RGB: None, THERMAL: None, stream: frame}, received=now))
 
+    @survives
     def _on_wait_over(self) -> None:
         self._emit(self.pairer.poll(time.monotonic()))
 
+    @survives
     def _on_clock_jump(self, jump: TimeJump) -> None:
         self._node.get_logger().info("the ROS clock went backwards: pairing starts anew")
         self.pairer.clear("backward_jump")
@@ -105,7 +115,7 @@ class Intake:
     def _emit(self, pairs: list[Pair]) -> None:
         for pair in pairs:
             (rgb, rgb_received), (thermal, thermal_received) = pair.rgb, pair.thermal
-            self._monitor.last_pair = time.monotonic()
+            self.monitor.last_pair = time.monotonic()
             self._submit(Job(rgb, thermal, max(rgb_received, thermal_received)))
         self._wait_timer.cancel()
         deadline = self.pairer.deadline()
@@ -117,6 +127,7 @@ class Intake:
         if self._mailbox is not None:
             self._mailbox.put(job)
 
+    @survives
     def _on_incompatible(self, stream: str) -> None:
         if stream in self.cameras and (clash := self.cameras[stream].link().incompatible):
             self._node.get_logger().error(f"{stream}: {self.cameras[stream].topic}: {clash}")

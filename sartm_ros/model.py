@@ -12,7 +12,7 @@ import numpy as np
 from sartm_ros import fallback, parameter_checks
 
 if TYPE_CHECKING:
-    from sartm_ros.server import Request
+    from sartm_ros.inference import Request
 
 WARMUP_SIZE = (480, 640)
 SHRINK = 0.7

@@ -1,7 +1,8 @@
 """What the node says about itself: log lines that do not repeat, the `state` topic, /diagnostics, why nothing pairs.
 
-Threads: the executor's thread calls everything here. `work.done`, `failed` and `refuse` may also be called by the
-model's thread; what these share with the others is behind locks, and they never publish.
+Threads: the executor's thread calls everything here. `work.taken`, `work.done`, `failed`, `spoiled`, `used`,
+`unusable`, `internal` and `refuse` may also be called by the model's thread; what these share with the others is
+behind locks, and they never publish.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -20,13 +22,18 @@ from sartm_ros.inputs import Camera
 from sartm_ros.outputs import Outputs
 from sartm_ros.pairing import STREAMS, Counters
 from sartm_ros.vitals import Vitals
+from sartm_ros.watchdog import Watchdog
 
 NOTHING_PAIRS_S = 1.2
 """Seconds without a pair after which the node says why; with the health timer's period this stays under 2 s."""
 REPEAT_S = 5.0
 """The same kind of complaint is logged once in this many seconds."""
+INTERNAL_S = 10.0
+"""An error in the node's own code stays in the diagnostics for so long."""
 CHANGING = re.compile(r"refused: .*|[\d.,]+")
 """What differs from one telling of a cause to the next; another cause is told without waiting for `REPEAT_S`."""
+OK, NO_INPUT = "ok", "no input"
+"""State when all is well; beginning of the state when no camera can be used."""
 NO_PAIRS = "no masks: frames do not pair"
 """State while both cameras send and nothing comes of it."""
 UNEXPLAINED = (
@@ -57,20 +64,26 @@ class Monitor:
         self.vitals = {stream: Vitals() for stream in STREAMS}
         self.liveness = health.Liveness(self.vitals)
         self.work = diagnostics.Work()
+        self._watchdog = Watchdog(self.work)
+        self._trouble = ""
+        self._internal_errors = 0
+        self._internal: tuple[float, str] | None = None
         self.active = False
         self.mode = health.BOTH
         self.problem = ""
         self.last_pair = 0.0
+        self._anew = 0.0
 
     def lifecycle(self, state: str, active: bool = False) -> None:
         """The lifecycle state changed; while active, the `state` topic tells about the cameras instead."""
         now = time.monotonic()
         self.active = active
-        self.problem = ""
+        self.problem = self._trouble = ""
         self._losses = dict.fromkeys(STREAMS, "")
+        self._watchdog.restart()
         if active:
             self.mode = health.BOTH
-            self.last_pair = now
+            self.last_pair = self._anew = now
             self.liveness.start(now, waiting=True)
             self._faults = self.liveness.faults()
             self._warned.clear()
@@ -94,28 +107,64 @@ class Monitor:
         if self._throttle.ready(f"refuse {stream}", now):
             self._log.error(f"{stream}: {error}")
 
-    def failed(self, error: Exception) -> None:
+    def spoiled(self, stream: str, error: ImageError, now: float | None = None) -> None:
+        """A frame that looked good when it came could not be converted."""
+        now = time.monotonic() if now is None else now
+        with self._refusing:
+            self.vitals[stream].spoil(str(error), now, self.liveness.limits.timeout)
+        self.work.spoiled(now)
+        if self._throttle.ready(f"refuse {stream}", now):
+            self._log.error(f"{stream}: {error}")
+
+    def used(self, stream: str) -> None:
+        """A frame was converted."""
+        if self.vitals[stream].spoiled_since is not None:
+            with self._refusing:
+                self.vitals[stream].spoiled_since = None
+
+    def unusable(self, stream: str, now: float | None = None) -> bool:
+        """Whether no frame of the stream could be converted for `degraded.timeout`, or some still fail now and then."""
+        now = time.monotonic() if now is None else now
+        with self._refusing:
+            return self.vitals[stream].unusable(now, self.liveness.limits.recovery)
+
+    def failed(self, error: Exception, now: float | None = None) -> None:
         """The model gave no mask."""
+        now = time.monotonic() if now is None else now
         text = f"{type(error).__name__}: {error}"
-        self.work.failed(text)
-        if self._throttle.ready("model", time.monotonic()):
+        self.work.failed(text, now)
+        if self._throttle.ready("model", now):
             self._log.error(f"no mask: {text}")
+
+    def internal(self, where: str, error: Exception, now: float | None = None) -> None:
+        """An error in the node's own code, caught by a guard around the callback `where`."""
+        now = time.monotonic() if now is None else now
+        text = f"internal error in {where}: {type(error).__name__}: {error}"
+        with self._refusing:
+            self._internal_errors += 1
+            self._internal = (now, text)
+        if self._throttle.ready(f"internal {where} {type(error).__name__}", now):
+            self._log.error(text)
+            self._log.debug("".join(traceback.format_exception(type(error), error, error.__traceback__)))
 
     def update_mode(self, values: dict[str, Any], now: float) -> bool:
         """Bring `mode` up to date (see `health.Liveness`); returns whether it changed. values: the parameters."""
         mode = self.liveness.update(now, health.Limits.of(values))
-        changed, faults = mode != self.mode, self.liveness.faults()
+        faults = self.liveness.faults()
+        faults |= {s: health.UNUSABLE for s in STREAMS if not faults[s] and self.unusable(s, now)}
+        changed = mode != self.mode
         if not changed and faults == self._faults:
             return False
         self.mode, self._faults = mode, faults
-        text = health.describe_mode(mode, values["degraded.enabled"], faults)
+        text = self._cameras_state(values)
         if changed and mode == health.BOTH:
-            self.last_pair = now  # whether anything pairs is asked anew from here
+            self.last_pair = self._anew = now  # whether anything pairs is asked anew from here
             self.problem = ""
+        if text == OK:
             self._log.info(f"state: {text}")
         elif self._throttle.ready(text, now):
             self._log.warning(f"state: {text}")
-        self._state(text, now)
+        self._state(self._trouble or text, now)
         return changed
 
     def check(self, cameras: dict[str, Camera], values: dict[str, Any], now: float) -> None:
@@ -123,16 +172,18 @@ class Monitor:
         for stream, camera in cameras.items():
             self.vitals[stream].mark_lost(camera.lost)
             self._topics[stream] = camera.topic
-        self.problem = ""
-        state = health.describe_mode(self.mode, values["degraded.enabled"], self._faults)
+        state, reasons = self._cameras_state(values), []
         if now - self.last_pair >= max(v.patience(NOTHING_PAIRS_S) for v in self.vitals.values()):
-            self.problem = self._why(cameras, values, now)
-            if self.mode == health.BOTH:
+            reasons.append(self._why(cameras, values, now))
+            if self.mode == health.BOTH and not state.startswith(NO_INPUT):
                 state = NO_PAIRS
-            if self.problem and self._throttle.ready(f"why {CHANGING.sub('', self.problem)}", now):
-                self._log.warning(f"{state}. {self.problem}")
+        reasons += [explain.explain_unusable(s, self.vitals[s]) for s in STREAMS if self._faults[s] == health.UNUSABLE]
+        self.problem = "; ".join(reason for reason in reasons if reason)
+        if self.problem and self._throttle.ready(f"why {CHANGING.sub('', self.problem)}", now):
+            self._log.warning(f"{state}. {self.problem}")
         self._look_for_losses(cameras, now)
-        self._state(state, now)
+        self._look_at_the_model(values, now)
+        self._state(state if state.startswith(NO_INPUT) else self._trouble or state, now)
 
     def publish(self, counters: Counters, dropped_busy: int, model: dict[str, Any], now: float | None = None) -> None:
         """Send /diagnostics. dropped_busy: pairs overwritten because the model was busy; model: the `model.*` keys."""
@@ -153,13 +204,33 @@ class Monitor:
             numbers |= {f"{stream}.{key}": value for key, value in of_stream.items()}
         numbers |= diagnostics.pairing_numbers(counters) | {"dropped_busy": dropped_busy}
         numbers |= self.work.numbers(now) | {"subscribers": self._outputs.subscribers()}
-        numbers |= diagnostics.model_numbers(model)
-        doubts = [text for text in (self.problem, *self._losses.values(), model.get("note")) if text]
+        numbers |= {"internal_errors": self._internal_errors} | diagnostics.model_numbers(model)
+        internal = self._internal[1] if self._internal and now - self._internal[0] <= INTERNAL_S else ""
+        doubts = [text for text in (self.problem, *self._losses.values(), internal, model.get("note")) if text]
         level = diagnostics.level(state, bool(doubts))
         hardware = str(model.get("name") or "")
         statuses = [diagnostics.status(f"{name}: segmentation", hardware, level, ". ".join([state, *doubts]), numbers)]
         statuses += [self._camera_status(f"{name}: {stream} camera", stream, cameras[stream]) for stream in STREAMS]
         self._publisher.publish(diagnostics.to_message(clock.to_msg(), statuses))
+
+    def _cameras_state(self, values: dict[str, Any]) -> str:
+        """The state by what can be used of the cameras."""
+        mode = health.usable(self.mode, self._faults)
+        return health.describe_mode(mode, values["degraded.enabled"], self._faults)
+
+    def _look_at_the_model(self, values: dict[str, Any], now: float) -> None:
+        """Whether masks come of the frames that go to the model; the reason goes to `problem`, and once to the log."""
+        fed = self.last_pair if self.last_pair > self._anew else 0.0
+        if self.mode in STREAMS and values["degraded.enabled"]:
+            fed = self.vitals[self.mode].last_good or 0.0
+        before = self._trouble
+        self._trouble, why = self._watchdog.verdict(fed, self._outputs.subscribers() > 0, now)
+        if self._trouble:
+            self.problem = "; ".join(text for text in (why, self.problem) if text)
+            if self._trouble != before and self._throttle.ready(self._trouble, now):
+                self._log.error(f"{self._trouble}. {why}")
+        elif before:
+            self._log.info("masks come again")
 
     def _state(self, text: str, now: float) -> None:
         if text == self._outputs.current_state:

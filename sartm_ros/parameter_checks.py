@@ -10,6 +10,15 @@ from typing import Any
 STRIDE = 32
 """Model inputs are multiples of this (`sartm_core.preprocess.STRIDE`; importing that takes seconds)."""
 LARGEST_INPUT = 8192
+REGISTRATION: dict[str, Any] = {
+    "registration.mode": "none",
+    "registration.homography": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+    "registration.thermal_size": [0, 0],
+    "registration.rgb_size": [0, 0],
+    "registration.scale": [1.0, 1.0],
+    "registration.shift": [0.0, 0.0],
+}
+"""The parameters that say how the thermal view is laid over the rgb view, and values that change nothing."""
 
 
 class ParameterError(ValueError):
@@ -26,10 +35,8 @@ def together(values: dict[str, Any]) -> list[str]:
     except ParameterError as error:
         problems.append(str(error))
     problems += _thermal(values)
-    if min(values["registration.scale"]) <= 0:
-        problems.append(f"registration.scale: got {values['registration.scale']}, expected two numbers above 0")
-    if values["registration.mode"] == "homography":
-        problems += _homography(values)
+    if any(values[name] != default for name, default in REGISTRATION.items()):
+        problems += _registration(values)
     return problems
 
 
@@ -45,14 +52,21 @@ def _thermal(values: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _homography(values: dict[str, Any]) -> list[str]:
-    from sartm_ros.model import registration  # imports torch: only where a homography is asked for
+def _registration(values: dict[str, Any]) -> list[str]:
+    """Whether both forms can be used, whatever the mode: it can be changed at any time."""
+    from sartm_core.registration import Registration  # imports torch: only where a registration is asked for
 
+    homography, *sizes, scale, shift = (tuple(values[name]) for name in list(REGISTRATION)[1:])
+    problems = []
     try:
-        registration(values)
+        Registration(homography, *sizes)
     except ValueError as error:
-        return [f"registration.homography: {error}"]
-    return []
+        problems.append(str(error))
+    try:
+        Registration.scale_shift(scale, shift, *sizes)
+    except ValueError as error:  # of numbers that are fine one by one, it tells as a matrix
+        problems.append(str(error).replace("registration.homography", "registration.scale, registration.shift"))
+    return list(dict.fromkeys(problems))  # a bad size is bad for both
 
 
 def input_size(values: dict[str, Any]) -> tuple[int, int] | None:

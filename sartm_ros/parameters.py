@@ -11,7 +11,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException
 
 from sartm_ros import parameter_checks
-from sartm_ros.parameter_checks import ParameterError
+from sartm_ros.parameter_checks import REGISTRATION, ParameterError
 
 __all__ = ["BY_NAME", "MODEL", "SPECS", "ParameterError", "Spec", "check", "checked", "declare", "overrides", "read"]
 
@@ -55,8 +55,9 @@ class Spec:
         return f"{self.description}{choices} Takes effect: {self.applies}."
 
     def descriptor(self) -> ParameterDescriptor:
-        """What `ros2 param describe` shows; rclpy refuses values outside the range by itself."""
+        """What `ros2 param describe` shows; rclpy refuses values outside the range, and changes of what is read-only."""
         out = ParameterDescriptor(description=self.text, additional_constraints=self.values)
+        out.read_only = self.applies == START
         if self.bounds:
             low, high = self.bounds
             if isinstance(self.default, float):
@@ -83,6 +84,12 @@ class Spec:
             return [float(v) if type(v) is int else v for v in value] if not isinstance(value, str) else value
         return value
 
+    def clamped(self, value: Any) -> Any:
+        """An accepted float brought within the bounds: rclpy lets a millionth more pass."""
+        if self.bounds and isinstance(value, float):
+            return min(max(value, float(self.bounds[0])), float(self.bounds[1]))
+        return value
+
 
 RELIABILITY = ("best_effort", "reliable")
 TRANSPORT = ("raw", "compressed")
@@ -96,7 +103,6 @@ REGISTRATIONS = ("none", "homography", "scale_shift")
 ANY = (-1e6, 1e6)
 DAY = (-86400.0, 86400.0)
 PIXELS = (0, 4096)
-IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 CANCELS = "Matters for range and unit; with percentile, a positive scale and any offset cancel out."
 GONE = "Silence that makes a camera count as gone, seconds; a slow camera gets 2.5 of its periods."
 BACK = "Seconds a camera that was gone must send without a gap before its frames are used again."
@@ -149,7 +155,7 @@ SPECS = (
     Spec("thermal.high", 99.0, LIVE, "Percentile (0..100) or value (range) that becomes 1.", bounds=ANY),
     *(Spec(f"thermal.crop_{side}", 0, LIVE, CROP, bounds=PIXELS) for side in ("top", "bottom", "left", "right")),
     Spec("registration.mode", "none", LIVE, "How the thermal view is laid over the rgb view.", REGISTRATIONS),
-    Spec("registration.homography", IDENTITY, LIVE, HOMOGRAPHY, form="9 numbers, an invertible matrix"),
+    Spec("registration.homography", REGISTRATION["registration.homography"], LIVE, HOMOGRAPHY, form="9 numbers, an invertible matrix"),
     Spec("registration.thermal_size", [0, 0], LIVE, OF_SIZE.format("thermal"), form="2 integers: width, height"),
     Spec("registration.rgb_size", [0, 0], LIVE, OF_SIZE.format("rgb"), form="2 integers: width, height"),
     Spec("registration.scale", [1.0, 1.0], LIVE, SCALE, form="2 numbers above 0: horizontal, vertical"),
@@ -212,7 +218,7 @@ def unknown(names: Iterable[str]) -> list[str]:
 
 def read(node: Any) -> dict[str, Any]:
     """All values by name; lists as lists."""
-    values = {spec.name: node.get_parameter(spec.name).value for spec in SPECS}
+    values = {spec.name: spec.clamped(node.get_parameter(spec.name).value) for spec in SPECS}
     return {
         name: value if isinstance(value, (str, bool, int, float)) else list(value) for name, value in values.items()
     }
@@ -229,7 +235,8 @@ def check(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
 
 def checked(node: Any, changes: Iterable[Any]) -> tuple[SetParametersResult, dict[str, Any]]:
     """Judge changed rclpy Parameters; returns the result for rclpy and the full set of values as it would be."""
-    new = {p.name: BY_NAME[p.name].converted(p.value) for p in changes if p.name in BY_NAME}
+    specs = {p.name: BY_NAME[p.name] for p in changes if p.name in BY_NAME}
+    new = {p.name: (spec := specs[p.name]).clamped(spec.converted(p.value)) for p in changes if p.name in specs}
     old = read(node)
     values = old | {name: list(v) if hasattr(v, "tolist") else v for name, v in new.items()}
     problems = check(values, [name for name in new if values[name] != old[name]])

@@ -113,9 +113,16 @@ STATES = (
     ("ok", "Both cameras are used."),
     ("degraded: thermal silent", "No usable thermal frames for `degraded.timeout`: masks from rgb alone."),
     ("degraded: thermal frozen", "The thermal frames no longer change: masks from rgb alone."),
+    ("degraded: thermal unusable", "The thermal frames come, but cannot be decoded or hold no numbers: the same."),
     ("degraded: rgb silent", "Masks from thermal alone, with the thermal camera's header and size."),
     ("degraded: rgb frozen", "The same, because the rgb frames no longer change."),
+    ("degraded: rgb unusable", "The same, because the rgb frames cannot be decoded."),
     ("no masks: frames do not pair", "Both cameras send, their stamps do not fit; the log says why."),
+    (
+        "no masks: the model does not answer",
+        "It got frames and gave nothing for 2 s (5 s before the first mask), or 5 times its usual time if longer.",
+    ),
+    ("no masks: the model fails", "Three frames or more in a row and 2 s without a mask; `last_failure` says why."),
     ("no masks: ...", "The same text as after `degraded:`, with `degraded.enabled` false."),
     (
         "no input: ...",

@@ -9,6 +9,7 @@ import numpy as np
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
+from sartm_ros import fallback
 from sartm_ros.loading import Loading
 from sartm_ros.server import ModelServer
 
@@ -36,13 +37,14 @@ class Reloader:
             response.success = True
             self._node.get_logger().info(f"reload: {self.last}")
         except Exception as error:  # each one means: the old weights stay
-            kept = getattr(self._server.model, "name", "nothing")
             text = str(error) if isinstance(error, ReloadError) else f"{type(error).__name__}: {error}"
-            response.success, response.message = False, f"kept {kept}: {text}"
+            kept = getattr(self._server.model, "name", "")
+            response.success, response.message = False, f"kept {kept}: {text}" if kept else text
             self.last = f"failed, {response.message}"
             self._node.get_logger().error(f"reload: {response.message}")
             if self._node in self._server.users:
                 self._node.restore_parameters(self._server.values)
+            fallback.free_memory()
         self._node.report()
         return response
 
@@ -52,7 +54,7 @@ class Reloader:
             raise ReloadError("nothing to reload: configure the node first")
         if server.reloading:
             raise ReloadError("another reload is under way")
-        server.reloading = True
+        server.reloading, server.reload_obstacle = True, ""
         try:
             self.last = "loading"
             self._node.report()
@@ -68,22 +70,26 @@ class Reloader:
             loading.abandon()
             raise ReloadError(f"not loaded within load_timeout ({values['load_timeout']:g} s)")
         model = loading.result()
+        if server.reload_obstacle:
+            raise ReloadError(server.reload_obstacle)
         for user in server.users:
             user.check_model(model)
         server.swap(model, values)
+        for member in server.members:
+            member.restore_parameters(server.values)
         for user in server.users:
-            user.use_model(model, server.values)
+            user.use_model(model)
         return f"now {model.name} ({model.sha256[:12]})"
 
     def _load(self, before: Any, values: dict[str, Any]) -> Any:
         """In a thread: load, compare, try on the latest frame."""
-        model = self._server.load(values)
+        model = self._server.load(values | {"oom_fallback": fallback.INACTIVE})  # at full size, or not at all
         if tuple(model.classes) != tuple(before.classes) and not values["allow_class_change"]:
             raise ReloadError(
                 f"its classes are {', '.join(model.classes)}; running are {', '.join(before.classes)}. Readers of the "
                 "masks would take one for another: set allow_class_change to true if they know"
             )
-        latest = self._server.latest
+        latest = self._server.inference.latest
         if latest is None:
             model.check(np.zeros((*TRIAL_SIZE, 3), np.uint8), np.zeros(TRIAL_SIZE, np.uint8))
         else:

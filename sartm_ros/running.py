@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import rclpy
@@ -15,12 +16,14 @@ from rclpy.logging import get_logger
 from sartm_ros import transport
 from sartm_ros.lifecycle import StartupError
 from sartm_ros.parameters import ParameterError
+from sartm_ros.signals import quiet_end
 
 if TYPE_CHECKING:
     from sartm_ros.segment_node import SegmentNode
 
-LINGER_S = 20.0
-"""A thread still loading a model at the end gets this long: cut off inside a library, the process would abort."""
+LINGER_S = 3.0
+"""A thread that still loads a model at the end gets this long. Then the process leaves without looking back: an orderly
+exit would cut the thread off inside a library, and abort."""
 
 
 def run(make: Callable[[], Iterable[SegmentNode]], args: list[str] | None = None, name: str = "segment") -> int:
@@ -47,22 +50,26 @@ def run(make: Callable[[], Iterable[SegmentNode]], args: list[str] | None = None
         code = 1
     except Exception:
         if rclpy.ok():  # else it is a callback that tried to publish while the process was told to end
+            code = 1
             raise
     finally:
-        executor.shutdown()
-        for node in nodes:
-            node.release()
-        for node in nodes:
-            node.destroy_node()
-        rclpy.try_shutdown()
-        with suppress(KeyboardInterrupt):  # a second Ctrl-C: no more patience
-            end_threads()
+        with quiet_end():
+            executor.shutdown()
+            for node in nodes:
+                node.close()
+                node.destroy_node()
+            rclpy.try_shutdown()
+            end_threads(code)
     return code
 
 
-def end_threads() -> None:
-    """Wait for our threads that still load something."""
+def end_threads(code: int) -> None:
+    """Wait for our threads that still load something; when that takes too long, end the process here with `code`."""
     deadline = time.monotonic() + LINGER_S
-    for thread in threading.enumerate():
-        if thread.name.startswith("sartm-"):
-            thread.join(max(0.0, deadline - time.monotonic()))
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("sartm-")]
+    for thread in ours:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in ours):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -21,6 +21,8 @@ from std_srvs.srv import Trigger
 
 from sartm_ros import parameters, running
 from sartm_ros.delivery import Delivery
+from sartm_ros.guards import survives
+from sartm_ros.inference import Job
 from sartm_ros.intake import Intake
 from sartm_ros.lifecycle import StartupError, guarded
 from sartm_ros.loading import Loading
@@ -29,7 +31,7 @@ from sartm_ros.model import load_segmenter
 from sartm_ros.monitor import Monitor
 from sartm_ros.outputs import Outputs
 from sartm_ros.reload import Reloader
-from sartm_ros.server import Job, ModelServer
+from sartm_ros.server import ModelServer
 from sartm_ros.settings import Settings
 
 HEALTH_PERIOD_S = 0.25
@@ -59,6 +61,7 @@ class SegmentNode(LifecycleNode):
         self.values = parameters.read(self)
 
         self.server = server or ModelServer(load)
+        self.server.members.append(self)
         self.outputs = Outputs(self)
         self.monitor = Monitor(self, self.outputs, self.report)
         self.intake = Intake(self, self.monitor, self.values)
@@ -77,8 +80,9 @@ class SegmentNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(HEALTH_PERIOD_S, self._on_health, clock=steady)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self.report, clock=steady)
-        if self.values["autostart"]:
-            self._autostart_timer = self.create_timer(POLL_S, self._autostart, clock=steady)
+        self._autostart_timer = self.create_timer(POLL_S, self._autostart, clock=steady)
+        if not self.values["autostart"]:
+            self._autostart_timer.cancel()
 
     @property
     def model(self) -> Any:
@@ -96,22 +100,20 @@ class SegmentNode(LifecycleNode):
             raise StartupError(f"autostart: {error}") from None
         if not (loading.done or loading.late(self.values["load_timeout"])):
             return
-        self._autostart_timer.cancel()
         for step in (self.trigger_configure, self.trigger_activate):
             if step() != SUCCESS:
                 raise StartupError("autostart: could not configure and activate; see the error above")
 
     @guarded
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._autostart_timer.cancel()  # whoever asked for this has taken over
         self.monitor.lifecycle("loading")
         self.intake.configure(self.values)
         loading = self.server.request(self, self.values)
         self._wait(loading)
         model = self.server.join(self, loading, self.values)
         self.check_model(model)
-        self.use_model(model, self.server.values)
-        for warning in model.warnings:
-            self.get_logger().warning(warning)
+        self.use_model(model)
         self.get_logger().info(f"model {model.name} on {model.device}: classes {', '.join(model.classes)}")
         self.monitor.lifecycle("inactive")
         return super().on_configure(state)
@@ -128,13 +130,14 @@ class SegmentNode(LifecycleNode):
 
     @guarded
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        super().on_activate(state)
-        self.mailbox = self.server.open(self.delivery)
+        if self.model is None:
+            raise StartupError("there is no model; clean up and configure again")
+        self.mailbox = self.server.inference.open(self.delivery)
         self.intake.start(self.mailbox)
         self.monitor.lifecycle("ok", active=True)
         topics = " and ".join(camera.topic for camera in self.intake.cameras.values())
         self.get_logger().info(f"listening to {topics}")
-        return SUCCESS
+        return super().on_activate(state)
 
     @guarded
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -150,6 +153,7 @@ class SegmentNode(LifecycleNode):
 
     @guarded
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._autostart_timer.cancel()
         self.release()
         self.monitor.lifecycle("finalized")
         return super().on_shutdown(state)
@@ -158,7 +162,7 @@ class SegmentNode(LifecycleNode):
         """Close the subscriptions, forget queued frames, let the running batch finish. Safe to call twice."""
         self.intake.stop()
         if self.mailbox is not None:
-            self.server.close(self.mailbox)
+            self.server.inference.close(self.mailbox)
             self._dropped_before += self.mailbox.dropped
             self.mailbox = None
 
@@ -168,12 +172,15 @@ class SegmentNode(LifecycleNode):
         self.server.leave(self)
         self._settle(self.values)
 
-    def _on_give_up(self, reason: str) -> None:
-        """From the model's thread: there will be no more masks."""
-        assert self.executor is not None
-        self.executor.create_task(self._deactivate_after, reason)
+    def close(self) -> None:
+        """Let go of everything, before `destroy_node`."""
+        self.release()
+        self.intake.end()
+        self.server.members.remove(self)
 
-    def _deactivate_after(self, reason: str) -> None:
+    @survives
+    def _on_give_up(self, reason: str) -> None:
+        """There will be no more masks."""
         if self.mailbox is not None:
             self.trigger_deactivate()
             self.monitor.lifecycle(f"inactive: {reason}")
@@ -184,9 +191,10 @@ class SegmentNode(LifecycleNode):
         """Raise ValueError when a model does not fit this node's parameters."""
         Settings.of(self.values, model)
 
-    def use_model(self, model: Any, model_values: dict[str, Any]) -> None:
-        """Another model is in use: tell the world its classes, and let the parameters say which it is."""
-        self.restore_parameters(model_values)
+    def use_model(self, model: Any) -> None:
+        """Another model is in use: tell the world its classes."""
+        for warning in model.warnings:
+            self.get_logger().warning(warning)
         self._settle(self.values)
         self.outputs.classes(model, self.values["confidence_threshold"], self.delivery.settings.class_map)
 
@@ -203,17 +211,21 @@ class SegmentNode(LifecycleNode):
 
     def _on_parameters(self, changes: list[Any]) -> Any:
         result, values = parameters.checked(self, changes)
+        changed = {name for name in values if values[name] != self.values[name]}
         if self._restoring:  # the file of the running model may be gone by now
             result.successful, result.reason = True, ""
+        elif self.server.reloading and (busy := changed & set(parameters.MODEL)):
+            result.successful, result.reason = False, f"{', '.join(busy)}: a reload is under way; set it again after it"
         if not result.successful:
             return result
         try:
             self._settle(values)
-        except ValueError as error:  # e.g. a class_remap that names a class the model does not have
+        except Exception as error:  # e.g. a class_remap that names a class the model does not have
             result.successful, result.reason = False, str(error)
             return result
-        changed = {name for name in values if values[name] != self.values[name]}
         self.values = values
+        if self in self.server.users:
+            self.server.prefer(self, values["oom_fallback"])
         if changed & {"confidence_threshold", "class_remap"} and self.model is not None:
             self.outputs.classes(self.model, values["confidence_threshold"], self.delivery.settings.class_map)
         return result
@@ -225,12 +237,14 @@ class SegmentNode(LifecycleNode):
 
     # Health
 
+    @survives
     def _on_health(self) -> None:
         if self.monitor.active:
             now = time.monotonic()
             self.intake.update_mode(now)
             self.monitor.check(self.intake.cameras, self.values, now)
 
+    @survives
     def report(self) -> None:
         """Publish the diagnostics."""
         dropped = self._dropped_before + (self.mailbox.dropped if self.mailbox else 0)

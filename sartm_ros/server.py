@@ -1,109 +1,51 @@
-"""One model for the whole process, and the one thread that runs it for every camera pair.
+"""One model for the whole process: loaded in the background, shared by the nodes, replaced, made smaller.
 
-    node A --job--> one-slot mailbox \\
-    node B --job--> one-slot mailbox  > thread: take all that wait --> one batch through the model --> deliver to A, B
-    ...                              /
-
-Each node's mailbox keeps its newest job only, so whatever the model costs, nobody waits behind a queue. The executor
-thread calls everything but the members of `Client`, which the model's thread calls.
+The executor's thread alone changes anything here; `inference` runs the model in a thread of its own. When GPU memory
+runs out, that thread stops and asks for `relieve`, which lets it go on with less.
 """
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from sartm_ros import fallback
-from sartm_ros.images import Incoming
+from sartm_ros.inference import BATCH, Inference
 from sartm_ros.loading import Loading
-from sartm_ros.mailbox import Mailbox, MailRoom
 from sartm_ros.parameters import MODEL, ParameterError
-
-BATCH = 16
-"""Camera pairs in one forward pass at most."""
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """Frames for one mask, one of them None in degraded mode. `received`: arrival of the newer one, monotonic s."""
-
-    rgb: Incoming | None
-    thermal: Incoming | None
-    received: float
-
-    @property
-    def master(self) -> Incoming:
-        """The frame whose header and size the outputs carry: rgb, or thermal when it is alone."""
-        frame = self.rgb or self.thermal
-        assert frame is not None
-        return frame
-
-    @property
-    def one_camera(self) -> bool:
-        """Whether the other camera's frame is missing."""
-        return self.rgb is None or self.thermal is None
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What the model needs for one mask; the fields of `sartm_core.segmenter.FramePair`."""
-
-    rgb: np.ndarray | None
-    thermal: np.ndarray | None
-    registration: Any = None
-    thermal_norm: Any = None
-    confidence_threshold: float = 0.0
-
-
-class Client(Protocol):
-    """What the model's thread asks of a node."""
-
-    def request(self, job: Job) -> Request | None:
-        """Decode the frames; None when nobody wants the mask. May raise ImageError."""
-
-    def deliver(self, job: Job, request: Request, result: Any, inference_ms: float) -> None:
-        """Publish a result."""
-
-    def failed(self, job: Job, error: Exception) -> None:
-        """There is no mask for this job."""
-
-    def fell_back(self, note: str) -> None:
-        """The model goes on with less, since the GPU's memory ran out."""
-
-    def give_up(self, reason: str) -> None:
-        """There will be no more masks: become inactive."""
 
 
 class ModelServer:
-    """Loads the model, shares it, runs it. `load` turns parameter values into a `sartm_ros.model.Model`."""
+    """Loads and shares the model. `load` turns parameter values into a `sartm_ros.model.Model`."""
 
     def __init__(self, load: Callable[[dict[str, Any]], Any]) -> None:
         self.load = load
-        self.model: Any = None
+        self.inference = Inference(self.relieve)
         self.values: dict[str, Any] = {}
         """The MODEL parameters the model was loaded with."""
+        self.members: list[Any] = []
+        """All nodes of the process."""
         self.users: list[Any] = []
-        """Nodes between configure and cleanup."""
-        self.latest: Request | None = None
-        """The frames of the last mask, for trying new weights on."""
+        """Those between configure and cleanup."""
         self.reloading = False
         """Whether some node's `~/reload` is under way."""
+        self.reload_obstacle = ""
+        """Why the reload under way must not go on."""
         self._loading: Loading | None = None
         self._asked: dict[str, Any] = {}
         self._askers: list[Any] = []
-        self._clients: dict[Mailbox[Job], Client] = {}
-        self._room: MailRoom[Job] | None = None
-        self._thread: threading.Thread | None = None
-        self._busy = threading.Lock()
-        self._batch = BATCH
-        self._oom_fallback = fallback.SMALLER
+        self._fallbacks: dict[Any, str] = {}
 
-    # The model (executor thread)
+    @property
+    def model(self) -> Any:
+        """What is in use, or None."""
+        return self.inference.model
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self.inference.model = model
+
+    # The model
 
     def request(self, user: Any, values: dict[str, Any]) -> Loading:
         """Begin to load the model for a node, or join the loading under way.
@@ -136,7 +78,7 @@ class ModelServer:
             self.give_up(user)
         if self.model is None:
             self.model, self.values = model, {name: values[name] for name in MODEL}
-        self._oom_fallback = values["oom_fallback"]
+        self.prefer(user, values["oom_fallback"])
         self.users.append(user)
         return self.model
 
@@ -150,113 +92,73 @@ class ModelServer:
     def leave(self, user: Any) -> None:
         """A node is cleaned up; the last one takes the model with it, and its memory."""
         self.give_up(user)
+        self._fallbacks.pop(user, None)
         if user in self.users:
             self.users.remove(user)
             if not self.users:
-                self.model = self.latest = None
-                self._batch = BATCH
+                self.model = self.inference.latest = None
+                self.inference.batch = BATCH
                 fallback.free_memory()
 
     def swap(self, model: Any, values: dict[str, Any]) -> None:
-        """Other weights from the next frame on; the old ones are freed once the running batch is through."""
+        """Other weights from the next batch on; the old ones are freed once the running batch is through."""
         self.model, self.values = model, {name: values[name] for name in MODEL}
-        self._oom_fallback = values["oom_fallback"]
+        self.inference.batch = BATCH
+        self.inference.go_on()
         fallback.free_memory()
 
-    # Mailboxes (executor thread)
+    def prefer(self, user: Any, choice: str) -> None:
+        """What a node wants when memory runs out (`oom_fallback`); of several nodes the strictest wins."""
+        self._fallbacks[user] = choice
 
-    def open(self, client: Client) -> Mailbox[Job]:
-        """A mailbox for a node that becomes active; the first one starts the thread."""
-        if self._room is None:
-            self._room = MailRoom()
-            self._thread = threading.Thread(target=self._run, args=(self._room,), name="sartm-worker", daemon=True)
-            self._thread.start()
-        box = self._room.open()
-        self._clients = {**self._clients, box: client}
-        return box
+    # Too little memory
 
-    def close(self, box: Mailbox[Job]) -> None:
-        """Drop what waits in a mailbox, let the running batch finish; the last one ends the thread."""
-        box.close()
-        self._clients = {b: c for b, c in self._clients.items() if b is not box}
-        if self._clients or self._room is None or self._thread is None:
-            with self._busy:
-                return
-        self._room.close()
-        self._thread.join()
-        self._room = self._thread = None
+    def relieve(self, model: Any, pairs: int, reason: str) -> None:
+        """The GPU's memory ran out with `pairs` pairs in `model`: need less, as `oom_fallback` says."""
+        choices = self._fallbacks.values()
+        choice = next((c for c in (fallback.INACTIVE, fallback.CPU) if c in choices), fallback.SMALLER)
+        fallback.free_memory()
+        if model is not self.model:
+            self.inference.go_on()
+        elif self.reloading:  # two models at a time are too many: the running one matters more
+            self.reload_obstacle = f"GPU memory ran out while both models were loaded ({reason})"
+            self.inference.go_on()
+        elif choice == fallback.SMALLER and pairs > 1:
+            self.inference.batch = pairs // 2
+            self._fell_back(f"{self.inference.batch} camera pairs at a time after the GPU ran out of memory")
+        elif choice == fallback.SMALLER and (note := model.shrink()):
+            self._fell_back(note)
+        elif choice != fallback.INACTIVE and model.device != fallback.CPU:
+            values, clients = dict(self.values), self.inference.clients
+            loading = Loading(lambda: fallback.on_cpu(self.load, values, reason))
+            if clients:
+                loading.when_done(lambda: clients[0].in_executor(lambda: self._move(model, loading, reason)))
+        else:
+            self._give_up(reason)
 
-    # The model's thread
-
-    def _run(self, room: MailRoom[Job]) -> None:
-        while not room.closed:
-            taken = room.take()
-            with self._busy:
-                clients = self._clients
-                self._serve([(clients[box], job) for box, job in taken if box in clients])
-
-    def _serve(self, jobs: list[tuple[Client, Job]]) -> None:
-        requests: list[tuple[Client, Job, Request]] = []
-        for client, job in jobs:
-            try:
-                request = client.request(job)
-            except Exception as error:  # a bad frame costs its own mask
-                client.failed(job, error)
-                continue
-            if request is not None:
-                requests.append((client, job, request))
-        while requests:
-            part, requests = requests[: self._batch], requests[self._batch :]
-            self._infer(part)
-
-    def _infer(self, part: list[tuple[Client, Job, Request]]) -> None:
-        """One batch through the model. When it fails, one by one, so that a bad pair costs only its own mask."""
-        model = self.model
-        begin = time.monotonic()
-        try:
-            results = model.batch([request for _, _, request in part])
-        except Exception as error:
-            if len(part) > 1 and not fallback.is_out_of_memory(error):
-                for one in part:
-                    self._infer([one])
-                return
-            for client, job, _ in part:
-                client.failed(job, error)
-            if fallback.is_out_of_memory(error):
-                self._relieve(len(part), f"{type(error).__name__}: {error}")
+    def _move(self, before: Any, loading: Loading, reason: str) -> None:
+        """Use the copy of the model that was loaded on the CPU, if it is one."""
+        if self.model is not before:
             return
-        inference_ms = (time.monotonic() - begin) * 1e3
-        self.latest = part[-1][2]
-        for (client, job, request), result in zip(part, results, strict=True):
-            try:
-                client.deliver(job, request, result, inference_ms)
-            except Exception as error:
-                client.failed(job, error)
-
-    def _relieve(self, batch: int, reason: str) -> None:
-        """The GPU's memory ran out with `batch` pairs: need less of it, as `oom_fallback` says."""
-        fallback.free_memory()
-        note = ""
-        if self._oom_fallback == fallback.SMALLER:
-            if batch > 1:
-                self._batch = batch // 2
-                note = f"{self._batch} camera pairs at a time after the GPU ran out of memory"
-            else:
-                note = self.model.shrink()
-        if not note and self._oom_fallback != fallback.INACTIVE:
-            note = self._move_to_cpu(reason)
-        if note:
-            self.model.note = note
-        for client in self._clients.values():
-            client.fell_back(note) if note else client.give_up(f"the GPU ran out of memory ({reason})")
-
-    def _move_to_cpu(self, reason: str) -> str:
-        """Load the weights on the CPU; the note about it, empty when that is not possible."""
-        if str(self.model.device) == fallback.CPU:
-            return ""
         try:
-            self.model = fallback.on_cpu(self.load, self.values, reason)
-        except Exception:
-            return ""
+            model = loading.result()
+        except Exception as error:
+            self._give_up(f"{reason}; and on the CPU: {type(error).__name__}: {error}")
+            return
+        if model.sha256 != before.sha256:  # the file has changed since: nobody asked for other weights
+            self._give_up(f"{reason}; and the file of the weights has changed meanwhile")
+            return
+        self.model = model
         fallback.free_memory()
-        return str(self.model.note)
+        self._fell_back(model.note)
+
+    def _fell_back(self, note: str) -> None:
+        self.model.note = note
+        self.inference.go_on()
+        for client in self.inference.clients:
+            client.fell_back(note)
+
+    def _give_up(self, reason: str) -> None:
+        for client in self.inference.clients:
+            client.give_up(f"the GPU ran out of memory ({reason})")
+        self.inference.go_on()

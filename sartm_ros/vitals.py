@@ -17,6 +17,8 @@ MISSED_PERIODS = 2.5
 """Silence of this many of a camera's periods is not yet a fault."""
 FIRST_PERIOD_S = 1.0
 """Patience at least after a camera's very first frame: its period is not known yet."""
+SPOILED_FRAMES = 3
+"""So many frames in a row, at least, whose content cannot be converted, before a stream counts as unusable."""
 LOSS_MARKS = 11
 """Readings of the middleware's count of lost messages kept, one for each `Monitor.check` (5 s at 2 Hz)."""
 
@@ -49,6 +51,13 @@ class Vitals:
     """When the picture changed."""
     same_frames: int = 0
     """Equal pictures in a row, with the newest."""
+    spoiled: int = 0
+    """Frames counted as good whose content could not be converted later; they are in `bad` too."""
+    spoiled_since: float | None = None
+    """When the first one of them came since the last frame that could be converted."""
+    last_spoiled: float = 0.0
+    _spoiled_in_row: int = 0
+    _unusable: bool = False
     _fingerprint: int | None = None
 
     def saw(
@@ -74,9 +83,28 @@ class Vitals:
         self.last_refused = now
         self.last_error = error
 
+    def spoil(self, error: str, now: float, timeout: float) -> None:
+        """Note a frame that looked good and could not be converted; `timeout` s of nothing else: unusable."""
+        self.bad += 1
+        self.spoiled += 1
+        self.last_error = error
+        self.last_spoiled = now
+        if self.spoiled_since is None:
+            self.spoiled_since, self._spoiled_in_row = now, 0
+        self._spoiled_in_row += 1
+        if self._spoiled_in_row >= SPOILED_FRAMES and now - self.spoiled_since > timeout:
+            self._unusable = True
+
+    def unusable(self, now: float, recovery: float) -> bool:
+        """Whether its frames cannot be converted; over when one could and none failed for `recovery` s."""
+        if self._unusable and self.spoiled_since is None and now - self.last_spoiled >= recovery:
+            self._unusable = False
+        return self._unusable
+
     def restart(self) -> None:
-        """Forget the pictures and the middleware's count: a new activation begins."""
+        """Forget the pictures, the middleware's count, what was spoiled: a new activation begins."""
         self._fingerprint, self.same_frames, self.lost = None, 0, None
+        self.spoiled_since, self._unusable = None, False
         self.changes.clear()
         self.loss_marks.clear()
 
@@ -99,7 +127,7 @@ class Vitals:
         """Note the middleware's count of lost messages; call it regularly."""
         self.lost = lost
         if lost is not None:
-            self.loss_marks.append((lost, self.good + self.bad))
+            self.loss_marks.append((lost, self.good + self.bad - self.spoiled))
 
     def recent_loss(self) -> tuple[int, int]:
         """Messages lost and messages received over the last `LOSS_MARKS` marks."""

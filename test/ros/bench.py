@@ -13,7 +13,7 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
 from sartm_ros import explain, monitor
-from sartm_ros.images import Incoming
+from sartm_ros.images import ImageError, Incoming
 from sartm_ros.pairing import STREAMS, Counters
 
 OK, WARN, ERROR = (bytes(v) for v in (DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR))
@@ -78,8 +78,16 @@ class Bench:
         self.monitor.lifecycle("ok", active=True)
         self.now = self.monitor.last_pair
 
-    def play(self, seconds, still=(), off=(), paired=True, warning="", stamp=None):
-        """Both cameras at 20 Hz: of `still` the picture, of `off` nothing comes; health timer at 2 Hz."""
+    def mask(self):
+        """The model gives a mask at once."""
+        self.monitor.work.taken(self.now)
+        self.monitor.work.done(10.0, 12.0, self.now, False)
+
+    def play(self, seconds, still=(), off=(), paired=True, warning="", stamp=None, spoiled=(), answer=None):
+        """Both cameras at 20 Hz: of `still` the picture, of `off` nothing comes; health timer at 2 Hz.
+
+        spoiled: streams whose frames cannot be converted. answer: what the model does with a pair, default `mask`.
+        """
         for k in range(round(seconds * 20)):
             self.now += 0.05
             for stream in STREAMS:
@@ -90,9 +98,21 @@ class Bench:
                     self.monitor.update_mode(VALUES, self.now)
             if paired and not off:
                 self.monitor.last_pair = self.now
+            if paired:
+                for stream in set(STREAMS) - set(off):
+                    self.convert(stream, stream in spoiled)
+                if not set(STREAMS) <= {*off, *spoiled}:
+                    (answer or self.mask)()
             if k % 10 == 9:
                 self.monitor.update_mode(VALUES, self.now)
                 self.monitor.check(self.cameras, VALUES, self.now)
+
+    def convert(self, stream, fails):
+        """What the model's thread says of a frame."""
+        if fails:
+            self.monitor.spoiled(stream, ImageError(f"/{stream}", "cannot decode 99 bytes"), self.now)
+        else:
+            self.monitor.used(stream)
 
     def publish(self, counters=None, model=MODEL):
         """What /diagnostics says now: the three statuses."""

@@ -172,7 +172,7 @@ class Rig:
         """End it; also when the node could not be made."""
         self.executor.shutdown()
         if self.node is not None:
-            self.node.release()
+            self.node.close()
             self.node.destroy_node()
         self.peer.destroy_node()
         rclpy.try_shutdown(context=self.context)

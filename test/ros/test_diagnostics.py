@@ -10,7 +10,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from sartm_ros import diagnostics
-from sartm_ros.diagnostics import Work, level, pairing_numbers, percentile, text
+from sartm_ros.diagnostics import Progress, Work, level, pairing_numbers, percentile, text
 from sartm_ros.pairing import Counters
 from sartm_ros.vitals import Vitals
 
@@ -28,7 +28,7 @@ def test_work_by_numbers():
     work = Work()
     for k in range(10):
         work.done(100 + k, 120 + k, now=k / 5, one_camera=k == 9, age_ms=150 + k if k < 5 else None)
-    work.failed("ValueError: x")
+    work.failed("ValueError: x", now=2.0)
     out = work.numbers(now=2.0)
     assert out["masks"] == 10 and out["masks_one_camera"] == 1 and out["mask_rate_hz"] == pytest.approx(4.5)
     assert out["inference_p50_ms"] == 105 and out["latency_p95_ms"] == 129 and out["latency_max_ms"] == 129
@@ -36,6 +36,38 @@ def test_work_by_numbers():
     assert out["failures"] == 1 and out["last_failure"] == "ValueError: x"
     empty = Work().numbers(now=1.0)
     assert empty["mask_age_p95_ms"] is None and empty["mask_rate_hz"] == 0.0
+
+
+def test_how_the_model_gets_on():
+    work = Work()
+    assert work.progress() == Progress(None, 0.0, 0, 0.0, "", None) and work.progress().patience_s == 5.0
+    work.taken(10.0)
+    assert work.progress().busy_since == 10.0
+    work.failed("a", 11.0)
+    work.failed("b", 12.0)
+    assert work.progress() == Progress(None, 12.0, 2, 11.0, "b", None)
+    work.taken(12.5)
+    work.spoiled(13.0)
+    assert work.progress().answered == 13.0 and work.progress().busy_since == 12.5
+    work.done(100.0, 120.0, 14.0, False)
+    assert work.progress().failures == 0 and work.progress().busy_since is None and work.progress().answered == 14.0
+    work.taken(15.0)
+    work.failed("c", 16.0)
+    work.taken(17.0)
+    work.restart()
+    assert work.progress().failures == 0 and work.progress().busy_since is None and work.failures == 3
+
+
+@pytest.mark.parametrize(
+    ("inference_ms", "usual_s", "patience_s"),
+    [([100.0] * 50, 0.1, 2.0), ([1000.0] * 3, 1.0, 5.0), ([10.0] * 299 + [3000.0], 3.0, 15.0), ([9e4, 10.0], 90, 450)],
+)
+def test_how_long_an_answer_may_take(inference_ms, usual_s, patience_s):
+    """A model that went on on the CPU after out of memory gets its time from its first mask on."""
+    work = Work()
+    for value in inference_ms:
+        work.done(value, value, 1.0, False)
+    assert (work.progress().usual_s, work.progress().patience_s) == (usual_s, patience_s)
 
 
 def test_work_is_read_while_the_models_thread_writes():
@@ -89,7 +121,9 @@ def test_values_as_text():
         ("degraded: thermal frozen", False, WARN),
         ("loading", False, WARN),
         ("inactive", False, WARN),
+        ("degraded: rgb unusable", True, WARN),
         ("no masks: frames do not pair", True, ERROR),
+        ("no masks: the model does not answer", True, ERROR),
         ("no input: rgb and thermal silent", False, ERROR),
     ],
 )
@@ -106,6 +140,7 @@ def test_the_level_of_a_state(state, doubts, expected):
         (True, True, {}, "half is lost", (WARN, "half is lost")),
         (True, True, {"warning": "false colour"}, "", (WARN, "false colour")),
         (True, True, {"fault": "frozen"}, "", (ERROR, "frozen, last usable frame 0.0 s ago")),
+        (True, True, {"fault": "unusable", "last_error": "/rgb: cut off"}, "", (ERROR, "unusable: /rgb: cut off")),
         (True, False, {"fault": "silent", "age_s": None}, "", (ERROR, "silent, no usable frame so far")),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from play import EPSILON, LIMITS, TICK_S, Play, frames
 
 from sartm_ros import health
-from sartm_ros.health import FROZEN, SILENT, Limits
+from sartm_ros.health import FROZEN, SILENT, UNUSABLE, Limits
 from sartm_ros.pairing import OTHER, RGB, STREAMS, THERMAL
 from sartm_ros.vitals import FIRST_PERIOD_S, LOSS_MARKS, Vitals
 
@@ -215,3 +215,77 @@ def test_beside_a_good_camera_the_mode_never_flips_faster_than_the_limits(spans,
     ]
     shortest = min(limits.timeout, limits.recovery, limits.frozen or limits.timeout)
     assert all(b - a >= shortest - EPSILON for a, b in itertools.pairwise(changes)), play.flips
+
+
+def spoil(seen, begin, count, period=0.1, timeout=1.0):
+    """`count` frames that cannot be converted; the time of the last one."""
+    for k in range(count):
+        seen.spoil("/rgb: cut off", begin + k * period, timeout)
+    return begin + (count - 1) * period
+
+
+def test_a_stream_is_unusable_when_nothing_of_it_could_be_converted_for_a_while():
+    seen = Vitals()
+    last = spoil(seen, 0.0, 11)
+    assert not seen.unusable(last, 0.5) and seen.spoiled_since == 0.0
+    last = spoil(seen, last + 0.1, 1)
+    assert seen.unusable(last, 0.5) and seen.unusable(last + 100.0, 0.5), "until one can be converted"
+    seen.spoiled_since = None
+    assert seen.unusable(last + 0.4, 0.5) and not seen.unusable(last + 0.5, 0.5)
+    assert seen.bad == seen.spoiled == 12 and seen.last_error == "/rgb: cut off" and seen.last_refused is None
+
+
+def test_single_frames_that_cannot_be_converted_make_no_stream_unusable():
+    seen = Vitals()
+    for k in range(100):
+        last = spoil(seen, float(k), 5)
+        seen.spoiled_since = None
+    assert not seen.unusable(last, 0.5)
+    seen = Vitals()
+    spoil(seen, 0.0, 1)
+    spoil(seen, 1000.0, 1)  # nobody listened meanwhile, so nothing was converted
+    assert not seen.unusable(1000.0, 0.5)
+
+
+def test_one_good_frame_in_many_bad_ones_does_not_flap():
+    seen = Vitals()
+    now = spoil(seen, 0.0, 12)
+    for _ in range(10):
+        seen.spoiled_since = None
+        assert seen.unusable(now + 0.1, 0.5)
+        now = spoil(seen, now + 0.2, 3)
+        assert seen.unusable(now, 0.5)
+
+
+def test_an_activation_forgets_what_was_spoiled():
+    seen = Vitals()
+    spoil(seen, 0.0, 20)
+    seen.restart()
+    assert not seen.unusable(2.0, 0.5) and seen.spoiled_since is None
+    spoil(seen, 50.0, 2)
+    assert not seen.unusable(60.0, 0.5)
+
+
+def test_spoiled_frames_are_received_once():
+    seen = Vitals()
+    seen.mark_lost(0)
+    for k in range(10):
+        seen.saw(k / 10, k, "")
+    spoil(seen, 0.0, 10)
+    seen.mark_lost(5)
+    assert seen.recent_loss() == (5, 10)
+
+
+@pytest.mark.parametrize(
+    ("mode", "bad", "enabled", "text"),
+    [
+        ("both", (RGB,), True, "degraded: rgb unusable"),
+        ("both", (THERMAL,), False, "no masks: thermal unusable"),
+        ("both", STREAMS, True, "no input: rgb and thermal unusable"),
+        ("rgb", (RGB,), True, "no input: rgb unusable, thermal silent"),
+        ("rgb", (), True, "degraded: thermal silent"),
+    ],
+)
+def test_the_state_of_unusable_streams(mode, bad, enabled, text):
+    faults = {s: UNUSABLE if s in bad else SILENT if mode not in ("both", s) else "" for s in STREAMS}
+    assert health.describe_mode(health.usable(mode, faults), enabled, faults) == text

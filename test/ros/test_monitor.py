@@ -153,6 +153,8 @@ def test_errors_from_the_models_thread_are_counted(bench):
     threads = [
         threading.Thread(target=lambda: [bench.monitor.refuse(RGB, ImageError("/rgb", "bad")) for _ in range(200)]),
         threading.Thread(target=lambda: [bench.monitor.failed(ValueError("x")) for _ in range(200)]),
+        threading.Thread(target=lambda: [bench.monitor.spoiled(RGB, ImageError("/rgb", "bad")) for _ in range(200)]),
+        threading.Thread(target=lambda: [bench.monitor.internal("x", ValueError("x")) for _ in range(200)]),
     ]
     for thread in threads:
         thread.start()
@@ -160,5 +162,84 @@ def test_errors_from_the_models_thread_are_counted(bench):
         bench.monitor.refuse(RGB, ImageError("/rgb", "bad"))
     for thread in threads:
         thread.join()
-    assert bench.monitor.vitals[RGB].bad == 400 and bench.monitor.work.failures == 200
-    assert len([line for line in bench.log if line.startswith("error")]) == 2
+    assert bench.monitor.vitals[RGB].bad == 600 and bench.monitor.work.failures == 200
+    assert {v.key: v.value for v in bench.publish()[0].values}["internal_errors"] == "200"
+    assert len([line for line in bench.log if line.startswith("error")]) == 3
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_frames_that_look_good_and_cannot_be_converted_make_a_camera_unusable(bench, stream):
+    """The state was `ok` for ever, without masks."""
+    bench.activate()
+    bench.play(1.0)
+    bench.play(1.0, spoiled=(stream,))
+    assert not bench.monitor.unusable(stream, bench.now) and bench.outputs.current_state == "ok"
+    bench.play(1.0, spoiled=(stream,))
+    assert bench.monitor.unusable(stream, bench.now) and bench.monitor.mode == "both"
+    assert bench.outputs.current_state == f"degraded: {stream} unusable"
+    assert f"/{stream}: cannot decode 99 bytes" in bench.monitor.problem
+    whole, *cameras = bench.publish()
+    assert whole.level == WARN and "cannot decode 99 bytes" in whole.message
+    assert {v.key: v.value for v in whole.values}[f"{stream}.refused"] == "40"
+    told = dict(zip(STREAMS, cameras, strict=True))
+    assert told[stream].level == ERROR and told[stream].message == f"unusable: /{stream}: cannot decode 99 bytes"
+    assert {v.key: v.value for v in told[stream].values}["fault"] == "unusable"
+    assert len([line for line in bench.log if line.startswith("error")]) == 1
+    bench.play(0.4)
+    assert bench.outputs.current_state == f"degraded: {stream} unusable"
+    bench.play(0.6)
+    assert bench.outputs.texts == ["", "ok", f"degraded: {stream} unusable", "ok"]
+    assert bench.publish()[0].level == OK and bench.log[-1] == "info: state: ok"
+
+
+def test_one_good_frame_now_and_then_does_not_flap_the_state(bench):
+    bench.activate()
+    bench.play(2.0, spoiled=(RGB,))
+    for _ in range(20):
+        bench.play(0.05)
+        bench.play(1.0, spoiled=(RGB,))
+    assert bench.outputs.texts == ["", "ok", "degraded: rgb unusable"]
+
+
+def test_both_cameras_unusable_and_one_camera_without_degraded_mode(bench, monkeypatch):
+    bench.activate()
+    bench.play(2.0, spoiled=STREAMS)
+    assert bench.outputs.current_state == "no input: rgb and thermal unusable" and bench.publish()[0].level == ERROR
+    bench.play(1.0)
+    assert bench.outputs.current_state == "ok"
+    monkeypatch.setitem(VALUES, "degraded.enabled", False)
+    bench.play(2.0, spoiled=(THERMAL,), answer=lambda: None)
+    assert bench.outputs.current_state == "no masks: thermal unusable" and bench.publish()[0].level == ERROR
+
+
+def test_an_unusable_camera_that_falls_silent_is_silent_and_not_refused(bench):
+    bench.activate()
+    bench.play(2.0, spoiled=(RGB,))
+    bench.play(2.0, off=(RGB,))
+    assert bench.outputs.current_state == "degraded: rgb silent"
+    assert "stopped sending" in bench.monitor.problem
+
+
+def test_a_frame_that_is_used_costs_no_lock(bench):
+    with bench.monitor._refusing:  # would wait for ever
+        bench.monitor.used(RGB)
+
+
+def test_an_error_of_our_own_is_a_warning_for_a_while(bench, monkeypatch):
+    details = []
+    monkeypatch.setattr(bench.node.get_logger(), "debug", details.append)
+    bench.activate()
+    bench.play(1.0)
+    for _ in range(3):
+        try:
+            raise KeyError("x")
+        except KeyError as error:
+            bench.monitor.internal("_on_health", error, bench.now)
+    assert [line for line in bench.log if "internal" in line] == ["error: internal error in _on_health: KeyError: 'x'"]
+    assert len(details) == 1 and "Traceback" in details[0] and "test_monitor.py" in details[0]
+    bench.play(10.0)
+    whole, *_ = bench.publish()
+    assert whole.level == WARN and whole.message == "ok. internal error in _on_health: KeyError: 'x'"
+    assert {v.key: v.value for v in whole.values}["internal_errors"] == "3"
+    bench.play(0.5)
+    assert bench.publish()[0].level == OK

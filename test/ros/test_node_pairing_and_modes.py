@@ -51,7 +51,8 @@ def changing(r):
         return message
 
     r.rgb = new_rgb
-    r.thermal = lambda: thermal(np.full((20, 30), 7 if "thermal" in frozen else 1000 + next(count), np.uint16))
+    gradient = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)  # a uniform picture is no evidence
+    r.thermal = lambda: thermal(gradient + np.uint16(0 if "thermal" in frozen else 1 + next(count)))
     return frozen
 
 

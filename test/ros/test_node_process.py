@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from processes import ROOT
 from sensor_msgs.msg import Image
 
-from sartm_ros import transport
+from sartm_ros import start, transport
 
 NODE = "test.ros.fake_segmenter"
 
@@ -64,3 +64,20 @@ def test_the_users_own_profile_wins(monkeypatch):
     monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
     profile = transport.use_shipped_profile()
     assert profile is not None and profile.name == "fastdds.xml" and os.environ[transport.VARIABLE] == str(profile)
+
+
+@pytest.mark.parametrize("name", ["segment", "cameras", "replay", "calibrate"])
+def test_ctrl_c_while_importing_is_quiet(monkeypatch, name):
+    def interrupted(module):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(start.importlib, "import_module", interrupted)
+    assert getattr(start, name)() == (130 if name == "calibrate" else 0)
+
+
+def test_two_ctrl_c_in_a_row_end_it_with_code_zero_and_no_traceback(domain):
+    with domain.process(NODE) as node:
+        node.wait_for(lambda: "listening to" in node.output, 20)
+        node._process.send_signal(signal.SIGINT)
+        assert node.interrupt(10) == 0, node.output
+    assert "Traceback" not in node.output, node.output

@@ -1,0 +1,213 @@
+"""The thread that runs the model, for every camera pair of the process.
+
+    node A --job--> one-slot mailbox \\
+    node B --job--> one-slot mailbox  > thread: take all that wait --> one batch through the model --> deliver to A, B
+    ...                              /
+
+Each node's mailbox keeps its newest job only, so whatever the model costs, nobody waits behind a queue. A batch that
+fails is repeated pair by pair, so a bad pair costs its own mask. Nothing ends the thread but the last `close`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from sartm_ros import fallback
+from sartm_ros.images import Incoming
+from sartm_ros.mailbox import Mailbox, MailRoom
+
+BATCH = 16
+"""Camera pairs in one forward pass at most."""
+JOIN_S = 2.0
+"""How long the end waits for a running batch. One that takes longer ends later, its results unread."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Frames for one mask, one of them None in degraded mode. `received`: arrival of the newer one, monotonic s."""
+
+    rgb: Incoming | None
+    thermal: Incoming | None
+    received: float
+
+    @property
+    def master(self) -> Incoming:
+        """The frame whose header and size the outputs carry: rgb, or thermal when it is alone."""
+        frame = self.rgb or self.thermal
+        assert frame is not None
+        return frame
+
+    @property
+    def one_camera(self) -> bool:
+        """Whether the other camera's frame is missing."""
+        return self.rgb is None or self.thermal is None
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What the model needs for one mask: the fields of `sartm_core.segmenter.FramePair`; and where it came from."""
+
+    rgb: np.ndarray | None
+    thermal: np.ndarray | None
+    registration: Any = None
+    thermal_norm: Any = None
+    confidence_threshold: float = 0.0
+    job: Any = None
+    """The frames as they came, without one that could not be converted."""
+    settings: Any = None
+    """The node's `Settings` when the frames were converted; the result is published by them."""
+
+
+class Client(Protocol):
+    """What the server asks of a node, from the model's thread."""
+
+    def request(self, job: Job) -> Request | None:
+        """Convert the frames; None when there is nothing to do: nobody listens, or a frame is bad."""
+
+    def taken(self) -> None:
+        """Its request goes into the model now."""
+
+    def deliver(self, request: Request, result: Any, inference_ms: float) -> None:
+        """Publish a result."""
+
+    def failed(self, error: Exception) -> None:
+        """There is no mask for a job."""
+
+    def in_executor(self, task: Callable[[], None]) -> None:
+        """Run a task in the executor's thread, soon."""
+
+    def fell_back(self, note: str) -> None:
+        """The model goes on with less, since the GPU's memory ran out. (In the executor's thread, like the next.)"""
+
+    def give_up(self, reason: str) -> None:
+        """There will be no more masks: become inactive."""
+
+
+Asked = tuple[Mailbox[Job], Client, Request]
+
+
+class Inference:
+    """`model` is what runs; the executor's thread sets it and calls `open`, `close` and `go_on`.
+
+    relieve(model, pairs, reason) is called in the executor's thread when GPU memory ran out with `pairs` pairs in one
+    batch; until it has called `go_on` nothing more is taken.
+    """
+
+    def __init__(self, relieve: Callable[[Any, int, str], None]) -> None:
+        self.model: Any = None
+        self.batch = BATCH
+        """Pairs in one forward pass at most."""
+        self.latest: Request | None = None
+        """The frames of the last mask."""
+        self._relieve = relieve
+        self._clients: dict[Mailbox[Job], Client] = {}
+        self._room: MailRoom[Job] | None = None
+        self._thread: threading.Thread | None = None
+        self._delivering = threading.Lock()
+        self._going = threading.Event()
+
+    @property
+    def clients(self) -> list[Client]:
+        """Who has an open mailbox."""
+        return list(self._clients.values())
+
+    def open(self, client: Client) -> Mailbox[Job]:
+        """A mailbox for a node that becomes active; the first one starts the thread."""
+        if self._room is None:
+            self._room, self._going = MailRoom(), threading.Event()
+            self._going.set()
+            work = (self._room, self._going)
+            self._thread = threading.Thread(target=self._run, args=work, name="sartm-worker", daemon=True)
+            self._thread.start()
+        box = self._room.open()
+        self._clients = {**self._clients, box: client}
+        return box
+
+    def close(self, box: Mailbox[Job]) -> None:
+        """Drop what waits in a mailbox; nothing reaches its node after this. The last one ends the thread."""
+        box.close()
+        with self._delivering:
+            self._clients = {b: c for b, c in self._clients.items() if b is not box}
+        if not self._clients and self._room is not None and self._thread is not None:
+            self._room.close()
+            self._going.set()
+            self._thread.join(JOIN_S)
+            self._room = self._thread = None
+
+    def go_on(self) -> None:
+        """Take jobs again."""
+        self._going.set()
+
+    # The thread
+
+    def _run(self, room: MailRoom[Job], going: threading.Event) -> None:
+        while not room.closed:
+            going.wait()
+            taken = room.take()
+            clients = self._clients
+            jobs = [(box, clients[box], job) for box, job in taken if box in clients]
+            try:
+                self._serve(jobs, going)
+            except Exception as error:
+                for _, client, _ in jobs:
+                    client.failed(error)
+
+    def _serve(self, jobs: list[tuple[Mailbox[Job], Client, Job]], going: threading.Event) -> None:
+        asked: list[Asked] = []
+        for box, client, job in jobs:
+            try:
+                request = client.request(job)
+            except Exception as error:  # a bad frame costs its own mask
+                client.failed(error)
+                continue
+            if request is not None:
+                asked.append((box, client, request))
+        while asked and going.is_set():
+            part, asked = asked[: self.batch], asked[self.batch :]
+            if error := self._infer(part):
+                self._failed(part, error, going)
+
+    def _infer(self, part: list[Asked]) -> Exception | None:
+        """One batch through the model, results to their nodes; or what went wrong, without what it held on to."""
+        model = self.model
+        if model is None:
+            return None  # cleaned up meanwhile
+        for _, client, _ in part:
+            client.taken()
+        begin = time.monotonic()
+        try:
+            results = model.batch([request for *_, request in part])
+            if len(results) != len(part):
+                raise RuntimeError(f"the model gave {len(results)} results for {len(part)} pairs")
+        except Exception as error:
+            return error.with_traceback(None)  # the traceback would keep the activations in memory
+        inference_ms = (time.monotonic() - begin) * 1e3
+        self.latest = part[-1][2]
+        for (box, client, request), result in zip(part, results, strict=True):
+            try:
+                with self._delivering:
+                    if box in self._clients:  # not closed meanwhile
+                        client.deliver(request, result, inference_ms)
+            except Exception as error:
+                client.failed(error)
+        return None
+
+    def _failed(self, part: list[Asked], error: Exception, going: threading.Event) -> None:
+        """A batch gave no results: ask the executor for relief, or go one by one, so that only the bad pair loses."""
+        if fallback.is_out_of_memory(error):
+            model, reason = self.model, f"{type(error).__name__}: {error}"
+            going.clear()
+            part[0][1].in_executor(lambda: self._relieve(model, len(part), reason))
+        elif len(part) > 1:
+            for one in part:
+                if alone := self._infer([one]):
+                    one[1].failed(alone)
+            return
+        for _, client, _ in part:
+            client.failed(error)
