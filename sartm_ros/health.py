@@ -95,7 +95,7 @@ class Liveness:
     def saw(
         self, stream: str, now: float, stamp_ns: int, kind: str = "", fingerprint: int | None = None, nbytes: int = 0
     ) -> None:
-        """A usable frame came. fingerprint: a number that is equal for equal pictures; None when nobody looks."""
+        """A usable frame came. fingerprint: a number that is equal for equal pictures; None: it shows nothing."""
         if self._waiting:
             self.start(now)
         vitals, pulse, other = self.vitals[stream], self.pulses[stream], self.pulses[OTHER[stream]]
@@ -103,7 +103,7 @@ class Liveness:
         moving, thawed = self._moving(stream, now), False
         if vitals.saw(now, stamp_ns, kind, fingerprint, nbytes):
             thawed, pulse.frozen, pulse.other_moving = pulse.frozen, False, None
-            if other.other_moving is None or not moving:
+            if fingerprint is not None and (other.other_moving is None or not moving):
                 other.other_moving = now
         if gap or thawed or pulse.run is None:
             pulse.run = now

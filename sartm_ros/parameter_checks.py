@@ -10,15 +10,6 @@ from typing import Any
 STRIDE = 32
 """Model inputs are multiples of this (`sartm_core.preprocess.STRIDE`; importing that takes seconds)."""
 LARGEST_INPUT = 8192
-REGISTRATION: dict[str, Any] = {
-    "registration.mode": "none",
-    "registration.homography": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-    "registration.thermal_size": [0, 0],
-    "registration.rgb_size": [0, 0],
-    "registration.scale": [1.0, 1.0],
-    "registration.shift": [0.0, 0.0],
-}
-"""The parameters that say how the thermal view is laid over the rgb view, and values that change nothing."""
 
 
 class ParameterError(ValueError):
@@ -35,8 +26,6 @@ def together(values: dict[str, Any]) -> list[str]:
     except ParameterError as error:
         problems.append(str(error))
     problems += _thermal(values)
-    if any(values[name] != default for name, default in REGISTRATION.items()):
-        problems += _registration(values)
     return problems
 
 
@@ -52,11 +41,15 @@ def _thermal(values: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _registration(values: dict[str, Any]) -> list[str]:
-    """Whether both forms can be used, whatever the mode: it can be changed at any time."""
-    from sartm_core.registration import Registration  # imports torch: only where a registration is asked for
+def registration(values: dict[str, Any]) -> list[str]:
+    """What is wrong with the registration.* values, in use or not: the mode can be changed at any time.
 
-    homography, *sizes, scale, shift = (tuple(values[name]) for name in list(REGISTRATION)[1:])
+    Imports torch: to be called only where something is registered.
+    """
+    from sartm_core.registration import Registration
+
+    keys = ("homography", "scale", "shift", "thermal_size", "rgb_size")
+    homography, scale, shift, *sizes = (tuple(values[f"registration.{key}"]) for key in keys)
     problems = []
     try:
         Registration(homography, *sizes)

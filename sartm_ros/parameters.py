@@ -11,7 +11,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException
 
 from sartm_ros import parameter_checks
-from sartm_ros.parameter_checks import REGISTRATION, ParameterError
+from sartm_ros.parameter_checks import ParameterError
 
 __all__ = ["BY_NAME", "MODEL", "SPECS", "ParameterError", "Spec", "check", "checked", "declare", "overrides", "read"]
 
@@ -55,7 +55,7 @@ class Spec:
         return f"{self.description}{choices} Takes effect: {self.applies}."
 
     def descriptor(self) -> ParameterDescriptor:
-        """What `ros2 param describe` shows; rclpy refuses values outside the range, and changes of what is read-only."""
+        """What `ros2 param describe` shows; rclpy refuses what is outside the range or read-only."""
         out = ParameterDescriptor(description=self.text, additional_constraints=self.values)
         out.read_only = self.applies == START
         if self.bounds:
@@ -80,8 +80,9 @@ class Spec:
         """`value` with integers made floats where the parameter is one of floats (YAML reads 1 as an integer)."""
         if isinstance(self.default, float) and type(value) is int:
             return float(value)
-        if isinstance(self.default, list) and isinstance(self.default[0], float) and value is not None:
-            return [float(v) if type(v) is int else v for v in value] if not isinstance(value, str) else value
+        many = hasattr(value, "__iter__") and not isinstance(value, str)
+        if isinstance(self.default, list) and isinstance(self.default[0], float) and many:
+            return [float(v) if type(v) is int else v for v in value]
         return value
 
     def clamped(self, value: Any) -> Any:
@@ -103,6 +104,7 @@ REGISTRATIONS = ("none", "homography", "scale_shift")
 ANY = (-1e6, 1e6)
 DAY = (-86400.0, 86400.0)
 PIXELS = (0, 4096)
+IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 CANCELS = "Matters for range and unit; with percentile, a positive scale and any offset cancel out."
 GONE = "Silence that makes a camera count as gone, seconds; a slow camera gets 2.5 of its periods."
 BACK = "Seconds a camera that was gone must send without a gap before its frames are used again."
@@ -155,7 +157,7 @@ SPECS = (
     Spec("thermal.high", 99.0, LIVE, "Percentile (0..100) or value (range) that becomes 1.", bounds=ANY),
     *(Spec(f"thermal.crop_{side}", 0, LIVE, CROP, bounds=PIXELS) for side in ("top", "bottom", "left", "right")),
     Spec("registration.mode", "none", LIVE, "How the thermal view is laid over the rgb view.", REGISTRATIONS),
-    Spec("registration.homography", REGISTRATION["registration.homography"], LIVE, HOMOGRAPHY, form="9 numbers, an invertible matrix"),
+    Spec("registration.homography", IDENTITY, LIVE, HOMOGRAPHY, form="9 numbers, an invertible matrix"),
     Spec("registration.thermal_size", [0, 0], LIVE, OF_SIZE.format("thermal"), form="2 integers: width, height"),
     Spec("registration.rgb_size", [0, 0], LIVE, OF_SIZE.format("rgb"), form="2 integers: width, height"),
     Spec("registration.scale", [1.0, 1.0], LIVE, SCALE, form="2 numbers above 0: horizontal, vertical"),
@@ -230,7 +232,11 @@ def check(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
     Files are looked for only when their parameter is among `changed`: what is loaded stays loaded.
     """
     problems = [p for spec in SPECS if (p := spec.problem(values[spec.name]))]
-    return problems or parameter_checks.together(values) + parameter_checks.files(values, changed)
+    if problems:
+        return problems
+    if any(values[spec.name] != spec.default for spec in SPECS if spec.name.startswith("registration.")):
+        problems = parameter_checks.registration(values)
+    return problems + parameter_checks.together(values) + parameter_checks.files(values, changed)
 
 
 def checked(node: Any, changes: Iterable[Any]) -> tuple[SetParametersResult, dict[str, Any]]:

@@ -38,6 +38,7 @@ from sartm_ros.replay_sources import (
     folder_pairs,
     synthetic_pairs,
 )
+from sartm_ros.signals import quiet_end
 from sartm_ros.transport import use_shipped_profile
 
 NAMESPACE = "sartm"
@@ -224,9 +225,10 @@ def main(args: list[str] | None = None) -> int:
         rclpy.logging.get_logger("replay").fatal(str(error))
         return 1
     finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
+        with quiet_end():
+            if node is not None:
+                node.destroy_node()
+            rclpy.try_shutdown()
     return 0
 
 

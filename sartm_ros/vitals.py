@@ -63,7 +63,10 @@ class Vitals:
     def saw(
         self, now: float, stamp_ns: int, frame_format: str, fingerprint: int | None = None, nbytes: int = 0
     ) -> bool:
-        """Note a usable frame; returns whether its picture differs from the last one (None: it always does)."""
+        """Note a usable frame; returns whether its picture differs from the last one.
+
+        fingerprint None: a picture that shows nothing either way. It counts as different, but not as a change seen.
+        """
         self.good += 1
         self.last_good = now
         self.arrivals.append(now)
@@ -73,7 +76,7 @@ class Vitals:
         changed = fingerprint is None or fingerprint != self._fingerprint
         self._fingerprint = fingerprint
         self.same_frames = 1 if changed else self.same_frames + 1
-        if changed:
+        if changed and fingerprint is not None:
             self.changes.append(now)
         return changed
 

@@ -138,5 +138,5 @@ class Bench:
 def frame(stream, value, stamp_ns, warning=""):
     message = Image(height=4, width=4, encoding="mono8", step=4)
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
-    view = np.full((4, 4), value, np.uint8)
+    view = np.arange(16, dtype=np.uint8).reshape(4, 4) + np.uint8(value)
     return Incoming(f"/{stream}", message, 4, 4, view, warning=warning)

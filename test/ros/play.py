@@ -12,6 +12,8 @@ from sartm_ros.vitals import Vitals
 LIMITS = Limits(timeout=1.0, recovery=0.5, frozen=0.5)
 TICK_S = 0.1
 EPSILON = 1e-9
+NOTHING = "nothing"
+"""A picture without a fingerprint."""
 
 
 def frames(rate, *spans, picture=None):
@@ -41,7 +43,9 @@ class Play:
         self.flips = [(0.0, "both", {RGB: "", THERMAL: ""})]
         for now, _, stream, picture in sorted(events, key=lambda e: e[:3]):
             if stream:
-                self.live.saw(stream, now, round(now * 1e9), "64x48 mono8", picture, 1000)
+                self.live.saw(
+                    stream, now, round(now * 1e9), "64x48 mono8", None if picture == hash(NOTHING) else picture, 1000
+                )
             mode, faults = self.live.update(now, limits), self.live.faults()
             if (mode, faults) != self.flips[-1][1:]:
                 self.flips.append((now, mode, faults))

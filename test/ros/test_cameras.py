@@ -20,7 +20,7 @@ from sartm_ros.parameters import ParameterError
 
 def test_the_shipped_file():
     front, rear = read_cameras(ROOT / "config" / "cameras.yaml")
-    assert (front.name, front.namespace, rear.namespace) == ("front", "sartm/front", "sartm/rear")
+    assert (front.name, front.namespace, rear.namespace) == ("front", "/sartm/front", "/sartm/rear")
     assert front.topics == {"rgb": "/front/color/image_raw", "thermal": "/front/thermal/image_raw"}
     assert front.parameters == {"checkpoint": "default", "device": "auto", "sync.tolerance": 0.05}
     assert rear.parameters["thermal.crop_bottom"] == 0
@@ -35,7 +35,23 @@ def test_the_shipped_file():
         ("cameras: {front: {parameters: {sync: {tolerence: 1.0}}}}", ("cameras.front.parameters", "sync.tolerance")),
         ("cameras: {front: {parameters: {device: cpu}}}", ("'device' is the model's", "under 'model'")),
         ("model: {overlay_alpha: 0.1}\ncameras: {front: }", ("'overlay_alpha' is no model parameter", "checkpoint")),
-        ("cameras: {a: {namespace: x}, b: {namespace: x}}", ("namespace x", "two cameras")),
+        ("cameras: {a: {namespace: x}, b: {namespace: x}}", ("cameras.b", "namespace /x", "cameras.a")),
+        ("cameras: {a: {namespace: /x/}, b: {namespace: x}}", ("cameras.b", "namespace /x", "cameras.a")),
+        ("cameras: {a: , b: {namespace: /sartm/a}}", ("cameras.b", "namespace /sartm/a", "cameras.a")),
+        ("cameras: {a: {namespace: sartm/b}, b: }", ("cameras.b", "namespace /sartm/b", "cameras.a")),
+        ("cameras: {front-left: }", ("cameras.front-left: got '/sartm/front-left'", "alphanumerics", "`namespace`")),
+        ("cameras: {a: {namespace: a b}}", ("cameras.a.namespace: got '/a b': Invalid", "alphanumerics")),
+        ("cameras: {a: {namespace: }}", ("cameras.a.namespace: got None, expected a name",)),
+        ("cameras: {a: {rgb_topic: my topic}}", ("cameras.a.rgb_topic: got 'my topic': Invalid topic name",)),
+        ("cameras: {a: {thermal_topic: [x]}}", ("cameras.a.thermal_topic: got ['x'], expected a name",)),
+        ("common: [a]\ncameras: {a: }", ("common: got ['a'], expected a mapping",)),
+        ("common: {thermal: {scale: null}}\ncameras: {a: }", ("common.thermal.scale: got None, expected a number",)),
+        ("model: {threads: many}\ncameras: {a: }", ("model.threads: got 'many', expected an integer",)),
+        ("common: {autostart: 1}\ncameras: {a: }", ("common.autostart: got 1, expected true or false",)),
+        ("common: {sync: {policy: 5}}\ncameras: {a: }", ("common.sync.policy: got 5, expected text",)),
+        ("common: {registration: {scale: 5}}\ncameras: {a: }", ("registration.scale: got 5, expected 2 numbers",)),
+        ("common: {registration: {rgb_size: [1, x]}}\ncameras: {a: }", ("got [1, 'x'], expected 2 integers",)),
+        ("common: {use_sim_time: null}\ncameras: {a: }", ("common.use_sim_time: got None",)),
         ("cameras: [front]", ("cameras", "at least one entry")),
         ("cameras: {front: 5}", ("cameras.front", "got 5")),
         ("just text", ("top level", "'just text'")),
@@ -48,6 +64,43 @@ def test_a_wrong_file_is_refused_with_the_reason(tmp_path, text, parts):
     with pytest.raises(ParameterError) as caught:
         read_cameras(path)
     assert all(part in str(caught.value) for part in (*parts, str(path))), caught.value
+
+
+def test_integers_are_taken_for_numbers(tmp_path):
+    path = tmp_path / "cameras.yaml"
+    path.write_text("cameras: {a: {parameters: {thermal: {scale: 1}, registration: {scale: [1, 2.5]}}}}")
+    assert read_cameras(path)[0].parameters == {"thermal.scale": 1, "registration.scale": [1, 2.5]}
+
+
+@pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        ("confidence_threshold: 5.0", "confidence_threshold: got 5.0"),
+        ("registration: {scale: [0, 1]}", "registration.scale: got [0.0, 1.0], expected two numbers above 0"),
+        ("sync: {policy: closest}", "sync.policy: got 'closest', expected one of nearest"),
+        ("thermal: {crop_top: 99999999999999999999}", "99999999999999999999"),
+    ],
+)
+def test_a_node_that_cannot_be_made_names_file_and_camera(tmp_path, request, values, part):
+    path = tmp_path / "cameras.yaml"
+    path.write_text(f"cameras: {{front: , rear: {{parameters: {{{values}}}}}}}")
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=new_domain())
+    request.addfinalizer(lambda: rclpy.try_shutdown(context=context))
+    made = make_nodes(path, lambda values: FakeSegmenter(), context=context)
+    request.addfinalizer(next(made).destroy_node)
+    with pytest.raises(ParameterError) as caught:
+        next(made)
+    assert str(caught.value).startswith(f"{path}: cameras.rear: ") and part in str(caught.value)
+
+
+def test_a_bad_file_ends_the_process_with_the_reason(domain, tmp_path):
+    """Regression: a raw traceback."""
+    path = tmp_path / "cameras.yaml"
+    path.write_text("cameras: {front-left: }")
+    with domain.process("sartm_ros.cameras", "-p", f"cameras_file:={path}") as process:
+        assert process.wait() == 1
+    assert f"{path}: cameras.front-left: " in process.output and "Traceback" not in process.output
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from play import Play, frames, repeated
+from play import NOTHING, Play, frames, repeated
 
 from sartm_ros.health import FROZEN, SILENT, Limits
 from sartm_ros.pairing import OTHER, RGB, STREAMS, THERMAL
@@ -78,10 +78,23 @@ def test_frozen_needs_time_and_frames_and_can_be_off():
 
 def test_frames_without_a_fingerprint_always_differ():
     seen = Vitals()
-    assert seen.saw(0.0, 0, "") and seen.saw(0.1, 0, "") and seen.same_frames == 1
+    assert seen.saw(0.0, 0, "") and seen.saw(0.1, 0, "") and seen.same_frames == 1 and not seen.changes
     assert seen.saw(0.2, 0, "", 5) and not seen.saw(0.3, 0, "", 5) and seen.same_frames == 2
 
 
 def test_frozen_and_then_unplugged_is_silent():
     play = Play(frames(30, (0, 8)), frames(30, (0, 2)) + frames(30, (2, 4), picture="still"))
     assert [faults[THERMAL] for *_, faults in play.flips] == ["", FROZEN, SILENT]
+
+
+def test_pictures_that_show_nothing_are_no_proof_that_the_other_camera_is_frozen():
+    """An rgb camera in the dark gives uniform pictures; they counted as changes beside a still thermal scene."""
+    still = frames(30, (0, 6), picture="still")
+    assert Play(frames(30, (0, 6), picture=NOTHING), still).modes == ["both"]
+    goes_dark = frames(30, (0, 2)) + frames(30, (2, 6), picture=NOTHING)
+    assert Play(goes_dark, frames(30, (0, 2)) + frames(30, (2, 6), picture="still")).modes == ["both"]
+    assert Play(still, frames(30, (0, 6), picture=NOTHING)).modes == ["both"]
+    flickers = [(t, NOTHING if k % 2 else p) for k, (t, p) in enumerate(frames(30, (0, 6)))]
+    assert Play(flickers, still).modes == ["both", "rgb"], "every other picture shows that it moves"
+    back = frames(30, (0, 2), (4, 6), picture=NOTHING)
+    assert Play(still, back).flips[-1][:2] == (pytest.approx(4.5, abs=0.1), "both")

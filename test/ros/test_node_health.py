@@ -25,8 +25,9 @@ from sartm_ros import transport
 def lively(r):
     """Make the rig's rgb camera send a new picture each time."""
     numbers = itertools.count()
+    detail = np.arange(H * W * 3, dtype=np.uint8).reshape(H, W, 3)  # uniform pictures show nothing
     r.rgb = lambda skew_ns=0: r.image(
-        np.full((H, W, 3), next(numbers) % 250, np.uint8), "bgr8", "rgb_optical", r.clock_ns + skew_ns
+        detail + np.uint8(next(numbers) % 250), "bgr8", "rgb_optical", r.clock_ns + skew_ns
     )
 
 
@@ -40,7 +41,7 @@ def test_a_frozen_thermal_camera_is_left_out_until_its_picture_moves(rig):
     r.stream_until(lambda: r.logs.having("warning", "thermal", "sends the same picture for"), "the cause")
     values = itertools.count()
     still = r.thermal
-    r.thermal = lambda: still(np.full((20, 30), next(values), np.uint16))
+    r.thermal = lambda: still(np.arange(600, dtype=np.uint16).reshape(20, 30) + np.uint16(next(values)))
     r.stream_until(lambda: "ok" in r.states[-1:], "recovery")
     r.stream_until(lambda: r.fake.calls[-1][1] is not None, "pairs again")
 

@@ -1,5 +1,8 @@
 """The replay node as a process, heard over real DDS."""
 
+import signal
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,8 @@ from PIL import Image as Picture
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 from processes import Domain, stamp_ns
 from sensor_msgs.msg import Image
+
+from sartm_ros.signals import quiet_end
 
 RGB, THERMAL = "/sartm/rgb/image_raw", "/sartm/thermal/image_raw"
 MODULE = "sartm_ros.replay_node"
@@ -65,6 +70,36 @@ def test_mfnet_images_loop_until_ctrl_c(domain: Domain, tmp_path: Path) -> None:
     assert pixels(rgb[0])[:3].tolist() == [10, 20, 30]
     assert thermal[0].encoding == "mono8" and set(pixels(thermal[0]).tolist()) == {200}
     assert "Traceback" not in replay.output
+
+
+def test_a_second_ctrl_c_while_it_ends_changes_nothing(domain: Domain) -> None:
+    """Regression: a traceback and code -2. `ros2 launch` in a terminal sends two."""
+    with domain.process(MODULE, *parameters(loop="true")) as replay:
+        replay.wait_for(lambda: "replaying synthetic" in replay.output)
+        for _ in range(8):  # the later ones come while the interpreter itself ends
+            replay._process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        assert replay.wait() == 0
+    assert "Traceback" not in replay.output and "ignored" not in replay.output, replay.output
+
+
+def test_quiet_end_leaves_signals_as_they_were_and_other_threads_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with quiet_end():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    seen = []
+
+    def elsewhere() -> None:
+        with quiet_end():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [before]
 
 
 def test_rate_delay_and_jitter(domain: Domain, tmp_path: Path) -> None:
