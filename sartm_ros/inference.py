@@ -170,8 +170,8 @@ class Inference:
                 asked.append((box, client, request))
         while asked and going.is_set():
             part, asked = asked[: self.batch], asked[self.batch :]
-            if error := self._infer(part):
-                self._failed(part, error, going)
+            if fault := self._infer(part):
+                self._failed(part, fault, going)
 
     def _infer(self, part: list[Asked]) -> Exception | None:
         """One batch through the model, results to their nodes; or what went wrong, without what it held on to."""

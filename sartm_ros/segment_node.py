@@ -196,7 +196,12 @@ class SegmentNode(LifecycleNode):
         for warning in model.warnings:
             self.get_logger().warning(warning)
         self._settle(self.values)
-        self.outputs.classes(model, self.values["confidence_threshold"], self.delivery.settings.class_map)
+        self._tell_classes(model, self.values["confidence_threshold"])
+
+    def _tell_classes(self, model: Any, threshold: float) -> None:
+        class_map = self.delivery.settings.class_map
+        if class_map is not None:
+            self.outputs.classes(model, threshold, class_map)
 
     def restore_parameters(self, model_values: dict[str, Any]) -> None:
         """Make the model's parameters tell what is loaded."""
@@ -227,7 +232,7 @@ class SegmentNode(LifecycleNode):
         if self in self.server.users:
             self.server.prefer(self, values["oom_fallback"])
         if changed & {"confidence_threshold", "class_remap"} and self.model is not None:
-            self.outputs.classes(self.model, values["confidence_threshold"], self.delivery.settings.class_map)
+            self._tell_classes(self.model, values["confidence_threshold"])
         return result
 
     def _settle(self, values: dict[str, Any]) -> None:

@@ -13,9 +13,9 @@ import torch
 
 from sartm_core import SARTM, ModelConfig
 from sartm_ros import model as model_module
+from sartm_ros.inference import Request
 from sartm_ros.model import Model, library_threads, load_segmenter, registration, thermal_norm
 from sartm_ros.parameters import SPECS
-from sartm_ros.inference import Request
 
 VALUES = {spec.name: spec.default for spec in SPECS}
 REQUEST = Request(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))

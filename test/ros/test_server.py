@@ -11,8 +11,8 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from fake_segmenter import DEADLINE_S, FakeSegmenter
 
 from sartm_ros import parameters
-from sartm_ros.parameters import SPECS, ParameterError
 from sartm_ros.inference import Request
+from sartm_ros.parameters import SPECS, ParameterError
 from sartm_ros.server import ModelServer
 
 VALUES = {spec.name: spec.default for spec in SPECS}
