@@ -45,7 +45,7 @@ def test_any_message_gives_an_image_or_an_image_error(sent, role, crop, scale):
         return
     height, width = sent.height - crop.top - crop.bottom, sent.width - crop.left - crop.right
     assert out.shape[:2] == (height, width) == (frame.height, frame.width)
-    assert isinstance(frame.fingerprint(), int) and frame.kind.isprintable()
+    assert isinstance(frame.fingerprint(), int | None) and frame.kind.isprintable()
     if role == "rgb" and sent.encoding not in COLOR:
         return  # cv_bridge is installed here: its colours are its own business
     plain = out if role == "rgb" or out.dtype != np.float32 or scale == 1.0 else frame.thermal()

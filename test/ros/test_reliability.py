@@ -29,26 +29,24 @@ REACHED = 0.8
 
 def test_a_slow_model_gives_fresh_masks_and_nothing_piles_up(tmp_path: Path) -> None:
     """A mask behind a queue would be whole inferences older."""
-    load = slow.Load(seconds=5, warmup=0, rgb_hz=20, thermal_hz=6, periods=5, judge_memory=False, input_size=SMALL)
+    load = slow.Load(seconds=4, warmup=0, rgb_hz=20, thermal_hz=6, periods=5, judge_memory=False, input_size=SMALL)
     assert slow.run(tmp_path, load).violated == []
 
 
 def test_good_pairs_are_answered_between_hostile_messages(tmp_path: Path) -> None:
-    assert fuzz.run(tmp_path, fuzz.Barrage(600, large=0, input_size=SMALL, reached=REACHED)).violated == []
+    assert fuzz.run(tmp_path, fuzz.Barrage(300, large=0, input_size=SMALL, reached=REACHED)).violated == []
 
 
 def test_good_pairs_are_answered_between_hostile_compressed_messages(tmp_path: Path) -> None:
-    assert (
-        fuzz.run(tmp_path, fuzz.Barrage(100, "compressed", large=0, input_size=SMALL, reached=REACHED)).violated == []
-    )
+    assert fuzz.run(tmp_path, fuzz.Barrage(50, "compressed", large=0, input_size=SMALL, reached=REACHED)).violated == []
 
 
 def test_killed_cameras_and_bad_weights_are_told_and_survived(tmp_path: Path) -> None:
-    reloads = ("good", "corrupt numbers", "other classes")
+    reloads = ("good", "corrupt numbers")
     plan = faults.Plan(1, ("thermal",), reloads, in_time=5.0, settle=0.0, input_size=SMALL)
     assert faults.run(tmp_path, plan).violated == []
 
 
 def test_exit_codes(tmp_path: Path) -> None:
-    names = ("ctrl-c while loading", "missing weights", "bad parameter")
+    names = ("ctrl-c while loading", "missing weights")
     assert startstop.run(tmp_path, rounds=1, names=names).violated == []
