@@ -200,7 +200,7 @@ def cameras_file() -> Path:
     """The file that the parameter `cameras_file` of this process names."""
     node = Node("cameras")
     try:
-        given = node.declare_parameter("cameras_file", "", ParameterDescriptor(description=FILE)).value
+        given: str = node.declare_parameter("cameras_file", "", ParameterDescriptor(description=FILE)).value
     finally:
         node.destroy_node()
     path = Path(given).expanduser() if given else shipped("cameras.yaml")

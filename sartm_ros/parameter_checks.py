@@ -48,15 +48,14 @@ def registration(values: dict[str, Any]) -> list[str]:
     """
     from sartm_core.registration import Registration
 
-    keys = ("homography", "scale", "shift", "thermal_size", "rgb_size")
-    homography, scale, shift, *sizes = (tuple(values[f"registration.{key}"]) for key in keys)
+    sizes = tuple(values["registration.thermal_size"]), tuple(values["registration.rgb_size"])
     problems = []
     try:
-        Registration(homography, *sizes)
+        Registration(tuple(values["registration.homography"]), *sizes)
     except ValueError as error:
         problems.append(str(error))
     try:
-        Registration.scale_shift(scale, shift, *sizes)
+        Registration.scale_shift(values["registration.scale"], values["registration.shift"], *sizes)
     except ValueError as error:  # of numbers that are fine one by one, it tells as a matrix
         problems.append(str(error).replace("registration.homography", "registration.scale, registration.shift"))
     return list(dict.fromkeys(problems))  # a bad size is bad for both

@@ -109,7 +109,7 @@ CANCELS = "Matters for range and unit; with percentile, a positive scale and any
 GONE = "Silence that makes a camera count as gone, seconds; a slow camera gets 2.5 of its periods."
 BACK = "Seconds a camera that was gone must send without a gap before its frames are used again."
 FROZEN = "Seconds of identical frames, while the other camera's change, that make a camera count as frozen; 0: never."
-OOM = "When GPU memory runs out: go on with a smaller input (then on the CPU), on the CPU, or become inactive."
+OOM = "When GPU memory runs out: smaller (fewer pairs at a time, a smaller input, then the CPU), cpu, or inactive."
 REMAP = "Other ids for the model's classes, e.g. 'bike=person, car=10, curve=ignore'. 'none': the model's own."
 STRANGERS = "Let ~/reload load weights with other classes than the running ones; who reads the masks must know."
 HOMOGRAPHY = "Row-major 3x3 matrix from thermal to rgb pixels (homography)."

@@ -30,6 +30,12 @@ MAKERS: dict[str, tuple[ModuleType, type]] = {
     "raw": (fuzz_raw, Image),
     "compressed": (fuzz_compressed, CompressedImage),
 }
+TRANSPORTS = {
+    "raw": ("raw", "raw"),
+    "compressed": ("compressed", "compressed"),
+    "mixed": ("compressed", "raw"),
+}
+"""For each choice of `Barrage.transport` that of each of `STREAMS`."""
 DEPTH = 100
 START_S, ANSWER_S, LARGE_ANSWER_S = 120.0, 30.0, 120.0
 GAP_S = 0.001
@@ -73,9 +79,10 @@ class Sender:
 
     def __init__(self, node: Any, barrage: Barrage) -> None:
         self.barrage = barrage
-        self.maker, kind = MAKERS[barrage.transport]
+        made = {s: MAKERS[t] for s, t in zip(STREAMS, TRANSPORTS[barrage.transport], strict=True)}
+        self.makers = {s: maker for s, (maker, _) in made.items()}
         qos = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._publishers = {s: node.create_publisher(kind, f"/sartm/{s}/image_raw", qos) for s in STREAMS}
+        self._publishers = {s: node.create_publisher(made[s][1], f"/sartm/{s}/image_raw", qos) for s in STREAMS}
         self.sent = Sent()
 
     @property
@@ -87,7 +94,8 @@ class Sender:
         """Make message `index` and send it."""
         rng = np.random.default_rng([self.barrage.seed, index])
         stream = STREAMS[index % 2] if large else STREAMS[rng.integers(2)]
-        family, message = ("real 8K", self.maker.large(rng, stream)) if large else self.maker.hostile(rng, stream)
+        maker = self.makers[stream]
+        family, message = ("real 8K", maker.large(rng, stream)) if large else maker.hostile(rng, stream)
         kind, stamp = fuzz_stamps.pick(rng, time.time_ns(), self.sent.last[stream])
         self.sent.kinds.update([f"what: {family}", f"stamp: {kind}"])
         self.sent.hostile += 1
@@ -95,9 +103,10 @@ class Sender:
 
     def good_pair(self, index: int) -> Stamp:
         """Send a good pair, both frames with the stamp of now; returns that."""
-        rng = np.random.default_rng([self.barrage.seed, index, 1])
         stamp = divmod(time.time_ns(), fuzz_stamps.NS)
-        for stream, message in zip(STREAMS, self.maker.pair(rng), strict=True):
+        for place, stream in enumerate(STREAMS):
+            rng = np.random.default_rng([self.barrage.seed, index, 1])
+            message = self.makers[stream].pair(rng)[place]
             message.header.frame_id = f"good_{stream}"
             self._send(stream, message, stamp)
         return stamp
@@ -106,7 +115,7 @@ class Sender:
         fuzz_stamps.put(message, stamp)
         self.sent.last[stream] = stamp
         self.sent.per_stream[stream] += 1
-        self.sent.sizes.setdefault(stamp, set()).add(self.maker.size_of(message))
+        self.sent.sizes.setdefault(stamp, set()).add(self.makers[stream].size_of(message))
         self._publishers[stream].publish(message)
         time.sleep(GAP_S + len(message.data) / BYTES_PER_S)
 
@@ -116,7 +125,8 @@ def run(folder: Path, barrage: Barrage, plant: str = "") -> Outcome:
     outcome = Outcome("fuzz" if barrage.transport == "raw" else f"fuzz {barrage.transport}")
     domain = isolate(folder.absolute())
     settings: dict[str, object] = {"threads": THREADS, "input_size": barrage.input_size}
-    settings |= {f"{s}_transport": barrage.transport for s in STREAMS} | {f"qos__{s}__depth": DEPTH for s in STREAMS}
+    settings |= {f"{s}_transport": t for s, t in zip(STREAMS, TRANSPORTS[barrage.transport], strict=True)}
+    settings |= {f"qos__{s}__depth": DEPTH for s in STREAMS}
     module, own = (SLOW_NODE, ["--plant", plant]) if plant else (NODE, [])
     with domain.listener() as listener, child("node", module, [*own, *node_arguments(**settings)], domain) as node:
         ear, sender = Ear(listener), Sender(listener, barrage)
