@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sartm_ros.guards import survives
 from sartm_ros.health import NS
 from sartm_ros.images import ImageError, Incoming
 from sartm_ros.inference import Job, Request
@@ -22,8 +23,9 @@ class Delivery:
 
     def __init__(self, node: Any, outputs: Outputs, monitor: Monitor, settings: Settings) -> None:
         self._node = node
+        self.context = node.context
         self._outputs = outputs
-        self._monitor = monitor
+        self.monitor = monitor
         self.settings = settings
         self.on_give_up: Callable[[str], None] = lambda reason: None
 
@@ -39,7 +41,7 @@ class Delivery:
         thermal = self._convert(THERMAL, job.thermal, lambda frame: frame.thermal(s.scale, s.offset))
         for stream, frame, converted in ((RGB, job.rgb, rgb), (THERMAL, job.thermal, thermal)):
             if frame is not None and converted is None:
-                alone = self._node.values["degraded.enabled"] and self._monitor.unusable(stream)
+                alone = self._node.values["degraded.enabled"] and self.monitor.unusable(stream)
                 if not alone or (rgb is None and thermal is None):
                     return None
         usable = Job(job.rgb if rgb is not None else None, job.thermal if thermal is not None else None, job.received)
@@ -53,14 +55,14 @@ class Delivery:
         try:
             array = to_array(frame)
         except ImageError as error:
-            self._monitor.spoiled(stream, error)
+            self.monitor.spoiled(stream, error)
             return None
-        self._monitor.used(stream)
+        self.monitor.used(stream)
         return array
 
     def taken(self) -> None:
         """A request goes into the model now."""
-        self._monitor.work.taken(time.monotonic())
+        self.monitor.work.taken(time.monotonic())
 
     def deliver(self, request: Request, result: Any, inference_ms: float) -> None:
         """Publish a result under the header of the request's master frame."""
@@ -72,18 +74,22 @@ class Delivery:
         end = time.monotonic()
         clock_ns = self._node.get_clock().now().nanoseconds
         age_ms = (clock_ns - job.master.stamp_ns) / NS * 1e3 if clock_ns else None  # 0: simulated, no /clock yet
-        self._monitor.work.done(inference_ms, (end - job.received) * 1e3, end, job.one_camera, age_ms)
+        self.monitor.work.done(inference_ms, (end - job.received) * 1e3, end, job.one_camera, age_ms)
 
     def failed(self, error: Exception) -> None:
         """There is no mask for a job: say why."""
-        if self._node.context.ok():  # else the publishers are gone already
-            self._monitor.failed(error)
+        if self.context.ok():  # else the publishers are gone already
+            self.monitor.failed(error)
 
     def in_executor(self, task: Callable[[], None]) -> None:
         """Run a task in the executor's thread, soon; not at all when the node is about to end."""
         executor = self._node.executor
         if executor is not None:
-            executor.create_task(task)
+            executor.create_task(self._survive, task)
+
+    @survives
+    def _survive(self, task: Callable[[], None]) -> None:
+        task()
 
     def fell_back(self, note: str) -> None:
         """The model goes on with less."""

@@ -115,6 +115,12 @@ class ModelServer:
 
     def relieve(self, model: Any, pairs: int, reason: str) -> None:
         """The GPU's memory ran out with `pairs` pairs in `model`: need less, as `oom_fallback` says."""
+        try:
+            self._relieve(model, pairs, reason)
+        except Exception as error:
+            self._give_up(f"{reason}; and what should help failed: {type(error).__name__}: {error}")
+
+    def _relieve(self, model: Any, pairs: int, reason: str) -> None:
         choices = self._fallbacks.values()
         choice = next((c for c in (fallback.INACTIVE, fallback.CPU) if c in choices), fallback.SMALLER)
         fallback.free_memory()
