@@ -30,20 +30,23 @@ class Delivery:
         self.on_give_up: Callable[[str], None] = lambda reason: None
 
     def request(self, job: Job) -> Request | None:
-        """Convert the frames; None when nobody listens or a frame is bad.
+        """Convert the frames; None when nobody listens or too little is left.
 
-        While a camera's frames cannot be converted for some time, the other one goes on alone.
+        Rgb goes on without a bad thermal frame at once: the mask has the same header and size. Thermal goes on without
+        rgb only when rgb has been unusable for some time, since its masks are of another camera's view.
         """
         if not self._outputs.wanted():
             return None
         s = self.settings
         rgb = self._convert(RGB, job.rgb, Incoming.rgb)
         thermal = self._convert(THERMAL, job.thermal, lambda frame: frame.thermal(s.scale, s.offset))
-        for stream, frame, converted in ((RGB, job.rgb, rgb), (THERMAL, job.thermal, thermal)):
-            if frame is not None and converted is None:
-                alone = self._node.values["degraded.enabled"] and self.monitor.unusable(stream)
-                if not alone or (rgb is None and thermal is None):
-                    return None
+        bad_rgb, bad_thermal = job.rgb is not None and rgb is None, job.thermal is not None and thermal is None
+        if rgb is None and thermal is None:
+            return None
+        if (bad_rgb or bad_thermal) and not self._node.values["degraded.enabled"]:
+            return None
+        if bad_rgb and not self.monitor.unusable(RGB):
+            return None
         usable = Job(job.rgb if rgb is not None else None, job.thermal if thermal is not None else None, job.received)
         return Request(rgb, thermal, s.registration, s.thermal_norm, s.threshold, usable, s)
 

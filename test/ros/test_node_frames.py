@@ -199,6 +199,40 @@ def test_classes_are_remapped_in_masks_overlay_and_class_list(rig):
     r.until(lambda: len(json.loads(classes[-1].data)["classes"]) == 1, "class list")
 
 
+@pytest.mark.parametrize("bad", ["rgb", "thermal"])
+def test_a_single_bad_picture_body(rig, bad):
+    """Found by the soak: a good rgb frame that was paired with a thermal PNG of broken body had no mask."""
+
+    def compress(message, array, kind):
+        buffer = io.BytesIO()
+        Picture.fromarray(array).save(buffer, kind)
+        out = CompressedImage(format=kind, header=message.header)
+        out.data.frombytes(buffer.getvalue())
+        return out
+
+    r = rig(parameters={"rgb_transport": "compressed", "thermal_transport": "compressed"}, cameras=())
+    for stream in ("rgb", "thermal"):
+        r.plug(stream, kind=CompressedImage)
+    r.ready()
+    noise = np.random.default_rng(0).integers(0, 65536, (20, 30)).astype(np.uint16)
+    make_rgb, make_thermal = r.rgb, r.thermal
+    r.rgb = lambda: compress(make_rgb(), np.zeros((H, W, 3), np.uint8), "png")
+    r.thermal = lambda: compress(make_thermal(noise), noise, "png")
+    r.masks_after(1)
+    r.clock_ns += 1_000_000_000
+    broken = r.rgb() if bad == "rgb" else r.thermal()
+    del broken.data[60:]
+    r.send(**{bad: broken, "rgb" if bad == "thermal" else "thermal": True})
+    r.until(lambda: r.node.monitor.vitals[bad].bad == 1, "the refusal")
+    if bad == "thermal":
+        r.until(lambda: r.fake.calls[-1][1] is None, "rgb alone: its mask has the same header and size")
+        assert r.states[-1] == "ok"
+    else:
+        masks = len(r.masks)
+        r.masks_after(1)
+        assert {m.header.frame_id for m in r.masks[masks:]} == {"rgb_optical"}, "never the other camera's view"
+
+
 def test_a_compressed_mask_is_lossless(rig):
     r = rig()
     packed = []
