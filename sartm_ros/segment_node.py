@@ -102,6 +102,8 @@ class SegmentNode(LifecycleNode):
             return
         for step in (self.trigger_configure, self.trigger_activate):
             if step() != SUCCESS:
+                if not self.context.ok():  # Ctrl-C in the middle of it
+                    raise KeyboardInterrupt
                 raise StartupError("autostart: could not configure and activate; see the error above")
 
     @guarded

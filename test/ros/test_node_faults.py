@@ -136,6 +136,19 @@ def test_activate_without_a_model_fails(rig):
     assert r.logs.having("error", "no model") and r.node.mailbox is None
 
 
+def test_ctrl_c_in_the_middle_of_the_activation_is_no_failed_start(rig, monkeypatch):
+    """Found by the soak: the signal came between `listening to` and the end of the transition; exit code 1."""
+    r = rig()
+
+    def interrupted():
+        r.context.try_shutdown()
+        return segment_node.FAILURE
+
+    monkeypatch.setattr(r.node, "trigger_activate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        r.until(lambda: False, "the end")
+
+
 def test_autostart_says_why_other_weights_are_refused_in_one_process(rig):
     first = rig(parameters={"autostart": False})
     first.node.server.users.append("another node")
