@@ -72,6 +72,31 @@ class Watch:
         text = f"{what}: in /diagnostics {when}, allowed {self.plan.in_time:g} s; last: {self.last()}"
         self.outcome.claim(latency <= self.plan.in_time, text)
 
+    def back(self, what: str, stream: str, rate: float, since: float) -> None:
+        """Claim that `ok` is shown soon after the first frame of a restarted camera that reached the node.
+
+        since: when that camera sent its first frame. DDS takes its own time, up to seconds, until the readers of a
+        topic hear a new writer (`found by DDS after s`); the frames the node has counted tell when it did.
+        """
+        before = next((r for r in reversed(self.ear.reports) if r.at < since), None)
+        key = f"{stream}.frames"
+        counted = before.number(key) if before else 0.0
+
+        def reached(report: Report) -> float:
+            return max(since, report.at - (report.number(key) - counted) / rate)
+
+        def is_back(report: Report) -> bool:
+            return report.values.get("state") == "ok"
+
+        def first() -> Report | None:
+            return next((r for r in self.ear.reports if r.at >= since and is_back(r)), None)
+
+        found = first() if self.ear.wait(first, PATIENCE_S, self.node) else None
+        begin = reached(found) if found else since
+        measured, late = self.outcome.measured, f"found by DDS after s: {what}"
+        measured[late] = rounded(max(begin - since, measured.get(late) or 0.0), 2)
+        self.shown(what, begin, is_back)
+
     def state(self, what: str, since: float, state: str) -> None:
         """Claim that the state is shown soon."""
         self.shown(what, since, lambda report: report.values.get("state") == state)
@@ -205,7 +230,8 @@ def kill_camera(stream: str, cameras: Cameras, watch: Watch) -> None:
     watch.state(f"{stream} camera killed", cameras.kill(stream), f"degraded: {stream} silent")
     watch.masks(f"{stream} camera killed")
     time.sleep(watch.plan.settle)
-    watch.state(f"{stream} camera restarted", cameras.restart(stream, watch.ear, watch.node), "ok")
+    since = cameras.restart(stream, watch.ear, watch.node)
+    watch.back(f"{stream} camera restarted", stream, RATES_HZ[stream], since)
     watch.masks(f"{stream} camera restarted")
     time.sleep(watch.plan.settle)
 
