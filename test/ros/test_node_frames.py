@@ -69,14 +69,16 @@ def test_thermal_scale_and_offset_give_float(rig):
     assert thermal.dtype == np.float32 and thermal[0, 0] == pytest.approx(-273.15, abs=1e-3)
 
 
-def test_compressed_input(rig):
-    def compress(message, array, kind):
-        buffer = io.BytesIO()
-        Picture.fromarray(array).save(buffer, kind)
-        out = CompressedImage(format=kind, header=message.header)
-        out.data.frombytes(buffer.getvalue())
-        return out
+def compress(message: Image, array: np.ndarray, kind: str) -> CompressedImage:
+    """Pixels as a "jpeg" or "png" under the header of a message."""
+    buffer = io.BytesIO()
+    Picture.fromarray(array).save(buffer, kind)
+    out = CompressedImage(format=kind, header=message.header)
+    out.data.frombytes(buffer.getvalue())
+    return out
 
+
+def test_compressed_input(rig):
     r = rig(parameters={"rgb_transport": "compressed", "thermal_transport": "compressed"}, cameras=())
     r.plug("rgb", kind=CompressedImage)
     r.plug("thermal", kind=CompressedImage)
@@ -202,13 +204,6 @@ def test_classes_are_remapped_in_masks_overlay_and_class_list(rig):
 @pytest.mark.parametrize("bad", ["rgb", "thermal"])
 def test_a_single_bad_picture_body(rig, bad):
     """Found by the soak: a good rgb frame that was paired with a thermal PNG of broken body had no mask."""
-
-    def compress(message, array, kind):
-        buffer = io.BytesIO()
-        Picture.fromarray(array).save(buffer, kind)
-        out = CompressedImage(format=kind, header=message.header)
-        out.data.frombytes(buffer.getvalue())
-        return out
 
     r = rig(parameters={"rgb_transport": "compressed", "thermal_transport": "compressed"}, cameras=())
     for stream in ("rgb", "thermal"):
