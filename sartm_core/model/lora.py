@@ -64,13 +64,17 @@ class LoRAQKV(nn.Linear):
         return torch.cat(rows, dim=1)
 
     @torch.no_grad()
-    def fold(self) -> None:
-        """Bake the adapters into `folded_weight` (M, 3 * dim_out, dim). Call again after the weights change."""
+    def folded(self) -> Tensor:
+        """The weights of all modalities with their adapters baked in, (M, 3 * dim_out, dim)."""
         delta = self.lora_b @ self.lora_a  # (M, q|v, dim_out, dim)
         folded = self.weight.expand(len(delta), -1, -1).clone()  # (M, 3 * dim_out, dim)
         folded[:, : self.dim_out] += delta[:, Q]
         folded[:, 2 * self.dim_out :] += delta[:, V]
-        self.folded_weight = folded
+        return folded
+
+    def fold(self) -> None:
+        """Keep `folded()` and use it from now on. Call again after the weights change."""
+        self.folded_weight = self.folded()
 
     def unfold(self) -> None:
         """Back to base and adapters apart, as trained."""

@@ -77,17 +77,21 @@ class ClasswiseMaskDecoder(nn.Module):
         """Neck features of strides 4 and 8 (N, width, h, w) -> FFP (N, width/8, h, w) and IFP (N, width/4, h, w)."""
         return self.sam.conv_s0(f0), self.sam.conv_s1(f1)
 
-    def forward(self, ffp: Tensor, ifp: Tensor, sfm: Tensor) -> Tensor:
-        """F~0 (B, width/8, H/4, W/4), F~1 (B, width/4, H/8, W/8), F~n (B, width, H/16, W/16) to (B, C, H/4, W/4)."""
-        batch, width, height, columns = sfm.shape
-        tokens = torch.cat(
+    def query_tokens(self) -> Tensor:
+        """Object score, IoU, mask tokens and SAM2's two empty points: (Q, width), Q = 1 + 1 + (1 + C) + 2."""
+        return torch.cat(
             (
                 self.sam.obj_score_token.weight,
                 self.sam.iou_token.weight,
                 self.sam.mask_tokens.weight,
                 self.not_a_point_embed.weight.expand(NO_POINT_TOKENS, -1),
             )
-        ).expand(batch, -1, -1)  # (B, 1 + 1 + (1 + C) + 2, width)
+        )
+
+    def forward(self, ffp: Tensor, ifp: Tensor, sfm: Tensor) -> Tensor:
+        """F~0 (B, width/8, H/4, W/4), F~1 (B, width/4, H/8, W/8), F~n (B, width, H/16, W/16) to (B, C, H/4, W/4)."""
+        batch, width, height, columns = sfm.shape
+        tokens = self.query_tokens().expand(batch, -1, -1)  # (B, Q, width)
         image = sfm + self.no_mem_embed.view(1, width, 1, 1) + self.no_mask_embed.weight.view(1, width, 1, 1)
         position = self.pe_layer((height, columns))[None].to(image.dtype).expand(batch, -1, -1, -1)
         tokens_out, image_out = self.sam.transformer(image, position, tokens)
