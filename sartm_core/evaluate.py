@@ -33,7 +33,7 @@ __all__ = ["evaluate", "frame_group", "main", "run"]
 def run(config: EvaluateConfig, output: Path) -> str:
     """Evaluate and write the report; returns the text for the terminal. ValueError and OSError name what is wrong."""
     weights = default_checkpoint() if config.checkpoint == DEFAULT else Path(config.checkpoint)
-    segmenter = Segmenter.load(weights, device=config.device, precision=config.precision, sam2=config.sam2)
+    segmenter = Segmenter.load(weights, config.device, config.precision, config.engine, sam2=config.sam2)
     dataset = dataset_of(config)
     frames, label_set = open_frames(config, dataset, config.conditions)
     facts = protocol(config, dataset, segmenter, label_set.names, weights)

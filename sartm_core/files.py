@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or Ctrl-C leaves the old one."""
+"""Writing files so that a crash, a full disk or Ctrl-C leaves the old one; the folder of what can be made again."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def write_text(path: Path, text: str) -> None:
     """All of the text, in UTF-8, or none of it."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def cache_folder() -> Path:
+    """Where things are kept that can be made again: `$SARTM_CACHE`, else `$XDG_CACHE_HOME/sartm`, else `~/.cache/sartm`."""
+    own, shared = os.environ.get("SARTM_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own) if own else Path(shared or os.path.expanduser("~/.cache")) / "sartm"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,19 +118,37 @@ def normalize_thermal(thermal: np.ndarray, norm: ThermalNorm) -> np.ndarray:
             sample = values[np.isfinite(values)]
         low, high = (float(v) for v in np.percentile(sample, (norm.low, norm.high)))
         span = max(high - low, SMALLEST_SPAN[thermal.dtype.str[1:]])
-    values = (values - np.float32(low)) / np.float32(span)
-    np.nan_to_num(values, copy=False, nan=0.0, posinf=THERMAL_CLIP[1], neginf=THERMAL_CLIP[0])
+    values -= np.float32(low)
+    values /= np.float32(span)
+    if thermal.dtype == np.float32:
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=THERMAL_CLIP[1], neginf=THERMAL_CLIP[0])
     return np.clip(values, *THERMAL_CLIP, out=values)
 
 
 def normalize_rgb(rgb: np.ndarray, config: PreprocessConfig, device: torch.device | str = "cpu") -> Tensor:
     """(H, W, 3) uint8 -> (3, H, W) float32, mean and standard deviation removed."""
     check_rgb(rgb)
-    # Message buffers are read-only views; torch wants to own writable memory.
-    pixels = torch.from_numpy(rgb if rgb.flags.writeable and rgb.flags.c_contiguous else np.array(rgb)).to(device)
-    mean = torch.tensor(config.rgb_mean, device=device).view(3, 1, 1)
-    std = torch.tensor(config.rgb_std, device=device).view(3, 1, 1)
-    return (pixels.permute(2, 0, 1).float() / 255 - mean) / std  # (3, H, W)
+    gain, offset = rgb_gain(config, torch.device(device))
+    return upload(rgb.transpose(2, 0, 1), device).float().mul_(gain).add_(offset)  # (3, H, W)
+
+
+@lru_cache
+def rgb_gain(config: PreprocessConfig, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(x / 255 - mean) / std = gain * x + offset, (3, 1, 1) each."""
+    mean, std = (
+        torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (config.rgb_mean, config.rgb_std)
+    )
+    return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+
+
+def upload(image: np.ndarray, device: torch.device | str) -> Tensor:
+    """An array of any strides as a contiguous tensor: one copy, to CUDA by way of pinned memory and without waiting."""
+    device = torch.device(device)
+    if device.type != "cuda":
+        return torch.from_numpy(np.array(image, order="C")).to(device)
+    pinned = torch.empty(image.shape, dtype=torch.from_numpy(image[:0]).dtype, pin_memory=True)
+    np.copyto(pinned.numpy(), image)
+    return pinned.to(device, non_blocking=True)
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:

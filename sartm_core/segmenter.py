@@ -25,9 +25,12 @@ from torch import Tensor
 from sartm_core.batching import FramePair, Inputs, SegmentationResult, alike, stack
 from sartm_core.checkpoint import load, sha256
 from sartm_core.data.labels import IGNORE, Color
-from sartm_core.engines import ENGINES, PRECISIONS, pick_device, pick_precision
-from sartm_core.fields import one_of
-from sartm_core.model.sartm import SARTM, upsample
+from sartm_core.engines import exported, pick_device
+from sartm_core.engines.choice import Wish, choose
+from sartm_core.engines.exported import Exported
+from sartm_core.exporting.description import at_size
+from sartm_core.model.sartm import SARTM
+from sartm_core.postprocess import class_ids, enlarge, ids_and_confidence
 from sartm_core.preprocess import PreprocessConfig, ThermalNorm, prepare
 from sartm_core.registration import Registration, sampling_grid
 
@@ -47,27 +50,34 @@ class Segmenter:
 
     def __init__(
         self,
-        model: SARTM,
+        model: SARTM | Exported,
         *,
         name: str = "",
         sha256: str = "",
         device: str = "auto",
         precision: str = "auto",
-        engine: str = "torch",
+        engine: str = "auto",
+        threads: int | None = None,
+        preprocess: PreprocessConfig | None = None,
     ) -> None:
         self.name = name
         self.sha256 = sha256
         self.device = pick_device(device)
-        self.precision = pick_precision(precision, self.device)
-        one_of("Segmenter", "engine", engine, tuple(ENGINES))
-        self.preprocess = model.info.preprocess
+        self.preprocess = preprocess or model.info.preprocess
         self.info = model.info
         self.classes: tuple[str, ...] = model.config.classes
         self.palette: tuple[Color, ...] = model.config.palette or ()
         self._lock = Lock()
         self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)
-        self._run = ENGINES[engine](model, self.device, PRECISIONS[self.precision])
-        log.info("%s: %d classes on %s in %s (%s)", name, len(self.classes), self.device, self.precision, engine)
+        wish = Wish(self.device, engine, precision, threads, sha256)
+        if isinstance(model, Exported):
+            choice = exported.choose(model, wish, self.preprocess)
+        else:
+            choice = choose(model.eval(), wish, self.preprocess)
+        self._run, self.engine, self.precision = choice.run, choice.engine, choice.precision
+        self.choice = choice.reason
+        """Which engine and precision run the model, and why."""
+        log.info("%s: %d classes on %s, %s", name, len(self.classes), self.device, self.choice)
 
     @classmethod
     def load(
@@ -75,34 +85,53 @@ class Segmenter:
         checkpoint: str | Path = DEFAULT,
         device: str = "auto",
         precision: str = "auto",
-        engine: str = "torch",
+        engine: str = "auto",
         *,
         sam2: str | Path | None = None,
         thermal: ThermalNorm | None = None,
         input_size: tuple[int, int] | None = None,
+        threads: int | None = None,
     ) -> Segmenter:
         """Load weights.
 
         Args:
-            checkpoint: a `.safetensors` file of `SARTM.save`, or "default", the small model shipped with the package.
+            checkpoint: a `.safetensors` file of `SARTM.save`, a `.onnx` or `.xml` file of `sartm_core.export`, or
+                "default", the small model shipped with the package.
             device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
-            precision: "auto" (fp16 on CUDA, fp32 on CPU), "fp32", "bf16", "fp16".
-            engine: "torch".
+            precision: "fp32", "bf16", "fp16"; "auto": the fastest that gives (nearly) the masks of fp32.
+            engine: "torch", "torch-compile", "openvino", "onnxruntime"; "auto": the fastest that is installed. All but
+                torch compile the network at its first use and keep the result for the next start. Exported files: the
+                one of their format; .onnx also "openvino".
             sam2: the official SAM2 file, for adapter checkpoints.
             thermal: another thermal normalisation than the one the weights were trained with.
-            input_size: another (height, width) of the model input, in multiples of 32.
+            input_size: another (height, width) of the model input, in multiples of 32; not for exported files.
+            threads: CPU threads; None: the library's own choice. (torch: `torch.set_num_threads`.)
 
         Raises:
             FileNotFoundError, ValueError: naming the file or argument.
         """
         path = default_checkpoint() if str(checkpoint) == DEFAULT else Path(checkpoint)
-        model = load(path, sam2)
-        segmenter = cls(model, name=path.stem, sha256=sha256(path), device=device, precision=precision, engine=engine)
+        model: SARTM | Exported
+        if exported.is_exported(path):
+            model = exported.open_exported(path)
+            device, digest = exported.device_of(model, device, engine), model.sha256
+        else:
+            model, digest = load(path, sam2), sha256(path)
+        preprocess = model.info.preprocess
         if thermal is not None:
-            segmenter.preprocess = replace(segmenter.preprocess, thermal=thermal)
+            preprocess = replace(preprocess, thermal=thermal)
         if input_size is not None:
-            segmenter.set_input_size(input_size)
-        return segmenter
+            preprocess = at_size(preprocess, (input_size[0], input_size[1]))
+        return cls(
+            model,
+            name=path.stem,
+            sha256=digest,
+            device=device,
+            precision=precision,
+            engine=engine,
+            threads=threads,
+            preprocess=preprocess,
+        )
 
     @property
     def input_size(self) -> tuple[int, int] | None:
@@ -110,8 +139,9 @@ class Segmenter:
         return self.preprocess.input_size
 
     def set_input_size(self, size: tuple[int, int]) -> None:
-        """Work at another (H, W) from the next call on. ValueError unless both are multiples of 32."""
-        self.preprocess = replace(self.preprocess, input_size=(size[0], size[1]))
+        """Work at another (H, W) from the next call on. ValueError unless both are multiples of 32; an exported file
+        has its own size only."""
+        self.preprocess = at_size(self.preprocess, (size[0], size[1]))
 
     def __call__(
         self,
@@ -121,13 +151,14 @@ class Segmenter:
         confidence_threshold: float = 0.0,
         registration: Registration | None = None,
         thermal_norm: ThermalNorm | None = None,
+        confidence: bool = True,
     ) -> SegmentationResult:
         """Segment one pair of frames, or one frame alone. The arguments are described at `FramePair`.
 
         Raises:
             ValueError: naming the argument, what was found and what was expected.
         """
-        return self.batch([FramePair(rgb, thermal, registration, thermal_norm, confidence_threshold)])[0]
+        return self.batch([FramePair(rgb, thermal, registration, thermal_norm, confidence_threshold, confidence)])[0]
 
     def batch(self, pairs: Sequence[FramePair]) -> list[SegmentationResult]:
         """Segment the pairs of several cameras; results in the same order, the same as one by one.
@@ -166,9 +197,9 @@ class Segmenter:
 
         Frames as for a call; `preprocess` stands in for the segmenter's own (another input size).
         """
-        scores = self._scores(prepare(rgb, thermal, preprocess or self.preprocess, self.device))
+        scores = self.scores(prepare(rgb, thermal, preprocess or self.preprocess, self.device))
         with torch.inference_mode():
-            return upsample(scores.float(), size)[0]
+            return enlarge(scores[0], size)
 
     def warmup(self, height: int, width: int) -> None:
         """Run once on an empty pair of this size, so that the first real frame is not the slow one."""
@@ -177,7 +208,7 @@ class Segmenter:
     def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
         """Try the weights on a frame. ValueError when the scores have the wrong shape or are not finite."""
         inputs = prepare(rgb, thermal, self.preprocess, self.device)
-        scores = self._scores(inputs)
+        scores = self.scores(inputs)
         expected = (1, len(self.classes), *score_size(inputs))
         if tuple(scores.shape) != expected:
             raise ValueError(f"{self.name}: the model gives scores of shape {tuple(scores.shape)}, expected {expected}")
@@ -204,45 +235,39 @@ class Segmenter:
             config = replace(config, thermal=pair.thermal_norm)
         return prepare(pair.rgb, pair.thermal, config, self.device, pair.registration, self._grid)
 
-    def _scores(self, inputs: Inputs) -> Tensor:
-        """(N, C, H / 4, W / 4)."""
-        with self._lock:  # the encoder remembers which modalities it is working on
-            return self._run(*inputs, score_size(inputs))
+    def scores(self, inputs: Inputs) -> Tensor:
+        """The network alone: prepared inputs -> (N, C, H / 4, W / 4) float32 on `device`."""
+        with self._lock:  # engines run one batch at a time
+            return self._run(*inputs)
 
     def _segment(self, pairs: list[FramePair], inputs: Inputs, prepared: float) -> list[SegmentationResult]:
         """One forward pass; `prepared`: seconds that making the inputs took."""
         started = perf_counter()
-        scores = self._scores(inputs)
-        with torch.inference_mode():
-            # one by one: the cameras' sizes may differ
-            logits = [upsample(s[None].float(), pair.size)[0] for s, pair in zip(scores, pairs, strict=True)]
+        scores = self.scores(inputs)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         forwarded = perf_counter()
-        pictures = []
-        for pair in pairs:
-            mask, confidence = ids_and_confidence(logits.pop(0))  # (H, W) each
-            if pair.confidence_threshold > 0:
-                mask[confidence < pair.confidence_threshold * 255] = IGNORE
-            pictures.append((mask, confidence))
+        pictures = [picture(of_pair, pair) for of_pair, pair in zip(scores, pairs, strict=True)]
         stages = {"preprocess": prepared, "forward": forwarded - started, "postprocess": perf_counter() - forwarded}
         timing = {stage: seconds * 1e3 for stage, seconds in stages.items()}
         return [SegmentationResult(mask, confidence, dict(timing)) for mask, confidence in pictures]
+
+
+def picture(scores: Tensor, pair: FramePair) -> tuple[np.ndarray, np.ndarray | None]:
+    """(C, h, w) -> mask and confidence, (H, W) uint8 each, at the pair's size; the confidence only if it is wanted."""
+    with torch.inference_mode():
+        if not (pair.confidence or pair.confidence_threshold > 0):
+            return class_ids(scores, pair.size).cpu().numpy(), None
+        ids, confidence = ids_and_confidence(scores, pair.size)
+        if pair.confidence_threshold > 0:
+            ids.masked_fill_(confidence < pair.confidence_threshold * 255, IGNORE)
+        return ids.cpu().numpy(), confidence.cpu().numpy() if pair.confidence else None
 
 
 def score_size(inputs: Inputs) -> tuple[int, int]:
     """(H / 4, W / 4) of model inputs (N, _, H, W)."""
     height, width = next(x for x in inputs if x is not None).shape[-2:]
     return height // SCORE_STRIDE, width // SCORE_STRIDE
-
-
-def ids_and_confidence(logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """(C, H, W) -> winning class (H, W) uint8 and its softmax scaled to 0..255 (H, W) uint8."""
-    with torch.inference_mode():
-        logits = logits.float()
-        best, ids = logits.max(0)  # (H, W)
-        probability = (best - logits.logsumexp(0)).exp()  # (H, W), softmax of the winner
-        return ids.to(torch.uint8).cpu().numpy(), (probability * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def default_checkpoint() -> Path:

@@ -6,8 +6,9 @@ self-attention and, with the position encoding, its part of every key and query.
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
-from sam2.modeling.sam.transformer import Attention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,14 +23,14 @@ class Decoder(nn.Module):
         super().__init__()
         sam = decoder.sam
         self.classes = slice(3, 2 + sam.num_mask_tokens)  # behind object score, IoU and token 0
-        self.pe_layer = decoder.pe_layer
         tokens = decoder.query_tokens()[None]  # (1, Q, width)
         self.tokens = frozen(tokens)
         first = sam.transformer.layers[0]
         self.queries = frozen(first.norm1(first.self_attn(q=tokens, k=tokens, v=tokens)))  # (1, Q, width)
-        self.transformer = sam.transformer
+        self.transformer = deepcopy(sam.transformer)
         self.empty = frozen(decoder.no_mem_embed.view(1, 1, -1) + decoder.no_mask_embed.weight[None])  # (1, 1, width)
-        self.up1, norm, _, self.up2, _ = sam.output_upscaling
+        up1, norm, _, up2, _ = sam.output_upscaling
+        self.up1, self.up2 = deepcopy(up1), deepcopy(up2)
         self.norm_weight, self.norm_bias, self.eps = frozen(norm.weight), frozen(norm.bias), norm.eps
         mlps = sam.output_hypernetworks_mlps[1:]
         layers = list(zip(*(mlp.layers for mlp in mlps), strict=True))
@@ -38,13 +39,8 @@ class Decoder(nn.Module):
         )
         self.hyper_biases = nn.ParameterList(frozen(torch.stack([m.bias for m in layer])[:, None]) for layer in layers)
 
-    @torch.no_grad()
-    def positions(self, size: tuple[int, int]) -> Tensor:
-        """Dense position encoding of a (h, w) map, (1, T, width)."""
-        return self.pe_layer(size).flatten(1).t()[None].contiguous()
-
     def forward(self, ffp: Tensor, ifp: Tensor, sfm: Tensor, position: Tensor, size: tuple[int, int]) -> Tensor:
-        """F~0 (N, T_0, width / 8), F~1 (N, T_1, width / 4), F~n (N, T_2, width) of (h, w) = `size` -> (N, C, 4h, 4w)."""
+        """F~0 (N, T_0, width/8), F~1 (N, T_1, width/4), F~n (N, T_2, width) of (h, w) = `size` -> (N, C, 4h, 4w)."""
         queries, image = self.transform(sfm + self.empty, position)  # (N, Q, width), (N, T_2, width)
         maps = self.up1(as_map(image, size))  # (N, width / 4, 2h, 2w)
         x = F.layer_norm(as_tokens(maps) + ifp, ifp.shape[-1:], self.norm_weight, self.norm_bias, self.eps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,7 +29,7 @@ class Rectify(nn.Module):
 
     def __init__(self, module: FeatureRectify) -> None:
         super().__init__()
-        self.channel = module.channel_mlp
+        self.channel = deepcopy(module.channel_mlp)
         first, _, second, _ = module.spatial_mlp
         self.first, self.second = Pair(*pointwise(first)), linear(*pointwise(second))
 
@@ -60,7 +62,7 @@ class Fuse(nn.Module):
         first, depthwise, _, last, norm = module.embed
         self.residual = Pair(*self._merging(*pointwise(module.residual), module, norm=module.out_norm))
         self.first = Pair(*self._merging(*pointwise(first), module))
-        self.depthwise = depthwise
+        self.depthwise = deepcopy(depthwise)
         last = before_batch_norm(*pointwise(last), norm)
         out = module.out_norm
         self.last = linear(*before_batch_norm(last[0], last[1] + out.running_mean, out))
@@ -86,13 +88,15 @@ class Fuse(nn.Module):
         for i in range(2):
             local = self.local[i](x[i]).relu()  # (N, T, C)
             attend = self.attend(context[1 - i], i)  # (N, C, C), from the *other* side
-            tokens.append(F.layer_norm(x[i] + self.of_local[i](local) + shared[i] @ attend, x[i].shape[-1:], eps=self.eps))
+            tokens.append(
+                F.layer_norm(x[i] + self.of_local[i](local) + shared[i] @ attend, x[i].shape[-1:], eps=self.eps)
+            )
         maps = self.first(*tokens).transpose(1, 2).unflatten(2, size)  # (N, C, h, w), channels last in memory
         maps = self.depthwise(maps).relu().flatten(2).transpose(1, 2)  # (N, T, C)
         return self.residual(*tokens) + self.last(maps)
 
     def context(self, shared: Tensor, side: int) -> Tensor:
-        """(N, T, C) -> softmax(k^T v / sqrt(d)) over the key channel, (N, nH, d, d); in fp32, as sums over all pixels."""
+        """(N, T, C) -> softmax(k^T v / sqrt(d)) over the key channel, (N, nH, d, d)."""
         key, value = F.linear(shared, self.key[side]), F.linear(shared, self.value[side])  # (N, T, C)
         key, value = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (key, value))  # (N, nH, T, d)
         if shared.dtype == torch.float16:

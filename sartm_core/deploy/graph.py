@@ -4,11 +4,15 @@
     layout = folded.layout((480, 640))              # constants of one size
     scores = folded(rgb, thermal, layout)           # (N, C, H / 4, W / 4)
 
-`FixedGraph` is the same for one size and one set of cameras, tensors in, tensor out: for compilers and exports.
+`FixedGraph` is the same for one size, tensors in, tensor out: for compilers and exports.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import lru_cache
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,6 +28,7 @@ from sartm_core.model.sartm import SARTM
 
 PATCH = 4
 """Pixels of the input per token of the first stage, in either direction."""
+LAYOUTS_KEPT = 4
 LEVELS = 3
 """Strides 4, 8 and 16 reach fusion and decoder."""
 
@@ -31,22 +36,46 @@ LEVELS = 3
 class Layout(nn.Module):
     """What depends on the input size alone."""
 
-    def __init__(self, size: tuple[int, int], windows: tuple[int, ...], position: Tensor, decoder_position: Tensor) -> None:
+    def __init__(self, positions: Positions, size: tuple[int, int]) -> None:
         super().__init__()
         tokens = (size[0] // PATCH, size[1] // PATCH)
-        self.orders = stage_orders(*tokens, windows)
+        self.orders = stage_orders(*tokens, positions.windows)
         self.sizes = [(tokens[0] >> level, tokens[1] >> level) for level in range(LEVELS)]
-        raster = torch.from_numpy(self.orders[0].raster)
-        self.raster = nn.Parameter(raster, requires_grad=False)
-        self.position = frozen(position[:, raster])  # (1, T_0, C), in the order of the first stage
-        self.sorts = nn.ParameterList()
-        for order in self.orders:
-            index = torch.empty(0, dtype=torch.long) if order.from_previous is None else torch.from_numpy(order.from_previous)
-            self.sorts.append(nn.Parameter(index, requires_grad=False))
-        self.places = nn.ParameterList(
-            nn.Parameter(torch.from_numpy(order.place), requires_grad=False) for order in self.orders[:LEVELS]
-        )
-        self.decoder_position = frozen(decoder_position)  # (1, T_2, width)
+        raster = self.orders[0].raster
+        self.raster = index(raster)
+        self.position = frozen(positions.trunk(tokens)[:, raster])  # (1, T_0, C), in the order of the first stage
+        self.sorts = nn.ParameterList(index(order.from_previous) for order in self.orders)
+        self.is_sorted = [order.from_previous is None for order in self.orders]
+        self.places = nn.ParameterList(index(order.place) for order in self.orders[:LEVELS])
+        self.decoder_position = frozen(positions.decoder(self.sizes[-1]))  # (1, T_2, width)
+
+
+class Positions:
+    """Position encodings of trunk and decoder for any size. In fp32 on the CPU, whatever the network computes in."""
+
+    def __init__(self, model: SARTM) -> None:
+        trunk = model.encoder.trunk
+        self.windows = tuple(trunk.window_spec)
+        self._background = trunk.pos_embed.detach().float().cpu().clone()  # (1, C, h, w)
+        self._window = trunk.pos_embed_window.detach().float().cpu().clone()  # (1, C, w_0, w_0)
+        self._random = deepcopy(model.mask_decoder.pe_layer).float().cpu()
+
+    @torch.no_grad()
+    def trunk(self, size: tuple[int, int]) -> Tensor:
+        """(1, T_0, C) for a (h, w) map, row by row; as Hiera's `_get_pos_embed`."""
+        background = F.interpolate(self._background, size, mode="bicubic")  # (1, C, h, w)
+        tiles = [n // m for n, m in zip(background.shape, self._window.shape, strict=True)]
+        return (background + self._window.tile(tiles)).flatten(2).transpose(1, 2)
+
+    @torch.no_grad()
+    def decoder(self, size: tuple[int, int]) -> Tensor:
+        """(1, T_2, width) for a (h, w) map, row by row."""
+        return self._random(size).flatten(1).t()[None]
+
+
+def index(places: np.ndarray | None) -> nn.Parameter:
+    """Places to select from, empty for none."""
+    return nn.Parameter(torch.from_numpy(np.zeros(0, np.int64) if places is None else places), requires_grad=False)
 
 
 class FoldedSARTM(nn.Module):
@@ -55,54 +84,61 @@ class FoldedSARTM(nn.Module):
     @torch.no_grad()
     def __init__(self, model: SARTM) -> None:
         super().__init__()
-        trunk = model.encoder.trunk
-        self.windows = tuple(trunk.window_spec)
+        self.positions = Positions(model)
         self.late = model.config.fusion == "late"
-        self.trunk = Trunk(trunk, len(MODALITIES))
+        self.trunk = Trunk(model.encoder.trunk, len(MODALITIES))
         self.neck = Neck(model.encoder.neck, model.mask_decoder)
         self.decoder = Decoder(model.mask_decoder)
         self.fusion = nn.ModuleList(FOLDED[type(fuse)](fuse) for fuse in model.fusion)
         self.stand_in = nn.ParameterList(frozen(stand_in) for stand_in in model.stand_in)  # (M, C) each
-        self.pos_embed, self.pos_embed_window = frozen(trunk.pos_embed), frozen(trunk.pos_embed_window)
         self.eval().requires_grad_(False)
 
-    @torch.no_grad()
     def layout(self, size: tuple[int, int]) -> Layout:
         """Constants for inputs of (H, W) = `size`, multiples of 32."""
-        tokens = (size[0] // PATCH, size[1] // PATCH)
-        stretched = F.interpolate(self.pos_embed.float(), tokens, mode="bicubic")  # (1, C, H/4, W/4)
-        tiles = [n // m for n, m in zip(stretched.shape, self.pos_embed_window.shape, strict=True)]
-        position = (stretched + self.pos_embed_window.float().tile(tiles)).flatten(2).transpose(1, 2)  # (1, T_0, C)
-        stride_16 = (tokens[0] // 4, tokens[1] // 4)
-        layout = Layout(size, self.windows, position, self.decoder.positions(stride_16))
         parameter = self.stand_in[0]
-        return layout.to(parameter.device, parameter.dtype)
+        return Layout(self.positions, size).to(parameter.device, parameter.dtype)
 
-    def forward(self, rgb: Tensor | None, thermal: Tensor | None, layout: Layout, together: bool = False) -> Tensor:
+    def forward(
+        self,
+        rgb: Tensor | None,
+        thermal: Tensor | None,
+        layout: Layout,
+        together: bool = False,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """(N, 3, H, W), (N, 1, H, W), one may be None -> scores (N, C, H / 4, W / 4) float32.
 
         together: both modalities as one batch, else one after the other; same result.
+        present: (2,) bool, False for a camera that is missing though an image of any content stands in its place.
         """
         images = {m: image for m, image in enumerate((rgb, thermal)) if image is not None}
         if together and len(images) > 1:
-            features = self.encode(torch.cat([self.trunk.embed(x, m) for m, x in images.items()]), layout, tuple(images))
+            features = self.encode(
+                torch.cat([self.trunk.embed(x, m) for m, x in images.items()]), layout, tuple(images)
+            )
             levels = [list(feature.chunk(len(images))) for feature in features]  # 3 levels of M tokens (N, T, C)
         else:
             by_modality = [self.encode(self.trunk.embed(x, m), layout, (m,)) for m, x in images.items()]
             levels = [list(level) for level in zip(*by_modality, strict=True)]
         if self.late:
-            return torch.stack([self.decode([level[i] for level in levels], layout) for i in range(len(images))]).mean(0)
+            decoded = torch.stack([self.decode([level[i] for level in levels], layout) for i in range(len(images))])
+            if present is None:
+                return decoded.mean(0)
+            share = present.to(decoded.dtype) / present.sum()
+            return (decoded * share.view(-1, 1, 1, 1, 1)).sum(0)
         fused = []
         for fuse, stand_in, level, size in zip(self.fusion, self.stand_in, levels, layout.sizes, strict=True):
-            present = dict(zip(images, level, strict=True))
-            sides = [present.get(m, stand_in[m].expand_as(level[0])) for m in range(len(MODALITIES))]
+            given = dict(zip(images, level, strict=True))
+            sides = [given.get(m, stand_in[m].expand_as(level[0])) for m in range(len(MODALITIES))]  # (N, T, C) each
+            if present is not None:
+                sides = [torch.where(present[m], side, stand_in[m]) for m, side in enumerate(sides)]
             fused.append(fuse(*sides, size))
         return self.decode(fused, layout)
 
     def encode(self, tokens: Tensor, layout: Layout, modalities: Modalities) -> list[Tensor]:
         """(M * N, T_0, C) row by row -> F0, F1, Fn (M * N, T, C) row by row."""
         tokens = tokens.index_select(1, layout.raster) + layout.position
-        sorts = [sort if len(sort) else None for sort in layout.sorts]
+        sorts = [None if done else sort for done, sort in zip(layout.is_sorted, layout.sorts, strict=True)]
         features = self.neck(self.trunk(tokens, layout.orders, sorts, modalities))
         return [feature.index_select(1, place) for feature, place in zip(features, layout.places, strict=True)]
 
@@ -110,16 +146,37 @@ class FoldedSARTM(nn.Module):
         return self.decoder(*fused, layout.decoder_position, layout.sizes[-1])
 
 
+class Layouts:
+    """The layouts of the sizes that were used last."""
+
+    def __init__(self, folded: FoldedSARTM) -> None:
+        self._layout = lru_cache(LAYOUTS_KEPT)(folded.layout)
+
+    def of(self, rgb: Tensor | None, thermal: Tensor | None) -> Layout:
+        """For inputs (N, _, H, W)."""
+        image = rgb if rgb is not None else thermal
+        assert image is not None
+        return self._layout((image.shape[-2], image.shape[-1]))
+
+
 class FixedGraph(nn.Module):
-    """`FoldedSARTM` for one input size and one set of cameras."""
+    """`FoldedSARTM` for one input size, tensors in, tensor out: what is compiled and exported."""
 
-    def __init__(self, folded: FoldedSARTM, layout: Layout, present: Modalities, together: bool = False) -> None:
+    def __init__(self, folded: FoldedSARTM, size: tuple[int, int]) -> None:
         super().__init__()
-        self.folded, self.layout, self.present, self.together = folded, layout, present, together
+        self.folded, self.layout = folded, folded.layout(size)
+        self.size = size
+        self.eval()
 
-    def forward(self, *images: Tensor) -> Tensor:
-        """One (N, 3 or 1, H, W) for each camera present -> (N, C, H / 4, W / 4) float32."""
-        given = dict(zip(self.present, images, strict=True))
+    def forward(self, rgb: Tensor, thermal: Tensor, present: Tensor) -> Tensor:
+        """(N, 3, H, W), (N, 1, H, W) float32, present (2,) bool -> (N, C, H / 4, W / 4) float32."""
         dtype = self.layout.position.dtype
-        rgb, thermal = (None if m not in given else given[m].to(dtype) for m in range(len(MODALITIES)))
-        return self.folded(rgb, thermal, self.layout, self.together)
+        return self.folded(rgb.to(dtype), thermal.to(dtype), self.layout, present=present)
+
+    def example(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs to trace it with."""
+        return (
+            torch.zeros(1, 3, *self.size),
+            torch.zeros(1, 1, *self.size),
+            torch.ones(len(MODALITIES), dtype=torch.bool),
+        )

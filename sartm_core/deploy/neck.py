@@ -19,8 +19,8 @@ class Neck(nn.Module):
         super().__init__()
         if (sorted(neck.fpn_top_down_levels), neck.fuse_type, neck.fpn_interp_model) != ([2, 3], "sum", "nearest"):
             raise ValueError(
-                f"neck: top-down levels {neck.fpn_top_down_levels}, {neck.fuse_type}, {neck.fpn_interp_model}; inference "
-                "knows [2, 3], sum, nearest"
+                f"neck: top-down levels {neck.fpn_top_down_levels}, {neck.fuse_type}, {neck.fpn_interp_model}; "
+                "inference knows [2, 3], sum, nearest"
             )
         deepest, middle, second, first = (pointwise(level.conv) for level in neck.convs)
         self.ffp = linear(*chain(first, pointwise(decoder.sam.conv_s0)))

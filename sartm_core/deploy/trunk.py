@@ -1,8 +1,8 @@
 """Hiera for inference: same result, less work.
 
 Tokens stay sorted by window from block to block (`windows.py`), and what is linear behind linear is folded: the
-adapters and the scale of the attention into q, k, v; gain and offset of the layer norms into what follows; the bias of k
-falls out of the softmax, that of v moves behind it.
+adapters and the scale of the attention into q, k, v; gain and offset of the layer norms into what follows; the bias of
+k falls out of the softmax, that of v moves behind it.
 
 The modalities go through as one batch with one batched product for q, k, v (a GPU's way), or one after the other
 (a CPU's: nothing gained by a batch there, and half the activations fit the cache).
@@ -36,7 +36,9 @@ class Attention(nn.Module):
         attn = block.attn
         self.heads, self.pools, self.windowed = attn.num_heads, block.q_stride is not None, block.window_size > 0
         is_adapted = isinstance(attn.qkv, LoRAQKV)
-        weights = attn.qkv.folded() if is_adapted else attn.qkv.weight.expand(modalities, -1, -1)  # (M, 3 * dim_out, dim)
+        weights = (
+            attn.qkv.folded() if is_adapted else attn.qkv.weight.expand(modalities, -1, -1)
+        )  # (M, 3 * dim_out, dim)
         bias_q, _, bias_v = attn.qkv.bias.chunk(3)
         scale = (block.dim_out // self.heads) ** -0.5
         folded = []

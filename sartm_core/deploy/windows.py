@@ -69,7 +69,9 @@ def stage_orders(height: int, width: int, windows: Sequence[int]) -> list[StageO
             rasters.insert(0, _by_window(*sizes[stage], windows[stage]))
         else:
             if windows[stage] % 2 or sizes[stage][0] % 2 or sizes[stage][1] % 2:
-                raise ValueError(f"stage {stage}: windows of {windows[stage]} on {sizes[stage]} cannot be pooled by 2x2")
+                raise ValueError(
+                    f"stage {stage}: windows of {windows[stage]} on {sizes[stage]} cannot be pooled by 2x2"
+                )
             cells = _by_window(*sizes[stage + 1], windows[stage] // 2)
             rasters.insert(0, _children(cells, *sizes[stage]))
     orders = []

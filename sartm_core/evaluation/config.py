@@ -8,8 +8,9 @@ from sartm_core.config import DATASETS
 from sartm_core.data.labels import LABEL_SETS
 from sartm_core.data.synthetic import CONDITIONS
 from sartm_core.data.synthetic.config import check_conditions
+from sartm_core.engines import ENGINES, PRECISIONS
 from sartm_core.fields import at_least, one_of
-from sartm_core.segmenter import DEFAULT, PRECISIONS
+from sartm_core.segmenter import DEFAULT
 
 CAMERAS = ("rgb+thermal", "rgb", "thermal")
 SCALE_RANGE = (0.1, 4.0)
@@ -64,8 +65,10 @@ class EvaluateConfig(WeightsAndFrames):
     """Also average with the left-right flipped frames, at every scale."""
     worst: int = 8
     """Number of worst frames shown in the report."""
-    precision: str = "auto"
-    """`auto` (fp16 on CUDA, fp32 on CPU), `fp32`, `bf16` or `fp16`."""
+    engine: str = "torch"
+    """What runs the network: `torch`, `torch-compile`, `openvino`, `onnxruntime`; `auto`: as the robot would choose."""
+    precision: str = "fp32"
+    """`fp32`, `bf16`, `fp16`; `auto`: as the robot would choose."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,4 +83,5 @@ class EvaluateConfig(WeightsAndFrames):
         if not self.scales or any(not low <= scale <= high for scale in self.scales):
             raise ValueError(f"EvaluateConfig.scales: got {self.scales}, expected factors of {low} to {high}")
         at_least("EvaluateConfig", "worst", self.worst, 0)
+        one_of("EvaluateConfig", "engine", self.engine, ("auto", *ENGINES))
         one_of("EvaluateConfig", "precision", self.precision, ("auto", *PRECISIONS))

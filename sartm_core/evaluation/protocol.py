@@ -44,6 +44,7 @@ def protocol(
         "augmentation": augmentation(config),
         "preprocess": to_dict(segmenter.preprocess),
         "device": str(segmenter.device),
+        "engine": segmenter.engine,
         "precision": segmenter.precision,
         "software": {"python": platform.python_version(), "sartm": __version__, **versions()},
     }

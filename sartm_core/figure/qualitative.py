@@ -79,7 +79,7 @@ def checkpoint_paths(config: QualitativeConfig) -> list[Path]:
 def load_segmenters(config: QualitativeConfig) -> list[Segmenter]:
     """The baseline, if there is one, and ours. ValueError when their classes differ."""
     paths = checkpoint_paths(config)
-    segmenters = [Segmenter.load(path, device=config.device, sam2=config.sam2) for path in paths]
+    segmenters = [Segmenter.load(path, config.device, "fp32", "torch", sam2=config.sam2) for path in paths]
     check_same_classes(segmenters[-1].classes, segmenters[0].classes, (str(paths[-1]), str(paths[0])))
     return segmenters
 

@@ -10,7 +10,6 @@ import difflib
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from torch.nn import functional as F
 
 from sartm_core.checkpoint import sha256
 from sartm_core.config import LossConfig
-from sartm_core.files import replacing
+from sartm_core.files import cache_folder, replacing
 
 log = logging.getLogger(__name__)
 
@@ -114,12 +113,6 @@ def check_known(name: str, value: str, known: Sequence[str], where: str) -> None
         near = difflib.get_close_matches(value, known, 1)
         hint = f"did you mean {near[0]!r}" if near else f"open_clip knows {', '.join(known)}"
         raise ValueError(f"LossConfig.{name}: {value!r} is not known to open_clip{where}; {hint}?")
-
-
-def cache_folder() -> Path:
-    """Where embeddings are kept; see the top of this file."""
-    own, shared = os.environ.get("SARTM_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(own) if own else Path(shared or os.path.expanduser("~/.cache")) / "sartm"
 
 
 def cache_key(config: LossConfig, classes: Sequence[str]) -> str:

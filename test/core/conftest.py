@@ -12,6 +12,10 @@ from sartm_core.config import ModelConfig
 from sartm_core.model.sartm import SARTM
 
 
+PLAIN = {"device": "cpu", "engine": "torch", "precision": "fp32"}
+"""Arguments of a `Segmenter` that computes as the model does."""
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

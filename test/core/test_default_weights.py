@@ -17,7 +17,7 @@ PERSON = 2
 
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
-    return Segmenter.load("default", device="cpu")
+    return Segmenter.load("default", device="cpu", engine="torch", precision="fp32")
 
 
 def test_file_is_small_half_precision_and_says_what_it_is(segmenter: Segmenter) -> None:

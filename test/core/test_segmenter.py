@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from sartm_core.preprocess import PreprocessConfig, ThermalNorm
-from sartm_core.segmenter import Segmenter, ids_and_confidence, pick_device
+from sartm_core.engines import pick_device
+from sartm_core.segmenter import Segmenter
 
-from .conftest import make_frames, make_model, train_lora
+from .conftest import PLAIN, make_frames, make_model, train_lora
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segmenter(checkpoint) -> Segmenter:
-    return Segmenter.load(checkpoint, device="cpu")
+    return Segmenter.load(checkpoint, **PLAIN)
 
 
 @pytest.mark.parametrize("size", [(48, 64), (33, 97), (130, 70)])
@@ -70,21 +71,23 @@ def test_unsure_pixels_become_255(segmenter: Segmenter) -> None:
     assert (sure.mask[~unsure] == all_of_it.mask[~unsure]).all()
 
 
-def test_ids_and_confidence_by_hand() -> None:
-    logits = torch.log(torch.tensor([[[0.2, 0.7]], [[0.8, 0.3]]]))  # (C=2, H=1, W=2) of probabilities
-    ids, confidence = ids_and_confidence(logits)
-    assert ids.tolist() == [[1, 0]] and confidence.tolist() == [[204, 178]]
+def test_confidence_that_nobody_wants_is_not_made(segmenter: Segmenter) -> None:
+    frames = make_frames()
+    assert segmenter(*frames, confidence=False).confidence is None
+    assert (segmenter(*frames, confidence=False).mask == segmenter(*frames).mask).all()
+    unsure = segmenter(*frames, confidence=False, confidence_threshold=0.5)
+    assert unsure.confidence is None and (unsure.mask == segmenter(*frames, confidence_threshold=0.5).mask).all()
 
 
 def test_own_thermal_range_replaces_the_checkpoints(checkpoint) -> None:
     norm = ThermalNorm("range", 280.0, 320.0)
-    assert Segmenter.load(checkpoint, device="cpu", thermal=norm).preprocess.thermal == norm
+    assert Segmenter.load(checkpoint, **PLAIN, thermal=norm).preprocess.thermal == norm
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_precisions_agree(checkpoint, segmenter: Segmenter, precision: str) -> None:
     frames = make_frames(64, 96)
-    other = Segmenter.load(checkpoint, device="cpu", precision=precision)
+    other = Segmenter.load(checkpoint, device="cpu", engine="torch", precision=precision)
     assert (other(*frames).mask == segmenter(*frames).mask).mean() > 0.95
 
 
@@ -112,10 +115,10 @@ def test_calls_from_several_threads_do_not_mix_their_cameras(segmenter: Segmente
 
 
 def test_another_input_size(checkpoint) -> None:
-    segmenter = Segmenter.load(checkpoint, device="cpu", input_size=(32, 64))
+    segmenter = Segmenter.load(checkpoint, **PLAIN, input_size=(32, 64))
     shapes = []
     run = segmenter._run
-    segmenter._run = lambda rgb, thermal, size: shapes.append(tuple(rgb.shape[2:])) or run(rgb, thermal, size)
+    segmenter._run = lambda rgb, thermal: shapes.append(tuple(rgb.shape[2:])) or run(rgb, thermal)
     frames = make_frames(32, 64)
     assert segmenter.input_size == (32, 64) and segmenter(*frames).mask.shape == (32, 64)
     segmenter.set_input_size((64, 128))
@@ -126,8 +129,8 @@ def test_another_input_size(checkpoint) -> None:
 
 def test_wrong_input_size_is_refused_and_changes_nothing(checkpoint) -> None:
     with pytest.raises(ValueError, match=r"input_size: got \(100, 64\), expected \(height, width\) in multiples of 32"):
-        Segmenter.load(checkpoint, device="cpu", input_size=(100, 64))
-    segmenter = Segmenter.load(checkpoint, device="cpu")
+        Segmenter.load(checkpoint, **PLAIN, input_size=(100, 64))
+    segmenter = Segmenter.load(checkpoint, **PLAIN)
     with pytest.raises(ValueError, match="input_size"):
         segmenter.set_input_size((0, 64))
     assert segmenter.input_size == (64, 96)
@@ -135,7 +138,7 @@ def test_wrong_input_size_is_refused_and_changes_nothing(checkpoint) -> None:
 
 def test_the_file_is_known_by_its_hash(checkpoint, segmenter: Segmenter) -> None:
     assert segmenter.sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    assert Segmenter(make_model(), device="cpu").sha256 == ""
+    assert Segmenter(make_model(), **PLAIN).sha256 == ""
 
 
 def test_gpu_memory_is_told_on_a_gpu_only(segmenter: Segmenter) -> None:
@@ -155,13 +158,13 @@ def test_check_names_weights_that_give_no_numbers() -> None:
     with torch.no_grad():
         next(model.fusion.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match=r"^broken: \d+ of \d+ scores are not finite in fp32; the weights are damaged"):
-        Segmenter(model, name="broken", device="cpu").check(*make_frames(32, 32))
+        Segmenter(model, name="broken", **PLAIN).check(*make_frames(32, 32))
 
 
 def test_check_names_scores_of_a_wrong_shape(checkpoint) -> None:
-    segmenter = Segmenter.load(checkpoint, device="cpu")
+    segmenter = Segmenter.load(checkpoint, **PLAIN)
     run = segmenter._run
-    segmenter._run = lambda rgb, thermal, size: run(rgb, thermal, size)[:, :3]
+    segmenter._run = lambda rgb, thermal: run(rgb, thermal)[:, :3]
     with pytest.raises(ValueError, match=r"tiny: .*shape \(1, 3, 16, 24\), expected \(1, 4, 16, 24\)"):
         segmenter.check(*make_frames(64, 96))
 

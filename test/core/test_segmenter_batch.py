@@ -12,7 +12,7 @@ from sartm_core.preprocess import PreprocessConfig, ThermalNorm
 from sartm_core.registration import Registration
 from sartm_core.segmenter import GRIDS_KEPT, SegmentationResult, Segmenter
 
-from .conftest import make_frames, make_model, train_lora
+from .conftest import PLAIN, make_frames, make_model, train_lora
 
 SHIFTED = Registration.scale_shift((0.5, 0.5), (5, -3))
 RANGE = ThermalNorm("range", 50.0, 150.0)
@@ -22,7 +22,7 @@ RANGE = ThermalNorm("range", 50.0, 150.0)
 def segmenter() -> Segmenter:
     model = train_lora(make_model()).eval()
     model.info = replace(model.info, preprocess=PreprocessConfig(input_size=(64, 96)))
-    return Segmenter(model, name="tiny", device="cpu")
+    return Segmenter(model, name="tiny", **PLAIN)
 
 
 def alone(segmenter: Segmenter, pair: FramePair) -> SegmentationResult:
@@ -41,9 +41,9 @@ def passes(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     run = segmenter._run
 
-    def counted(rgb, thermal, size):
+    def counted(rgb, thermal):
         counts.append(len(rgb if rgb is not None else thermal))
-        return run(rgb, thermal, size)
+        return run(rgb, thermal)
 
     monkeypatch.setattr(segmenter, "_run", counted)
     return counts

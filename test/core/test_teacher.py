@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from sartm_core import config as config_module
 from sartm_core.config import LossConfig
+from sartm_core.files import cache_folder
 from sartm_core.losses import teacher
 from sartm_core.losses.teacher import TEACHERS, text_embeddings
 
@@ -138,10 +139,10 @@ def test_an_interrupted_write_leaves_the_cache_as_it_was(clip: LossConfig, cache
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SARTM_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert teacher.cache_folder() == tmp_path / "xdg" / "sartm"
+    assert cache_folder() == tmp_path / "xdg" / "sartm"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert teacher.cache_folder() == tmp_path / ".cache" / "sartm"
+    assert cache_folder() == tmp_path / ".cache" / "sartm"
 
 
 @pytest.mark.parametrize(

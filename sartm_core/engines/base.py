@@ -1,0 +1,61 @@
+"""What an engine is: the network of one set of weights, made to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sartm_core.model.sartm import SARTM
+
+PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an engine is to run."""
+
+    device: torch.device
+    precision: str
+    """A key of `PRECISIONS`."""
+    threads: int | None = None
+    """CPU threads; None: the library's own choice. torch takes its number from the calling thread instead."""
+    weights: str = ""
+    """SHA-256 of the file the model came from: compiled networks are kept under it. Empty: nothing is kept."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return PRECISIONS[self.precision]
+
+
+class Engine(Protocol):
+    """Runs one batch at a time; who has several threads takes care of that."""
+
+    def __call__(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+        """Prepared (N, 3, H, W) and (N, 1, H, W) float32 on the device, one may be None -> (N, C, H/4, W/4) float32."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A line of the table of engines."""
+
+    make: Callable[[SARTM, Settings], Engine]
+    """The model is only read."""
+    precisions: Callable[[torch.device], tuple[str, ...]]
+    """Those it offers on a device, fastest first; none where it does not run."""
+    package: str = "torch"
+    """Python package it needs."""
+    extra: str = ""
+    """Optional dependency of this project that brings it: `pip install "sartm_ros[...]"`."""
+
+    def obstacle(self, device: torch.device) -> str:
+        """Why it cannot run here, empty when it can."""
+        if find_spec(self.package) is None:
+            return f"{self.package} is not installed: pip install {self.package}"
+        if not self.precisions(device):
+            return f"{self.package} does not run the network on {device.type} here"
+        return ""

@@ -1,0 +1,127 @@
+"""Which engine and which precision run a model, with the reason: what is asked for, or the fastest that agrees."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import perf_counter
+
+import torch
+
+from sartm_core import engines
+from sartm_core.engines import cache
+from sartm_core.engines.agreement import ENOUGH, agreement
+from sartm_core.engines.base import PRECISIONS, Engine, Settings
+from sartm_core.fields import one_of
+from sartm_core.model.sartm import SARTM
+from sartm_core.preprocess import PreprocessConfig
+
+log = logging.getLogger(__name__)
+
+EXACT = "fp32"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the caller asks for; "auto" leaves it to us."""
+
+    device: torch.device
+    engine: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    weights: str = ""
+    """SHA-256 of the file of the weights, empty for weights of no file."""
+
+    def __post_init__(self) -> None:
+        one_of("Segmenter", "engine", self.engine, ("auto", *engines.ENGINES))
+        one_of("Segmenter", "precision", self.precision, ("auto", *PRECISIONS))
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads: got {self.threads}, expected at least 1, or None for the library's own choice")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What runs."""
+
+    run: Engine
+    engine: str
+    precision: str
+    reason: str
+
+
+def choose(model: SARTM, wish: Wish, preprocess: PreprocessConfig) -> Choice:
+    """Make the engine that runs `model`, which is only read.
+
+    Raises:
+        ValueError: when what is asked for cannot run here, with what to do.
+    """
+    name, why = pick_engine(wish)
+    offered = engines.ENGINES[name].precisions(wish.device)
+    if wish.precision != "auto":
+        if wish.precision not in offered:
+            raise ValueError(
+                f"precision: {wish.precision!r} asked for, but engine {name} offers {', '.join(offered)} on "
+                f"{wish.device.type}"
+            )
+        run = engines.ENGINES[name].make(model, settings_of(wish, wish.precision))
+        return Choice(run, name, wish.precision, f"engine {name} ({why}), {wish.precision} as asked for")
+    refused = ""
+    for precision in offered:
+        run = engines.ENGINES[name].make(model, settings_of(wish, precision))
+        if precision == EXACT:
+            return Choice(run, name, precision, f"engine {name} ({why}), {precision}{refused or ' (fastest here)'}")
+        share = known_agreement(run, name, precision, model, wish, preprocess)
+        if share >= ENOUGH:
+            return Choice(run, name, precision, f"engine {name} ({why}), {precision}: {share:.2%} of pixels as in fp32")
+        refused += f"; {precision} agrees on {share:.2%} of pixels only, {ENOUGH:.1%} is asked for"
+    raise ValueError(f"precision: engine {name} offers no fp32 on {wish.device.type}{refused}; name a precision")
+
+
+def pick_engine(wish: Wish) -> tuple[str, str]:
+    """(name, why). ValueError when the engine asked for cannot run here."""
+    if wish.engine != "auto":
+        kind = engines.ENGINES[wish.engine]
+        if obstacle := kind.obstacle(wish.device):
+            usable = [name for name, kind in engines.ENGINES.items() if not kind.obstacle(wish.device)]
+            raise ValueError(f"engine: {wish.engine!r} asked for, but {obstacle}; here: {', '.join(usable)}")
+        return wish.engine, "as asked for"
+    order = engines.AUTO.get(wish.device.type, ("torch",))
+    obstacles = {name: engines.ENGINES[name].obstacle(wish.device) for name in order}
+    name = next(name for name in order if not obstacles[name])
+    faster = [f"{obstacle} for the faster {other}" for other, obstacle in obstacles.items() if obstacle]
+    return name, "; ".join(faster) or f"fastest on {wish.device.type}"
+
+
+def settings_of(wish: Wish, precision: str) -> Settings:
+    return Settings(wish.device, precision, wish.threads, wish.weights)
+
+
+def known_agreement(
+    run: Engine, name: str, precision: str, model: SARTM, wish: Wish, preprocess: PreprocessConfig
+) -> float:
+    """As `agreement`; measured once for weights of a file, then remembered."""
+    path = cache.path_of(
+        "agreement", ".json", weights=wish.weights, engine=name, precision=precision, size=preprocess.input_size,
+        device=device_name(wish.device), versions=dict(versions(name)),
+    )  # fmt: skip
+    if wish.weights and (kept := cache.read_json(path)) and isinstance(kept.get("agreement"), float):
+        return float(kept["agreement"])
+    started = perf_counter()
+    share = agreement(run, model, preprocess, wish.device)
+    log.info("%s agrees with fp32 on %.2f %% of pixels (%.1f s)", precision, share * 100, perf_counter() - started)
+    if wish.weights:
+        cache.keep_json(path, {"agreement": share, "engine": name, "precision": precision, "weights": wish.weights})
+    return share
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def versions(name: str) -> Iterator[tuple[str, str]]:
+    """Of the packages that compute."""
+    from importlib.metadata import version
+
+    for package in {"torch", engines.ENGINES[name].package}:
+        yield package, version(package)

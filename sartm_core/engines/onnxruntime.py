@@ -1,0 +1,110 @@
+"""ONNX Runtime: fp32 on the CPU, CUDA and TensorRT providers on a GPU. Writes the ONNX file once per input size."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
+from sartm_core.engines import cache
+from sartm_core.engines.base import Engine, Settings
+from sartm_core.engines.sessions import Session, Sessions, Size, Traceable
+from sartm_core.model.sartm import SARTM
+
+log = logging.getLogger(__name__)
+
+PROVIDERS = {
+    "cuda": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+    "cpu": ("CPUExecutionProvider",),
+}
+"""By device, fastest first; those are taken that the installed package has."""
+INPUTS = ("rgb", "thermal", "present")
+OUTPUT = "scores"
+TALKATIVE = ("onnxscript", "onnx_ir")
+"""Loggers."""
+
+
+def precisions(device: torch.device) -> tuple[str, ...]:
+    """fp16 needs a GPU."""
+    if device.type == "cpu":
+        return ("fp32",)
+    return ("fp16", "fp32") if "CUDAExecutionProvider" in providers_here() else ()
+
+
+def providers_here() -> list[str]:
+    """Providers of the installed package, none without it."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return []
+    return list(onnxruntime.get_available_providers())
+
+
+def make(model: SARTM, settings: Settings) -> Engine:
+    """ONNX files are kept on disk under the weights' SHA-256."""
+    import onnx
+
+    folded = FoldedSARTM(model).to(settings.dtype)
+
+    def build(size: Size) -> Session:
+        path = cache.path_of(
+            "onnxruntime", ".onnx", weights=settings.weights, size=size, precision=settings.precision,
+            version=[onnx.__version__, torch.__version__],
+        )  # fmt: skip
+        if not settings.weights:
+            with tempfile.TemporaryDirectory() as folder:
+                return session_of(write_onnx(FixedGraph(folded, size), Path(folder) / "network.onnx"), settings)
+        if not path.is_file():
+            with tempfile.TemporaryDirectory() as folder:
+                cache.keep(path, write_onnx(FixedGraph(folded, size), Path(folder) / "network.onnx").read_bytes())
+        return session_of(path, settings)
+
+    return Sessions(build)
+
+
+def write_onnx(
+    graph: Traceable, path: Path, inputs: Sequence[str] = INPUTS, outputs: Sequence[str] = (OUTPUT,)
+) -> Path:
+    """The graph with inputs and outputs of these names, weights inside."""
+    with torch.no_grad(), quiet():
+        torch.onnx.export(
+            graph.eval(), graph.example(), str(path), dynamo=True, external_data=False, input_names=list(inputs),
+            output_names=list(outputs), verbose=False,
+        )  # fmt: skip
+    return path
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The exporter's libraries tell every node they fold at INFO; only their warnings come through."""
+    levels = {name: logging.getLogger(name).level for name in TALKATIVE}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def session_of(model: Path | bytes, settings: Settings, inputs: Sequence[str] = INPUTS) -> Session:
+    """Runs a file, or what would be in one, on the settings' device."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads or 0
+    wanted: list[Any] = [p for p in PROVIDERS[settings.device.type] if p in providers_here()]
+    source = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(source, options, providers=wanted)
+
+    def run(rgb: np.ndarray, thermal: np.ndarray, present: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run([OUTPUT], dict(zip(inputs, (rgb, thermal, present), strict=True)))[0])
+
+    return run

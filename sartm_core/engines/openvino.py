@@ -1,0 +1,89 @@
+"""OpenVINO on the CPU: the fastest there, bf16 where the CPU has it. Compiles once per input size, some seconds."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
+from sartm_core.engines import cache
+from sartm_core.engines.base import Engine, Settings
+from sartm_core.engines.hardware import cpu_flags, cpu_has_bf16
+from sartm_core.engines.sessions import Session, Sessions, Size, Traceable
+from sartm_core.model.sartm import SARTM
+
+log = logging.getLogger(__name__)
+
+DEVICE = "CPU"
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's names; its fp16 on CPUs overflows in the attention (docs/performance.md)."""
+
+
+def precisions(device: torch.device) -> tuple[str, ...]:
+    """CPUs only."""
+    if device.type != "cpu":
+        return ()
+    return ("bf16", "fp32") if cpu_has_bf16() else ("fp32",)
+
+
+def make(model: SARTM, settings: Settings) -> Engine:
+    """Sessions are kept on disk under the weights' SHA-256."""
+    folded = FoldedSARTM(model)
+    return Sessions(lambda size: session(lambda: convert(FixedGraph(folded, size)), size, settings))
+
+
+def session(network: Callable[[], Any], size: Size, settings: Settings) -> Session:
+    """Runs an `openvino.Model` with the inputs of `FixedGraph`, made only if the last start kept nothing."""
+    import openvino
+
+    core = openvino.Core()
+    options = compile_options(settings)
+    path = cache.path_of(
+        "openvino", ".blob", weights=settings.weights, size=size, options=options, version=openvino.__version__,
+        cpu=sorted(cpu_flags()),
+    )  # fmt: skip
+    if settings.weights and path.is_file():
+        try:
+            return session_of(core.import_model(path.read_bytes(), DEVICE, options))
+        except RuntimeError as error:
+            log.warning("%s is of no use (%s): compiling again", path, str(error).splitlines()[0])
+    compiled = core.compile_model(network(), DEVICE, options)
+    if settings.weights:
+        blob = io.BytesIO()
+        compiled.export_model(blob)
+        cache.keep(path, blob.getvalue())
+    return session_of(compiled)
+
+
+def compile_options(settings: Settings) -> dict[str, Any]:
+    """For one frame at a time, as soon as possible."""
+    options = {"INFERENCE_PRECISION_HINT": HINTS[settings.precision], "PERFORMANCE_HINT": "LATENCY"}
+    return options | ({"INFERENCE_NUM_THREADS": settings.threads} if settings.threads else {})
+
+
+def convert(graph: Traceable) -> Any:
+    """The graph as an `openvino.Model` of its one size."""
+    import openvino
+
+    example = graph.example()
+    shapes = [(list(x.shape), openvino.Type(x.numpy().dtype)) for x in example]
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated, and what OpenVINO reads best
+        return openvino.convert_model(torch.jit.trace(graph.eval(), example, check_trace=False), input=shapes)
+
+
+def session_of(compiled: Any) -> Session:
+    """Inputs are read where they are; the scores are copied out, as the next frame overwrites them."""
+    request = compiled.create_infer_request()
+
+    def run(rgb: np.ndarray, thermal: np.ndarray, present: np.ndarray) -> np.ndarray:
+        request.infer([rgb, thermal, present], share_inputs=True)
+        return np.array(request.get_output_tensor(0).data)
+
+    return run

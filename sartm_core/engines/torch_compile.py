@@ -1,0 +1,56 @@
+"""PyTorch compiled: fused kernels, on a GPU replayed as CUDA graphs. Compiles once per input shape, about a minute."""
+
+from __future__ import annotations
+
+import logging
+import os
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from sartm_core.deploy.graph import FoldedSARTM, Layouts
+from sartm_core.engines.base import Engine, Settings
+from sartm_core.files import cache_folder
+from sartm_core.model.sartm import SARTM
+
+log = logging.getLogger(__name__)
+
+SHAPES = 64
+"""Compiled shapes kept; every change of size, cameras or batch is one."""
+
+
+def make(model: SARTM, settings: Settings) -> Engine:
+    """One compiled function per shape; what the compiler wrote is reused by the next start."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "engines" / "inductor"))
+    folded = FoldedSARTM(model).to(settings.device, settings.dtype)
+    layouts = Layouts(folded)
+    together = settings.device.type != "cpu"
+    options = {"triton.cudagraphs": True} if together else {"freezing": True}
+    compiled: dict[tuple[torch.Size | None, ...], Engine] = {}
+
+    def build(rgb: Tensor | None, thermal: Tensor | None) -> Engine:
+        layout = layouts.of(rgb, thermal)
+
+        def network(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+            rgb, thermal = (None if x is None else x.to(settings.dtype) for x in (rgb, thermal))
+            return folded(rgb, thermal, layout, together)
+
+        return torch.compile(network, dynamic=False, fullgraph=True, options=options)
+
+    def run(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+        shape = tuple(None if x is None else x.shape for x in (rgb, thermal))
+        with torch.inference_mode():
+            fresh = shape not in compiled
+            if fresh:
+                log.info("torch.compile: compiling for inputs %s, once; this takes about a minute", shape)
+                if len(compiled) == SHAPES:
+                    compiled.pop(next(iter(compiled)))
+                compiled[shape] = build(rgb, thermal)
+            started = perf_counter()
+            scores = compiled[shape](rgb, thermal).clone()  # a CUDA graph writes the same memory again next time
+            if fresh:
+                log.info("torch.compile: ready after %.1f s", perf_counter() - started)
+            return scores
+
+    return run

@@ -1,0 +1,20 @@
+"""For all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled networks of the tests, those of nodes in processes of their own too, stay out of the user's cache."""
+    before = os.environ.get("SARTM_CACHE")
+    os.environ["SARTM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["SARTM_CACHE"]
+    else:
+        os.environ["SARTM_CACHE"] = before

@@ -1,0 +1,247 @@
+"""Engines: every one of the table computes what the model computes; what is picked, kept and said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sartm_core import engines
+from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
+from sartm_core.engines import ENGINES, cache, choice, hardware
+from sartm_core.engines.base import Settings
+from sartm_core.engines.choice import Wish, choose
+from sartm_core.preprocess import PreprocessConfig
+from sartm_core.segmenter import Segmenter
+
+from .conftest import PLAIN, make_batch, make_frames, make_model, train_lora
+
+CPU = torch.device("cpu")
+SIZE = (64, 96)
+
+
+def usable(name: str) -> None:
+    """Skip where the engine's package is missing."""
+    if obstacle := ENGINES[name].obstacle(CPU):
+        pytest.skip(obstacle)
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = train_lora(make_model()).eval()
+    model.info = replace(model.info, preprocess=PreprocessConfig(input_size=SIZE))
+    return model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model, tmp_path_factory) -> Path:
+    return model.save(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SARTM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "engines"
+
+
+@pytest.fixture
+def converted_once(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversion takes seconds and gives the same every time."""
+    usable("openvino")
+    from sartm_core.engines import openvino
+
+    converted = openvino_model(model)
+    monkeypatch.setattr(openvino, "convert", lambda graph: converted.clone())
+
+
+@lru_cache
+def openvino_model(model):
+    from sartm_core.engines import openvino
+
+    return openvino.convert(FixedGraph(FoldedSARTM(model), SIZE))
+
+
+def kept(folder: Path, suffix: str) -> list[Path]:
+    return sorted(folder.glob(f"*{suffix}"))
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino", "onnxruntime"])
+def test_engine_equals_the_model_in_fp32(model, name: str) -> None:
+    usable(name)
+    run = ENGINES[name].make(model, Settings(CPU, "fp32"))
+    rgb, thermal = make_batch(2, *SIZE)
+    for given in ((rgb, thermal), (rgb, None), (None, thermal)):
+        with torch.inference_mode():
+            expected = model(*given, size=(SIZE[0] // 4, SIZE[1] // 4)).logits
+        found = run(*given)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_reduced_precision_gives_the_same_classes(name: str) -> None:
+    """The shipped weights in bf16: at least 99.5 % of pixels as the plain model in fp32."""
+    usable(name)
+    from sartm_core.engines.agreement import agreement
+    from sartm_core.model.sartm import SARTM
+    from sartm_core.segmenter import default_checkpoint
+
+    model = SARTM.load(default_checkpoint())
+    small = PreprocessConfig(input_size=(160, 160))
+    run = ENGINES[name].make(model, Settings(CPU, "bf16"))
+    assert agreement(run, model, small, CPU) >= choice.ENOUGH
+
+
+def test_every_engine_has_fp32_on_the_cpu() -> None:
+    for name, kind in ENGINES.items():
+        assert "fp32" in kind.precisions(CPU), name
+        assert set(kind.precisions(CPU)) <= set(engines.PRECISIONS)
+    assert {name for order in engines.AUTO.values() for name in order} <= set(ENGINES)
+
+
+def test_torch_compile_is_called_with_the_models_inputs(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes a minute; that the right function is handed to it, once per shape, does not."""
+    handed = []
+
+    def compile_nothing(function, **options):
+        handed.append(options)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    run = ENGINES["torch-compile"].make(model, Settings(CPU, "fp32"))
+    rgb, thermal = make_batch(1, *SIZE)
+    with torch.inference_mode():
+        expected = model(rgb, thermal, size=(SIZE[0] // 4, SIZE[1] // 4)).logits
+    for _ in range(2):
+        torch.testing.assert_close(run(rgb, thermal), expected, atol=1e-3, rtol=1e-3)
+    run(rgb, None)
+    assert len(handed) == 2 and all(o["dynamic"] is False and o["fullgraph"] for o in handed)
+
+
+# What is picked
+
+
+def test_precision_that_agrees_is_picked_and_said(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "agreement", lambda *_: 0.9991)
+    monkeypatch.setattr(hardware, "cpu_flags", lambda: {"amx_bf16"})
+    picked = choose(model, Wish(CPU, engine="torch"), model.info.preprocess)
+    assert (picked.engine, picked.precision) == ("torch", "bf16")
+    assert picked.reason == "engine torch (as asked for), bf16: 99.91% of pixels as in fp32"
+
+
+def test_precision_that_does_not_agree_is_passed_over(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "agreement", lambda *_: 0.9949)
+    monkeypatch.setattr(hardware, "cpu_flags", lambda: {"avx512_bf16"})
+    picked = choose(model, Wish(CPU, engine="torch"), model.info.preprocess)
+    assert picked.precision == "fp32"
+    assert "bf16 agrees on 99.49% of pixels only, 99.5% is asked for" in picked.reason
+
+
+def test_a_cpu_without_bf16_takes_fp32(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "cpu_flags", lambda: {"avx2"})
+    assert choose(model, Wish(CPU, engine="torch"), model.info.preprocess).precision == "fp32"
+
+
+def test_engine_auto_says_what_a_faster_one_needs(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = replace(ENGINES["openvino"], package="openvino_that_nobody_has")
+    monkeypatch.setitem(ENGINES, "openvino", missing)
+    picked = choose(model, Wish(CPU, precision="fp32"), model.info.preprocess)
+    assert picked.engine == "torch" and "pip install openvino_that_nobody_has" in picked.reason
+    with pytest.raises(
+        ValueError, match=r"engine: 'openvino' asked for, but openvino_that_nobody_has is not installed"
+    ):
+        choose(model, Wish(CPU, engine="openvino"), model.info.preprocess)
+
+
+def test_precision_that_an_engine_lacks_is_refused(model) -> None:
+    with pytest.raises(ValueError, match="precision: 'fp16' asked for, but engine onnxruntime offers fp32 on cpu"):
+        choose(model, Wish(CPU, engine="onnxruntime", precision="fp16"), model.info.preprocess)
+
+
+def test_agreement_is_that_of_masks(model) -> None:
+    from sartm_core.engines.agreement import agreement
+
+    plain = ENGINES["torch"].make(model, Settings(CPU, "fp32"))
+    assert agreement(plain, model, model.info.preprocess, CPU) > 0.999
+    upside_down = lambda rgb, thermal: -plain(rgb, thermal)  # noqa: E731
+    assert agreement(upside_down, model, model.info.preprocess, CPU) < 0.1
+
+
+# What is kept
+
+
+@pytest.mark.usefixtures("converted_once")
+def test_second_start_asks_nothing_again(checkpoint: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "cpu_flags", lambda: {"amx_bf16"})
+    first = Segmenter.load(checkpoint, device="cpu", engine="openvino")
+    mask = first(*make_frames(*SIZE)).mask
+    assert len(kept(empty_cache, ".blob")) >= 1 and len(kept(empty_cache, ".json")) == 1
+    monkeypatch.setattr(choice, "agreement", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("sartm_core.engines.openvino.convert", lambda *_: pytest.fail("converted again"))
+    second = Segmenter.load(checkpoint, device="cpu", engine="openvino")
+    assert second.precision == first.precision and second.choice == first.choice
+    assert (second(*make_frames(*SIZE)).mask == mask).all()
+
+
+@pytest.mark.usefixtures("converted_once")
+def test_a_damaged_blob_is_made_anew(checkpoint: Path, empty_cache: Path) -> None:
+    load = lambda: Segmenter.load(checkpoint, device="cpu", engine="openvino", precision="fp32")  # noqa: E731
+    mask = load()(*make_frames(*SIZE)).mask
+    (blob,) = kept(empty_cache, ".blob")
+    blob.write_bytes(b"half of it")
+    assert (load()(*make_frames(*SIZE)).mask == mask).all()
+    assert blob.stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("converted_once")
+def test_weights_of_no_file_leave_nothing_behind(model, empty_cache: Path) -> None:
+    Segmenter(model, device="cpu", engine="openvino", precision="fp32")(*make_frames(*SIZE))
+    assert not empty_cache.exists()
+
+
+@pytest.mark.usefixtures("converted_once")
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("SARTM_CACHE", str(tmp_path / "file"))
+    segmenter = Segmenter.load(checkpoint, device="cpu", engine="openvino", precision="fp32")
+    assert segmenter(*make_frames(*SIZE)).mask.shape == SIZE
+    assert "for the next start" in caplog.text
+
+
+def test_names_in_the_cache_follow_their_key() -> None:
+    one = cache.path_of("openvino", ".blob", weights="a", size=(64, 96))
+    assert one == cache.path_of("openvino", ".blob", size=(64, 96), weights="a")
+    assert one != cache.path_of("openvino", ".blob", weights="b", size=(64, 96))
+    cache.keep_json(one, {"x": 1})
+    assert cache.read_json(one) == {"x": 1}
+    one.write_text(json.dumps([1]))
+    assert cache.read_json(one) is None
+
+
+def test_sessions_are_few_and_the_last_used_stay(model) -> None:
+    from sartm_core.engines.sessions import KEPT, Sessions
+
+    built = []
+
+    def build(size):
+        built.append(size)
+        return lambda rgb, thermal, present: np.zeros((1, 4, size[0] // 4, size[1] // 4), np.float32)
+
+    run = Sessions(build)
+    sizes = [(32 * (i + 1), 32) for i in range(KEPT + 1)]
+    for size in (*sizes[:KEPT], sizes[0], sizes[KEPT], sizes[0]):
+        assert run(torch.zeros(1, 3, *size), None).shape == (1, 4, size[0] // 4, size[1] // 4)
+    assert built == sizes  # the oldest but one was dropped, the first came back from memory
+
+
+def test_segmenter_tells_its_choice(checkpoint: Path) -> None:
+    segmenter = Segmenter.load(checkpoint, **PLAIN)
+    assert (segmenter.engine, segmenter.precision) == ("torch", "fp32")
+    assert segmenter.choice == "engine torch (as asked for), fp32 as asked for"
