@@ -23,6 +23,7 @@ LOSS_PRESETS: dict[str, tuple[float, float, float, float]] = {
     "sartm": (1.0, 0.4, 0.0, 0.0),
 }
 """(w0, w1, w2, w3) by name: the paper's weights, and ours (docs/ablations.md)."""
+COMPILERS = ("none", "inductor", "eager")
 DATASETS = ("synthetic", "folder", "mfnet", "pst900", "fmb")
 
 
@@ -230,6 +231,9 @@ class TrainerConfig:
     """Write `checkpoints/last.ckpt` also after every this many optimizer steps; 0: after every epoch only."""
     activation_checkpointing: bool = False
     """Recompute the encoder's activations in the backward pass: less memory, a third more operations."""
+    compile: str = "none"
+    """torch.compile of the training forward and backward pass: `inductor` compiles (minutes at the start, wants a C++
+    compiler or Triton), `eager` only traces it, in seconds, to tell whose fault a failure is; `none`."""
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "accumulate", "val_batch_size", "val_every"):
@@ -243,6 +247,7 @@ class TrainerConfig:
             )
         one_of("TrainerConfig", "precision", self.precision, ("32-true", "bf16-mixed", "16-mixed"))
         one_of("TrainerConfig", "accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+        one_of("TrainerConfig", "compile", self.compile, COMPILERS)
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,10 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
     config = data_classes(config)
     check_output(config, output)
     check_precision(config)
+    rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    check_compile(config, world)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
     L.seed_everything(config.seed, workers=True, verbose=False)
     val_loaders = validation_loaders(config, rank, world)
     train_loader = training_loader(config, rank, world)
@@ -97,6 +98,15 @@ def check_precision(config: TrainConfig) -> None:
         config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     ):
         raise ValueError("TrainerConfig.precision: '16-mixed' needs a GPU; use bf16-mixed or 32-true on a CPU")
+
+
+def check_compile(config: TrainConfig, world: int) -> None:
+    """Raise ValueError for several processes: losses and batch statistics talk to the others in mid-forward."""
+    if world > 1 and config.trainer.compile != "none":
+        raise ValueError(
+            f"TrainerConfig.compile: {config.trainer.compile!r} with {world} processes; it is for one. Give "
+            "--trainer.compile none, or train in one process"
+        )
 
 
 def build_module(config: TrainConfig, val_names: list[str], resume: ResumePoint | None, world: int) -> LitSARTM:

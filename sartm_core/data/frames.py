@@ -78,7 +78,7 @@ class TrainingFrames(Dataset[Item]):
         zoom = math.sqrt(math.prod(norm.model_size(height, width)) / (height * width))
         frame = augment(Frame(rgb, thermal, label), self.config.data, zoom)
         return {
-            "rgb": normalize_rgb(np.ascontiguousarray(frame.rgb.permute(1, 2, 0).numpy()), norm),
+            "rgb": normalize_rgb(frame.rgb.permute(1, 2, 0).numpy(), norm),
             "thermal": torch.from_numpy(
                 normalize_thermal(to_dtype(frame.thermal[0], sample.thermal.dtype), norm.thermal)
             )[None],

@@ -96,7 +96,10 @@ def training_loader(config: TrainConfig, rank: int = 0, world: int = 1) -> DataL
     frames = training_set(config)
     trainer, workers = config.trainer, config.data.workers
     batches = EpochBatches(len(frames), trainer.batch_size, config.seed, trainer.accumulate, rank, world)
-    return DataLoader(frames, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
+    return DataLoader(
+        frames, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0,
+        pin_memory=trainer.accelerator != "cpu" and torch.cuda.is_available(),  # the copy to the GPU need not wait
+    )  # fmt: skip
 
 
 def validation_sources(config: TrainConfig) -> dict[str, ValidationFrames]:

@@ -110,7 +110,7 @@ def scale_and_crop(frame: Frame, size: tuple[int, int], scale_range: tuple[float
 
 def labelled_pixel(label: Tensor) -> tuple[int, int] | None:
     """Row and column of a random pixel of a random class other than 0, None if (H, W) has no such pixel."""
-    classes = [int(c) for c in label.unique() if c not in (0, IGNORE)]
+    classes = [c for c in label.flatten().bincount().nonzero().flatten().tolist() if c not in (0, IGNORE)]
     if not classes:
         return None
     rows, columns = (label == classes[int(torch.randint(0, len(classes), ()))]).nonzero(as_tuple=True)

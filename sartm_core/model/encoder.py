@@ -64,6 +64,35 @@ ENCODERS: dict[str, Callable[[], ImageEncoder]] = {
 }
 
 
+class FrozenPosition:
+    """Hiera's position embedding (1, h, w, dim), resized to the tokens once instead of in every training step.
+
+    Only where it does not train and only in training: for validation averaged weights may be swapped in behind torch's
+    back, an ulp off. A compiled step has the resizing in its graph.
+    """
+
+    def __init__(self, trunk: Hiera) -> None:
+        self.trunk, self.resize = trunk, trunk._get_pos_embed
+        self.mark: tuple[object, ...] = ()
+        self.kept: tuple[Tensor, ...] = ()
+
+    def __call__(self, size: Sequence[int]) -> Tensor:
+        tables = (self.trunk.pos_embed, self.trunk.pos_embed_window)
+        trained = any(table.requires_grad for table in tables)
+        if trained or not self.trunk.training or torch.compiler.is_compiling():
+            return self.resize(size)
+        # Loading writes into the tables, a new version; moving gives them other memory, the old is kept from reuse.
+        mark = (tuple(size), *((table.untyped_storage()._cdata, table._version) for table in tables))
+        if mark != self.mark:
+            self.kept = (self.resize(size), *(table.detach() for table in tables))
+            self.mark = mark
+        return self.kept[0]
+
+    def forget(self) -> None:
+        """Resize again the next time."""
+        self.mark, self.kept = (), ()
+
+
 class ModalityEncoder(nn.Module):
     """The shared encoder; modalities differ only in their adapters (and in what `SARTM` feeds in)."""
 
@@ -75,11 +104,19 @@ class ModalityEncoder(nn.Module):
         self.trunk, self.neck, self.scalp = encoder.trunk, encoder.neck, encoder.scalp
         self.width: int = encoder.neck.d_model
         self.active = add_lora(self.trunk, len(MODALITIES), lora_rank)
+        self.trunk._get_pos_embed = FrozenPosition(self.trunk)
 
     def recompute_activations(self) -> None:
         """From now on keep only the blocks' inputs in training and compute the rest again in the backward pass."""
+        trains = False
         for block in self.trunk.blocks:
-            block.forward = partial(self._recomputed, block.forward)
+            trains = trains or any(p.requires_grad for p in (*self.before_blocks(), *block.parameters()))
+            if trains:  # what stands below all that trains keeps nothing anyway
+                block.forward = partial(self._recomputed, block.forward)
+
+    def before_blocks(self) -> list[nn.Parameter]:
+        """Those of the patch and position embedding."""
+        return [*self.trunk.patch_embed.parameters(), self.trunk.pos_embed, self.trunk.pos_embed_window]
 
     def _recomputed(self, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """A block whose backward pass runs it again, with the adapters of the modalities it has now."""

@@ -93,7 +93,8 @@ class StepCounter:
         self.model.encoder.recompute_activations()
 
     def bytes(self, size: Size, batch: int, precision: str) -> StepBytes:
-        """Count a step of `batch` frames of (height, width)."""
+        """Count a step of `batch` frames of (height, width), the first one of a training."""
+        self.model.encoder.trunk._get_pos_embed.forget()
         owned = {key(t) for t in tensors_of(self.model, self.objective)}
         saved, live = SavedBytes(owned), LiveBytes(owned)
         with self.mode, GpuRules(), OnePixelCount(batch * size[0] * size[1]), live:

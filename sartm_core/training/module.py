@@ -18,16 +18,14 @@ from sartm_core.distributed import all_sum, world_size
 from sartm_core.losses.objective import Objective
 from sartm_core.metrics import ConfusionMatrix
 from sartm_core.model.sartm import SARTM
+from sartm_core.training.compiling import compiled
+from sartm_core.training.errors import TrainingError
 from sartm_core.visualize import contact_sheet, overlay
 
 WARMUP_START = 0.1
 """The learning rate starts at this part of `optim.lr`."""
 SHOWN_FRAMES = 4
 """Validation frames drawn into TensorBoard."""
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the last checkpoint is whole. The message says why and what to do."""
 
 
 class LitSARTM(L.LightningModule):
@@ -39,9 +37,11 @@ class LitSARTM(L.LightningModule):
         self.objective = Objective(config.loss, config.model.num_classes, model.encoder.width, text)
         self.confusion = [ConfusionMatrix(config.model.num_classes) for _ in self.val_names]
         self.validated_step = -1  # optimizer steps behind the scores in `confusion`
+        self.compiled = compiled(model, config.trainer.compile)
 
     def training_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
-        out = self.model(batch["rgb"], batch["thermal"], keep=batch["keep"])
+        forward = self.compiled or self.model  # validation has other sizes and is never compiled
+        out = forward(batch["rgb"], batch["thermal"], keep=batch["keep"])
         terms = self.objective(out, batch["label"])
         values = all_mean(terms)
         if not math.isfinite(values["loss"]):
