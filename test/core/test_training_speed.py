@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from sartm_core.benchmarking import training
+from sartm_core.benchmarking import loader, training
 from sartm_core.benchmarking.plain_training import PlainQKV, plain_copy
 from sartm_core.config import TrainConfig
 from sartm_core.data.loading import training_loader
@@ -195,7 +195,7 @@ def test_the_plain_model_keeps_more_for_the_backward_pass(on_real_tensors, monke
     config = train_config()
     config = replace(
         config,
-        data=replace(config.data, dataset="folder", root=training.NO_ROOT, crop_size=SIZE, workers=0),
+        data=replace(config.data, dataset="folder", root=loader.NO_ROOT, crop_size=SIZE, workers=0),
         preprocess=replace(config.preprocess, input_size=(64, 96)),
         trainer=replace(config.trainer, batch_size=2, precision="bf16-mixed", accelerator="cpu"),
     )
