@@ -1,13 +1,15 @@
-"""One node's dealings with the model's thread: frames converted for it, results published. See `inference.Client`."""
+"""One node's dealings with the model's threads: frames converted for it, results published. See `inference.Client`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from sartm_ros import fallback
 from sartm_ros.guards import survives
 from sartm_ros.health import NS
 from sartm_ros.images import ImageError, Incoming
@@ -16,10 +18,14 @@ from sartm_ros.monitor import Monitor
 from sartm_ros.outputs import Outputs
 from sartm_ros.pairing import RGB, THERMAL
 from sartm_ros.settings import Settings
+from sartm_ros.timing import Trace, to_json
+
+ALWAYS, AUTO = "always", "auto"
+"""Values of `decode_ahead`."""
 
 
 class Delivery:
-    """What the model's thread calls. `settings` is replaced as a whole; a frame is published by those it came with."""
+    """What the model's threads call. `settings` is replaced as a whole; a frame is published by those it came with."""
 
     def __init__(self, node: Any, outputs: Outputs, monitor: Monitor, settings: Settings) -> None:
         self._node = node
@@ -28,6 +34,12 @@ class Delivery:
         self.monitor = monitor
         self.settings = settings
         self.on_give_up: Callable[[str], None] = lambda reason: None
+
+    def ahead(self) -> bool:
+        """Whether to convert frames while the model is busy. On a CPU this takes from the model what it gains."""
+        choice = self._node.values["decode_ahead"]
+        model = self._node.model
+        return bool(choice == ALWAYS or (choice == AUTO and model is not None and model.device != fallback.CPU))
 
     def request(self, job: Job) -> Request | None:
         """Convert the frames; None when nobody listens or too little is left.
@@ -47,8 +59,9 @@ class Delivery:
             return None
         if bad_rgb and not self.monitor.unusable(RGB):
             return None
-        usable = Job(job.rgb if rgb is not None else None, job.thermal if thermal is not None else None, job.received)
-        return Request(rgb, thermal, s.registration, s.thermal_norm, s.threshold, usable, s)
+        usable = replace(job, rgb=None if rgb is None else job.rgb, thermal=None if thermal is None else job.thermal)
+        confidence = self._outputs.confidence_wanted()
+        return Request(rgb, thermal, s.registration, s.thermal_norm, s.threshold, confidence, job=usable, settings=s)
 
     def _convert(
         self, stream: str, frame: Incoming | None, to_array: Callable[[Incoming], np.ndarray]
@@ -67,17 +80,20 @@ class Delivery:
         """A request goes into the model now."""
         self.monitor.work.taken(time.monotonic())
 
-    def deliver(self, request: Request, result: Any, inference_ms: float) -> None:
+    def deliver(self, request: Request, result: Any, trace: Trace) -> None:
         """Publish a result under the header of the request's master frame."""
         now, then, job = self.settings.class_map, request.settings.class_map, request.job
         if now is None or then is None or now.entries != then.entries:
             return  # what its ids mean is not what `classes` says any more
         s = request.settings
-        self._outputs.publish(job.master.header, request.rgb, request.thermal, result, then, s.alpha)
+        sent = self._outputs.publish(job.master.header, request.rgb, request.thermal, result, then, s.alpha)
         end = time.monotonic()
         clock_ns = self._node.get_clock().now().nanoseconds
         age_ms = (clock_ns - job.master.stamp_ns) / NS * 1e3 if clock_ns else None  # 0: simulated, no /clock yet
-        self.monitor.work.done(inference_ms, (end - job.received) * 1e3, end, job.one_camera, age_ms)
+        self.monitor.work.done(trace.inference_ms, (end - job.received) * 1e3, end, job.one_camera, age_ms)
+        if self._outputs.timing_wanted():
+            trace.received, trace.built, trace.sent, trace.done = job.received, *sent, end
+            self._outputs.timing(to_json(trace, job.master.stamp_ns, job.waited, result.timing))
 
     def failed(self, error: Exception) -> None:
         """There is no mask for a job: say why."""

@@ -34,7 +34,6 @@ BURST_HZ = 10.0
 BURST_FRAMES = 60
 READ_AHEAD = 150
 """Scenes rendered before the start at most: all of a default run, 300 MB."""
-STOP_SECONDS = 10.0
 LOG_TAIL_LINES = 40
 
 
@@ -71,43 +70,16 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
 @contextmanager
 def segment_node(output: Path, checkpoint: str | None = None) -> Iterator[subprocess.Popen]:
     """The segment node as its own process, its output in `output/node.log`; stopped like Ctrl-C does on leaving."""
-    from sartm_ros.transport import shipped
+    from sartm_ros.children import node_process
 
-    params = shipped("segment.yaml")
-    command = [sys.executable, "-m", "sartm_ros.segment_node", "--ros-args"]
-    command += ["--params-file", str(params)] if params else []
-    command += ["-p", f"checkpoint:={checkpoint}"] if checkpoint else []
-    with (output / "node.log").open("wb") as log:
-        # Its own session: Ctrl-C in the terminal reaches the demo alone, which then stops the node in order.
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-        try:
-            yield process
-        finally:
-            stop(process)
-
-
-def stop(process: subprocess.Popen) -> None:
-    """Ask a process to end as Ctrl-C does; after `STOP_SECONDS` kill it."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def isolate() -> None:
-    """A ROS domain of our own on this machine only, so that the demo meets no robot; the shipped Fast DDS profile."""
-    from sartm_ros.transport import use_shipped_profile
-
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    use_shipped_profile()
+    parameters = {"checkpoint": checkpoint} if checkpoint else {}
+    with node_process("sartm_ros.segment_node", parameters, output / "node.log") as process:
+        yield process
 
 
 def run(options: argparse.Namespace) -> int:
     """The whole demo; returns the exit code."""
+    from sartm_ros.children import isolate
     from sartm_ros.demo_player import DemoError, Phase, Player
 
     clear_overlays(options.output / "overlays")

@@ -77,6 +77,7 @@ KEYS = {
     "model.name": "name of the weights",
     "model.sha256": "hash of the weights' file",
     "model.device": "where the model runs",
+    "model.engine": "what executes it",
     "model.precision": "its number format",
     "model.gpu_memory_mb": "GPU memory in use by this process, MiB; '-' on the CPU",
     "model.note": "what differs from the parameters, for example after out of memory",

@@ -2,10 +2,10 @@
 
     node A --job--> one-slot mailbox \\
     node B --job--> one-slot mailbox  > thread: take all that wait --> one batch through the model --> deliver to A, B
-    ...                              /
+    ...                              /  (a second thread may convert what waits meanwhile: `conversion`)
 
 Each node's mailbox keeps its newest job only, so whatever the model costs, nobody waits behind a queue. A batch that
-fails is repeated pair by pair, so a bad pair costs its own mask. Nothing ends the thread but the last `close`.
+fails is repeated pair by pair, so a bad pair costs its own mask. Nothing ends the threads but the last `close`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from sartm_ros import fallback
+from sartm_ros.conversion import Conversion, ahead
 from sartm_ros.images import Incoming
 from sartm_ros.mailbox import Mailbox, MailRoom
+from sartm_ros.timing import Trace
 
 BATCH = 16
 """Camera pairs in one forward pass at most."""
@@ -30,11 +32,14 @@ JOIN_S = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Frames for one mask, one of them None in degraded mode. `received`: arrival of the newer one, monotonic s."""
+    """Frames for one mask, one of them None in degraded mode."""
 
     rgb: Incoming | None
     thermal: Incoming | None
     received: float
+    """Arrival of the newer one, monotonic s."""
+    waited: float = 0.0
+    """How long the older one waited for it, s."""
 
     @property
     def master(self) -> Incoming:
@@ -58,6 +63,8 @@ class Request:
     registration: Any = None
     thermal_norm: Any = None
     confidence_threshold: float = 0.0
+    confidence: bool = True
+    """Whether the result's `confidence` is wanted."""
     job: Any = None
     """The frames as they came, without one that could not be converted."""
     settings: Any = None
@@ -67,14 +74,17 @@ class Request:
 class Client(Protocol):
     """What the server asks of a node, from the model's thread."""
 
+    def ahead(self) -> bool:
+        """Whether to convert frames while the model is busy: by another thread, of which some are for nothing."""
+
     def request(self, job: Job) -> Request | None:
-        """Convert the frames; None when there is nothing to do: nobody listens, or a frame is bad."""
+        """Convert the frames; None when there is nothing to do: nobody listens, or a frame is bad. From any thread."""
 
     def taken(self) -> None:
         """Its request goes into the model now."""
 
-    def deliver(self, request: Request, result: Any, inference_ms: float) -> None:
-        """Publish a result."""
+    def deliver(self, request: Request, result: Any, trace: Trace) -> None:
+        """Publish a result. trace: when what happened to it, up to the model's answer."""
 
     def failed(self, error: Exception) -> None:
         """There is no mask for a job."""
@@ -89,7 +99,9 @@ class Client(Protocol):
         """There will be no more masks: become inactive."""
 
 
-Asked = tuple[Mailbox[Job], Client, Request]
+Box = Mailbox[Conversion]
+"""A node's mailbox: jobs are put, conversions of them are taken."""
+Asked = tuple[Box, Conversion, Request]
 
 
 class Inference:
@@ -106,9 +118,9 @@ class Inference:
         self.latest: Request | None = None
         """The frames of the last mask."""
         self._relieve = relieve
-        self._clients: dict[Mailbox[Job], Client] = {}
-        self._room: MailRoom[Job] | None = None
-        self._thread: threading.Thread | None = None
+        self._clients: dict[Box, Client] = {}
+        self._room: MailRoom[Conversion] | None = None
+        self._threads: list[threading.Thread] = []
         self._delivering = threading.Lock()
         self._going = threading.Event()
 
@@ -117,28 +129,34 @@ class Inference:
         """Who has an open mailbox."""
         return list(self._clients.values())
 
-    def open(self, client: Client) -> Mailbox[Job]:
-        """A mailbox for a node that becomes active; the first one starts the thread."""
+    def open(self, client: Client) -> Box:
+        """A mailbox for the jobs of a node that becomes active; the first one starts the threads."""
         if self._room is None:
             self._room, self._going = MailRoom(), threading.Event()
             self._going.set()
-            work = (self._room, self._going)
-            self._thread = threading.Thread(target=self._run, args=work, name="sartm-worker", daemon=True)
-            self._thread.start()
-        box = self._room.open()
+            self._start("sartm-worker", self._run, self._room, self._going)
+            self._start("sartm-decode", ahead, self._room)
+        box = self._room.open(lambda job: Conversion(client, job))
         self._clients = {**self._clients, box: client}
         return box
 
-    def close(self, box: Mailbox[Job]) -> None:
-        """Drop what waits in a mailbox; nothing reaches its node after this. The last one ends the thread."""
+    def _start(self, name: str, work: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=work, args=args, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def close(self, box: Box) -> None:
+        """Drop what waits in a mailbox; nothing reaches its node after this. The last one ends the threads."""
         box.close()
         with self._delivering:
             self._clients = {b: c for b, c in self._clients.items() if b is not box}
-        if not self._clients and self._room is not None and self._thread is not None:
+        if not self._clients and self._room is not None:
             self._room.close()
             self._going.set()
-            self._thread.join(JOIN_S)
-            self._room = self._thread = None
+            deadline = time.monotonic() + JOIN_S
+            for thread in self._threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+            self._room, self._threads = None, []
 
     def go_on(self) -> None:
         """Take jobs again."""
@@ -146,28 +164,30 @@ class Inference:
 
     # The thread
 
-    def _run(self, room: MailRoom[Job], going: threading.Event) -> None:
+    def _run(self, room: MailRoom[Conversion], going: threading.Event) -> None:
         while not room.closed:
             going.wait()
             taken = room.take()
-            clients = self._clients
-            jobs = [(box, clients[box], job) for box, job in taken if box in clients]
+            now, clients = time.monotonic(), self._clients
+            jobs = [(box, conversion) for box, conversion in taken if box in clients]
+            for _, conversion in jobs:
+                conversion.trace.taken = now
             try:
                 self._serve(jobs, going)
             except Exception as error:
-                for _, client, _ in jobs:
-                    client.failed(error)
+                for _, conversion in jobs:
+                    conversion.client.failed(error)
 
-    def _serve(self, jobs: list[tuple[Mailbox[Job], Client, Job]], going: threading.Event) -> None:
+    def _serve(self, jobs: list[tuple[Box, Conversion]], going: threading.Event) -> None:
         asked: list[Asked] = []
-        for box, client, job in jobs:
+        for box, conversion in jobs:
             try:
-                request = client.request(job)
+                request = conversion.result()
             except Exception as error:  # a bad frame costs its own mask
-                client.failed(error)
+                conversion.client.failed(error)
                 continue
             if request is not None:
-                asked.append((box, client, request))
+                asked.append((box, conversion, request))
         while asked and going.is_set():
             part, asked = asked[: self.batch], asked[self.batch :]
             if fault := self._infer(part):
@@ -178,8 +198,8 @@ class Inference:
         model = self.model
         if model is None:
             return None  # cleaned up meanwhile
-        for _, client, _ in part:
-            client.taken()
+        for _, conversion, _ in part:
+            conversion.client.taken()
         begin = time.monotonic()
         try:
             results = model.batch([request for *_, request in part])
@@ -187,15 +207,16 @@ class Inference:
                 raise RuntimeError(f"the model gave {len(results)} results for {len(part)} pairs")
         except Exception as error:
             return error.with_traceback(None)  # the traceback would keep the activations in memory
-        inference_ms = (time.monotonic() - begin) * 1e3
+        end = time.monotonic()
         self.latest = part[-1][2]
-        for (box, client, request), result in zip(part, results, strict=True):
+        for (box, conversion, request), result in zip(part, results, strict=True):
+            conversion.trace.asked, conversion.trace.answered = begin, end
             try:
                 with self._delivering:
                     if box in self._clients:  # not closed meanwhile
-                        client.deliver(request, result, inference_ms)
+                        conversion.client.deliver(request, result, conversion.trace)
             except Exception as error:
-                client.failed(error)
+                conversion.client.failed(error)
         return None
 
     def _failed(self, part: list[Asked], error: Exception, going: threading.Event) -> None:
@@ -203,11 +224,11 @@ class Inference:
         if fallback.is_out_of_memory(error):
             model, reason = self.model, f"{type(error).__name__}: {error}"
             going.clear()
-            part[0][1].in_executor(lambda: self._relieve(model, len(part), reason))
+            part[0][1].client.in_executor(lambda: self._relieve(model, len(part), reason))
         elif len(part) > 1:
             for one in part:
                 if alone := self._infer([one]):
-                    one[1].failed(alone)
+                    one[1].client.failed(alone)
             return
-        for _, client, _ in part:
-            client.failed(error)
+        for _, conversion, _ in part:
+            conversion.client.failed(error)

@@ -15,9 +15,8 @@ from rclpy.duration import Duration
 from sartm_ros.guards import survives
 from sartm_ros.health import BOTH, NS
 from sartm_ros.images import ImageError, parse
-from sartm_ros.inference import Job
+from sartm_ros.inference import Box, Job
 from sartm_ros.inputs import Camera
-from sartm_ros.mailbox import Mailbox
 from sartm_ros.monitor import Monitor
 from sartm_ros.pairing import RGB, STREAMS, THERMAL, Pair
 from sartm_ros.parameters import BY_NAME
@@ -36,7 +35,7 @@ class Intake:
         self.settings = Settings.of(values)
         self.cameras: dict[str, Camera] = {}
         self.pairer = make_pairer(values | {"sync.policy": "nearest"})
-        self._mailbox: Mailbox[Job] | None = None
+        self._mailbox: Box | None = None
         # The wait for a better partner is about this machine's time, whatever use_sim_time says.
         self._wait_timer = node.create_timer(1.0, self._on_wait_over, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._wait_timer.cancel()
@@ -48,7 +47,7 @@ class Intake:
         self._values = values
         self.pairer = make_pairer(values)
 
-    def start(self, mailbox: Mailbox[Job]) -> None:
+    def start(self, mailbox: Box) -> None:
         """Subscribe to both cameras; jobs go to the mailbox."""
         self._mailbox = mailbox
         for stream in STREAMS:  # one by one: `stop` closes what is there
@@ -101,7 +100,7 @@ class Intake:
         if self.monitor.mode not in STREAMS:
             self._emit(self.pairer.push(stream, frame.stamp_ns, (frame, now), now))
         elif self._values["degraded.enabled"] and self.monitor.mode == stream:  # the other one is gone
-            self._submit(Job(**{RGB: None, THERMAL: None, stream: frame}, received=now))
+            self._submit(Job(frame if stream == RGB else None, frame if stream == THERMAL else None, received=now))
 
     @survives
     def _on_wait_over(self) -> None:
@@ -116,7 +115,8 @@ class Intake:
         for pair in pairs:
             (rgb, rgb_received), (thermal, thermal_received) = pair.rgb, pair.thermal
             self.monitor.last_pair = time.monotonic()
-            self._submit(Job(rgb, thermal, max(rgb_received, thermal_received)))
+            waited = abs(rgb_received - thermal_received)
+            self._submit(Job(rgb, thermal, max(rgb_received, thermal_received), waited))
         self._wait_timer.cancel()
         deadline = self.pairer.deadline()
         if deadline is not None:
@@ -126,6 +126,7 @@ class Intake:
     def _submit(self, job: Job) -> None:
         if self._mailbox is not None:
             self._mailbox.put(job)
+            time.sleep(0)  # gives up the interpreter, so that the model's thread has the job at once, not 0.5 ms later
 
     @survives
     def _on_incompatible(self, stream: str) -> None:

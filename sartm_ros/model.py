@@ -32,7 +32,10 @@ class Model:
         self.classes: tuple[str, ...] = segmenter.classes
         self.palette: tuple[tuple[int, int, int], ...] = segmenter.palette
         self.device = str(segmenter.device)
+        self.engine: str = segmenter.engine
         self.precision: str = segmenter.precision
+        self.choice: str = segmenter.choice
+        """Why this engine and precision, a sentence."""
         self.note = ""
         """What is less than asked for, e.g. a smaller input after the GPU's memory ran out."""
         self.warnings: list[str] = []
@@ -43,7 +46,10 @@ class Model:
         from sartm_core.segmenter import FramePair
 
         self._use_threads()
-        pairs = [FramePair(r.rgb, r.thermal, r.registration, r.thermal_norm, r.confidence_threshold) for r in requests]
+        pairs = [
+            FramePair(r.rgb, r.thermal, r.registration, r.thermal_norm, r.confidence_threshold, r.confidence)
+            for r in requests
+        ]
         return list(self._segmenter.batch(pairs))
 
     def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
@@ -113,6 +119,7 @@ def load_segmenter(values: dict[str, Any]) -> Model:
         engine=values["engine"],
         sam2=None if values["sam2"] == "none" else values["sam2"],
         input_size=parameter_checks.input_size(values),
+        threads=values["threads"] or None,
     )
     model = Model(segmenter, values["threads"] or own_choice)
     rate = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ except ImportError:  # comes with a ROS distro only, from vision_msgs 4.1 on; `c
     LabelInfo = VisionClass = None
 
 FRAMES = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+TIMING = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -33,6 +35,7 @@ class Outputs:
         self._png = node.create_lifecycle_publisher(CompressedImage, "semantic_mask/compressed", FRAMES)
         self._confidence = node.create_lifecycle_publisher(Image, "confidence", FRAMES)
         self._overlay = node.create_lifecycle_publisher(Image, "overlay", FRAMES)
+        self._timing = node.create_lifecycle_publisher(String, "~/timing", TIMING)
         self._state = node.create_publisher(String, "state", LATCHED)
         self._classes = node.create_publisher(String, "classes", LATCHED)
         self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED) if LabelInfo else None
@@ -46,6 +49,18 @@ class Outputs:
     def wanted(self) -> bool:
         """Whether anybody listens to an image topic; without, no frame needs a model."""
         return self.subscribers() > 0
+
+    def confidence_wanted(self) -> bool:
+        """Whether anybody listens to `confidence`."""
+        return bool(self._confidence.get_subscription_count() > 0)
+
+    def timing_wanted(self) -> bool:
+        """Whether anybody listens to `~/timing`."""
+        return bool(self._timing.get_subscription_count() > 0)
+
+    def timing(self, text: str) -> None:
+        """Publish when each step of a mask happened (`sartm_ros.timing`)."""
+        self._timing.publish(String(data=text))
 
     def state(self, text: str) -> None:
         """Publish the state if it changed."""
@@ -76,23 +91,29 @@ class Outputs:
         result: Any,
         class_map: ClassMap,
         alpha: float,
-    ) -> None:
+    ) -> tuple[float, float]:
         """Send one result (`mask` and `confidence`, (H, W) uint8) under `header`, that of the frame it is a mask of.
 
         rgb (H, W, 3) uint8 or None, thermal (h, w) or None: what the overlay, of weight `alpha` (0..1), is drawn on.
+        Returns when the mask was built and when it was sent, monotonic s; zeros when nobody listens to it.
         """
         mask_wanted, png_wanted, confidence_wanted, overlay_wanted = (
             publisher.get_subscription_count() > 0
             for publisher in (self._mask, self._png, self._confidence, self._overlay)
         )
+        built = sent = 0.0
         if mask_wanted or png_wanted or overlay_wanted:
             mask = class_map.apply(result.mask)
         if mask_wanted:
-            self._mask.publish(fill(Image(), mask, header))
+            message = fill(Image(), mask, header)
+            built = time.monotonic()
+            self._mask.publish(message)
+            sent = time.monotonic()
         if png_wanted:
             self._png.publish(fill_png(CompressedImage(), mask, header))
-        if confidence_wanted:
-            self._confidence.publish(fill(Image(), result.confidence, header))
+        if confidence_wanted and (confidence := result.confidence) is not None:  # None: nobody listened a moment ago
+            self._confidence.publish(fill(Image(), confidence, header))
         if overlay_wanted:
             base = thermal_to_gray(np.asarray(thermal)) if rgb is None else rgb
             self._overlay.publish(fill(Image(), overlay(base, mask, class_map.palette, alpha), header))
+        return built, sent

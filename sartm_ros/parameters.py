@@ -97,8 +97,11 @@ TRANSPORT = ("raw", "compressed")
 POLICIES = ("nearest", "approximate", "exact")
 NORMALIZATIONS = ("checkpoint", "percentile", "range", "unit")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("torch",)
-"""Keys of `sartm_core.segmenter.ENGINES`, named here because importing that takes seconds; a test holds them equal."""
+ENGINES = ("auto", "torch", "torch-compile", "openvino", "onnxruntime")
+"""auto and the keys of `sartm_core.engines.ENGINES`, named here because importing that takes seconds; a test holds them
+equal."""
+AHEAD = ("auto", "always", "never")
+"""Not on and off: YAML reads these as true and false."""
 FALLBACKS = ("smaller", "cpu", "inactive")
 REGISTRATIONS = ("none", "homography", "scale_shift")
 ANY = (-1e6, 1e6)
@@ -117,21 +120,29 @@ OF_SIZE = "Width and height of the {} images the homography was measured with; 0
 SCALE = "Horizontal and vertical size of the thermal view in that of the rgb camera (scale_shift)."
 SHIFT = "Shift of the thermal view to the right and down, rgb pixels (scale_shift)."
 QUEUE = "Frames of each camera kept for pairing; 0: by the cameras' rates and the waits."
+LOAD = "Seconds loading and warm-up may take; then they failed. A first start may compile the model, which is kept."
+DECODE = (
+    "Convert the next frames while the model works on the last ones. auto: when it runs on a GPU; on a CPU, decoding "
+    "frames that newer ones replace takes time from the model."
+)
 CROP = "Pixels cut off the thermal image at this side (telemetry rows)."
 
 SPECS = (
-    Spec("checkpoint", "default", RELOAD, "Weights.", form="'default' (shipped) or the path of a .safetensors file"),
+    Spec(
+        "checkpoint", "default", RELOAD, "Weights, or an exported model.",
+        form="'default' (shipped) or the path of a .safetensors, .onnx or .xml file",
+    ),
     Spec("sam2", "none", RELOAD, "Meta's SAM2 file; adapter checkpoints need it.", form="'none' or a path"),
     Spec("device", "auto", RELOAD, "Where the model runs.", form="auto, cpu, cuda or cuda:N"),
-    Spec("precision", "auto", RELOAD, "Number format of the model.", PRECISIONS),
-    Spec("engine", "torch", RELOAD, "What executes the model.", ENGINES),
+    Spec("precision", "auto", RELOAD, "Number format of the model; auto: the fastest that agrees.", PRECISIONS),
+    Spec("engine", "auto", RELOAD, "What executes the model; auto: the fastest here that agrees.", ENGINES),
     Spec(
         "input_size", "checkpoint", RELOAD, "Size the model works at.",
         form="'checkpoint' (as trained) or HEIGHTxWIDTH in multiples of 32, as 480x640",
     ),
     Spec("threads", 0, RELOAD, "CPU threads of the model; 0 leaves the library's own choice.", bounds=(0, 256)),
     Spec("warmup", True, RELOAD, "Run the model before the first frame, so that this one is not slow."),
-    Spec("load_timeout", 60.0, CONFIGURE, "Seconds loading and warm-up may take; then they failed.", bounds=(1, 3600)),
+    Spec("load_timeout", 300.0, CONFIGURE, LOAD, bounds=(1, 3600)),
     Spec("oom_fallback", "smaller", LIVE, OOM, FALLBACKS),
     Spec("allow_class_change", False, LIVE, STRANGERS),
     Spec("autostart", True, START, "Configure and activate without a lifecycle manager."),
@@ -144,6 +155,7 @@ SPECS = (
     Spec("qos.rgb.depth", 5, ACTIVATE, "Rgb messages the middleware keeps for the node.", bounds=(1, 100)),
     Spec("qos.thermal.reliability", "best_effort", ACTIVATE, "Reliability asked of the thermal camera.", RELIABILITY),
     Spec("qos.thermal.depth", 5, ACTIVATE, "Thermal messages the middleware keeps for the node.", bounds=(1, 100)),
+    Spec("decode_ahead", "auto", LIVE, DECODE, AHEAD),
     Spec("sync.policy", "nearest", CONFIGURE, "Pairing; all but nearest need message_filters.", POLICIES),
     Spec("sync.tolerance", 0.05, LIVE, "Largest time between the two frames of a pair, seconds.", bounds=(0, 10)),
     Spec("sync.max_wait", 0.05, LIVE, "Longest wait for a better partner, seconds (nearest).", bounds=(0, 10)),

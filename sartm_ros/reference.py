@@ -24,6 +24,8 @@ COMMAND = "python -m sartm_ros.reference --write docs/node.md"
 """What mends an outdated page."""
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[^>]*?) -->\n)(?P<table>.*?)(<!-- end -->)", re.DOTALL)
 OPENING = "<!-- generated:"
+NODE = "segment"
+"""The node's own name; `~` stands for it."""
 
 
 class PageError(ValueError):
@@ -57,8 +59,8 @@ class Topic:
     """Python package that must be installed for this topic to exist."""
 
     def resolved(self, namespace: str) -> str:
-        """The full name of the topic of a node in `namespace` (no slash at its end)."""
-        return self.name if self.name.startswith("/") else f"{namespace}/{self.name}"
+        """The full name of the topic of the node in `namespace` (no slash at its end)."""
+        return self.name if self.name.startswith("/") else f"{namespace}/{self.name.replace('~', NODE)}"
 
 
 IMAGE, COMPRESSED, STRING = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "std_msgs/msg/String"
@@ -84,6 +86,7 @@ OUTPUTS = (
         needs="vision_msgs",
     ),
     Topic("state", STRING, LATCHED, "One of the states below."),
+    Topic("~/timing", STRING, Qos("reliable", 100), "JSON: when each step from camera message to mask happened."),
     Topic(
         "/diagnostics",
         "diagnostic_msgs/msg/DiagnosticArray",

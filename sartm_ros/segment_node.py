@@ -22,11 +22,10 @@ from std_srvs.srv import Trigger
 from sartm_ros import parameters, running
 from sartm_ros.delivery import Delivery
 from sartm_ros.guards import survives
-from sartm_ros.inference import Job
+from sartm_ros.inference import Box
 from sartm_ros.intake import Intake
 from sartm_ros.lifecycle import StartupError, guarded
 from sartm_ros.loading import Loading
-from sartm_ros.mailbox import Mailbox
 from sartm_ros.model import load_segmenter
 from sartm_ros.monitor import Monitor
 from sartm_ros.outputs import Outputs
@@ -38,6 +37,8 @@ HEALTH_PERIOD_S = 0.25
 DIAGNOSTICS_PERIOD_S = 1.0
 POLL_S = 0.02
 """How often a node that starts by itself asks whether its model is loaded."""
+TOLD = ("name", "sha256", "device", "engine", "precision", "note")
+"""Attributes of the model that the diagnostics tell."""
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -68,7 +69,7 @@ class SegmentNode(LifecycleNode):
         self.delivery = Delivery(self, self.outputs, self.monitor, self.intake.settings)
         self.delivery.on_give_up = self._on_give_up
         self.reloader = Reloader(self, self.server)
-        self.mailbox: Mailbox[Job] | None = None
+        self.mailbox: Box | None = None
         self._dropped_before = 0
         self._restoring = False
         self.monitor.lifecycle("unconfigured")
@@ -194,7 +195,9 @@ class SegmentNode(LifecycleNode):
         Settings.of(self.values, model)
 
     def use_model(self, model: Any) -> None:
-        """Another model is in use: tell the world its classes."""
+        """Another model is in use: tell the world its classes, and why it runs the way it does."""
+        if model.choice:
+            self.get_logger().info(f"model {model.name}: {model.choice}")
         for warning in model.warnings:
             self.get_logger().warning(warning)
         self._settle(self.values)
@@ -255,7 +258,9 @@ class SegmentNode(LifecycleNode):
     def report(self) -> None:
         """Publish the diagnostics."""
         dropped = self._dropped_before + (self.mailbox.dropped if self.mailbox else 0)
-        model = {name: getattr(self.model, name, "") for name in ("name", "sha256", "device", "precision", "note")}
+        model = {
+            name: getattr(self.model, name, "") for name in ("name", "sha256", "device", "engine", "precision", "note")
+        }
         model["gpu_memory_mb"] = self.model.memory_mb() if self.model else None
         model["reload"] = self.reloader.last
         self.monitor.publish(self.intake.pairer.counters, dropped, model)

@@ -28,6 +28,7 @@ MODEL = {
     "name": "nano",
     "sha256": "ab",
     "device": "cpu",
+    "engine": "torch",
     "precision": "fp32",
     "gpu_memory_mb": None,
     "note": "",

@@ -15,7 +15,7 @@ DEADLINE_S = 15.0
 
 
 class FakeSegmenter:
-    """The interface of `Model`: class 1 everywhere but in one corner, confidence 200.
+    """The interface of `Model`: class 1 everywhere but in one corner, confidence 200 (if wanted).
 
     With a `gate` each batch waits until it is set; `calls` keeps the frames that came in, `batches` how many at a time.
     """
@@ -28,7 +28,7 @@ class FakeSegmenter:
         self.name = name
         self.sha256 = f"{len(name):02d}" * 32
         self.classes = classes
-        self.device, self.precision, self.note = "cpu", "fp32", ""
+        self.device, self.engine, self.precision, self.choice, self.note = "cpu", "torch", "fp32", "", ""
         self.warnings: list[str] = []
         self.gate = gate
         self.calls: list[tuple[np.ndarray | None, np.ndarray | None]] = []
@@ -47,7 +47,7 @@ class FakeSegmenter:
         frame = request.rgb if request.rgb is not None else request.thermal
         mask = np.ones(frame.shape[:2], np.uint8)
         mask[0, 0] = 255 if request.confidence_threshold > 0.5 else 0
-        confidence = np.full(mask.shape, 200, np.uint8)
+        confidence = np.full(mask.shape, 200, np.uint8) if request.confidence else None
         return SimpleNamespace(mask=mask, confidence=confidence, timing={"forward": 1.0})
 
     def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:

@@ -38,6 +38,9 @@ class Client:
             assert self.changed.wait_for(lambda: len(self.events) >= count, DEADLINE_S), self.events
             return list(self.events)
 
+    def ahead(self):
+        return False
+
     def request(self, job):
         if isinstance(job, Exception):
             raise job
@@ -46,7 +49,7 @@ class Client:
     def taken(self):
         self.given += 1
 
-    def deliver(self, request, result, inference_ms):
+    def deliver(self, request, result, trace):
         if request.registration == "publisher gone":
             raise RuntimeError("publisher gone")
         self._note("mask", request.registration)

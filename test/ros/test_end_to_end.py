@@ -40,6 +40,7 @@ def test_from_two_cameras_to_masks(tmp_path: Path, checkpoint: Path) -> None:
     domain = Domain(tmp_path)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node_args = ["--params-file", "config/segment.yaml", "-p", f"checkpoint:={checkpoint}", "-p", "threads:=1"]
+    node_args += ["-p", "engine:=torch", "-p", "precision:=fp32"]  # the demos below take what auto picks
     replay_args = ["-p", "rate:=5.0", "-p", "loop:=true", "-p", "count:=12", "-p", "wait_for_subscribers:=true"]
     replay_args += ["-p", "rgb_frame_id:=left_eye"]
     with domain.listener() as listener:

@@ -82,3 +82,45 @@ def test_nothing_is_lost_uncounted_between_threads(room):
     reader.join(20)
     assert len(taken) + box.dropped == 20000 and taken[-1] == 20000
     assert all(a < b for a, b in zip(taken, taken[1:], strict=False))
+
+
+def test_an_onlooker_sees_what_waits_and_leaves_it(room):
+    box, other = room.open(), room.open()
+    box.put(1)
+    other.put(2)
+    assert room.look(lambda item: item == 2) == 2
+    assert room.take(0) == [(box, 1), (other, 2)]
+
+
+def test_an_onlooker_sees_nothing_while_the_reader_waits(room):
+    box = room.open()
+    seen: list = []
+    onlooker = threading.Thread(target=lambda: seen.append(room.look(lambda item: True)))
+    onlooker.start()
+    for n in range(100):
+        reader = threading.Thread(target=room.take, args=(10,))
+        reader.start()
+        while not room._reader_waits and reader.is_alive():
+            pass
+        box.put(n)
+        reader.join(10)
+    assert onlooker.is_alive() and seen == []
+    box.put(7)  # nobody reads
+    onlooker.join(10)
+    assert seen == [7]
+
+
+def test_closing_the_room_ends_the_onlooker(room):
+    seen: list = []
+    onlooker = threading.Thread(target=lambda: seen.append(room.look(lambda item: True)))
+    onlooker.start()
+    room.close()
+    onlooker.join(10)
+    assert seen == [None]
+
+
+def test_an_item_is_sealed_on_its_way_in():
+    room: MailRoom[str] = MailRoom()
+    box = room.open(lambda item: f"sealed {item}")
+    box.put(1)
+    assert room.take(0) == [(box, "sealed 1")]

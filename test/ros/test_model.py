@@ -27,7 +27,8 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:
     path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
     SARTM(ModelConfig(backbone="hiera_nano", classes=("unlabeled", "car"), lora_rank=2)).save(path)
     own = library_threads()
-    yield VALUES | {"checkpoint": str(path), "device": "cpu", "input_size": "160x160", "warmup": False}
+    quick = {"device": "cpu", "engine": "torch", "precision": "fp32", "input_size": "160x160", "warmup": False}
+    yield VALUES | quick | {"checkpoint": str(path)}
     torch.set_num_threads(own)
 
 
@@ -62,10 +63,10 @@ def out_of_memory_above(loaded: Model, pixels: int, monkeypatch: pytest.MonkeyPa
     """Let the real model fail as CUDA does for inputs of more than `pixels` pixels."""
     run = loaded._segmenter._run
 
-    def limited(rgb, thermal, size):
+    def limited(rgb, thermal):
         if rgb.shape[-1] * rgb.shape[-2] > pixels:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-        return run(rgb, thermal, size)
+        return run(rgb, thermal)
 
     monkeypatch.setattr(loaded._segmenter, "_run", limited)
 

@@ -10,6 +10,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from fake_segmenter import DEADLINE_S, FakeSegmenter
 from server_rig import VALUES, Hungry, OutOfMemoryError, hungry_server, ready
 
+from sartm_ros.conversion import Conversion
 from sartm_ros.server import ModelServer
 
 
@@ -29,7 +30,7 @@ def test_out_of_memory_with_several_cameras_first_takes_fewer_at_a_time():
     inference = server.inference
     box = inference.open(client)
     for _ in range(3):  # 4 at a time, then 2, then 1
-        inference._serve([(box, client, n) for n in range(4)], inference._going)
+        inference._serve([(box, Conversion(client, n)) for n in range(4)], inference._going)
     assert [event for event in client.events if event[0] == "mask"][-4:] == [("mask", n) for n in range(4)]
     notes = [event[1] for event in client.events if event[0] == "fell back"]
     assert [note[0] for note in notes] == ["2", "1"]
