@@ -24,14 +24,15 @@ def class_ids(scores: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = scores.shape[1:]
     (row, y0, y1, fy), (column, x0, x1, fx) = map(neighbours, (height, width), size)
     ids = cells(scores).index_select(1, column).index_select(0, row)  # (H, W)
-    y, x = (ids == BORDER).nonzero(as_tuple=True)  # (n,) each
-    if len(y) > MANY * ids.numel():  # weights that know nothing: borders everywhere
+    places = (ids.view(-1) == BORDER).nonzero()[:, 0]  # (n,)
+    if len(places) > MANY * ids.numel():  # weights that know nothing: borders everywhere
         return enlarge(scores, size).max(0).indices.to(torch.uint8)
+    y, x = places // size[1], places % size[1]  # (n,) each
     pixels = scores.flatten(1)  # (C, h * w)
     above, below, left, right, across, down = y0[y] * width, y1[y] * width, x0[x], x1[x], fx[x], fy[y]
     upper = torch.lerp(pixels.index_select(1, above + left), pixels.index_select(1, above + right), across)  # (C, n)
     lower = torch.lerp(pixels.index_select(1, below + left), pixels.index_select(1, below + right), across)
-    ids[y, x] = torch.lerp(upper, lower, down).max(0).indices.to(torch.uint8)
+    ids.view(-1)[places] = torch.lerp(upper, lower, down).max(0).indices.to(torch.uint8)
     return ids
 
 
