@@ -13,7 +13,7 @@ from sartm_core.preprocess import ThermalNorm
 from sartm_core.registration import Registration
 
 Inputs = tuple[Tensor | None, Tensor | None]
-"""Model inputs (N, 3, H, W) and (N, 1, H, W) of one size; one may be None."""
+"""Model inputs (N, 3, H, W) float32 or (N, H, W, 3) uint8, and (N, 1, H, W) float32, of one size; one may be None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,14 @@ class SegmentationResult:
     """(H, W) uint8: softmax of the winning class, 0..255. None when it was not wanted."""
     timing: dict[str, float]
     """Milliseconds of `preprocess`, `forward`, `postprocess`; of all frames that shared the forward pass."""
+
+
+def input_size(rgb: Tensor | None, thermal: Tensor | None) -> tuple[int, int]:
+    """(H, W) of model inputs."""
+    if thermal is not None:
+        return thermal.shape[2], thermal.shape[3]
+    assert rgb is not None
+    return (rgb.shape[1], rgb.shape[2]) if rgb.dtype == torch.uint8 else (rgb.shape[2], rgb.shape[3])
 
 
 def alike(inputs: Sequence[Inputs]) -> list[list[int]]:

@@ -27,6 +27,6 @@ def write_text(path: Path, text: str) -> None:
 
 
 def cache_folder() -> Path:
-    """Where things are kept that can be made again: `$SARTM_CACHE`, else `$XDG_CACHE_HOME/sartm`, else `~/.cache/sartm`."""
+    """For what can be made again: `$SARTM_CACHE`, else `$XDG_CACHE_HOME/sartm`, else `~/.cache/sartm`."""
     own, shared = os.environ.get("SARTM_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return Path(own) if own else Path(shared or os.path.expanduser("~/.cache")) / "sartm"

@@ -6,6 +6,7 @@ Everything here is described by `PreprocessConfig`, which travels inside every c
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,6 +20,9 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from sartm_core.registration import GridMaker, Registration
 
+warnings.filterwarnings(
+    "ignore", "The given NumPy array is not writable"
+)  # frames of messages are read only, by us too
 STRIDE = 32
 """Height and width of a model input are multiples of this (deepest stage of the encoder)."""
 
@@ -142,6 +146,12 @@ def normalize_rgb(rgb: np.ndarray, config: PreprocessConfig, device: torch.devic
     return upload(rgb.transpose(2, 0, 1), device).float().mul_(gain).add_(offset)  # (3, H, W)
 
 
+def normalize_pixels(pixels: Tensor, config: PreprocessConfig) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32, as `normalize_rgb`; for the engines."""
+    gain, offset = rgb_gain(config, pixels.device)
+    return pixels.permute(0, 3, 1, 2).float() * gain + offset
+
+
 @lru_cache
 def rgb_gain(config: PreprocessConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     """(x / 255 - mean) / std = gain * x + offset, (3, 1, 1) each."""
@@ -152,10 +162,13 @@ def rgb_gain(config: PreprocessConfig, device: torch.device) -> tuple[Tensor, Te
 
 
 def upload(image: np.ndarray, device: torch.device | str) -> Tensor:
-    """An array of any strides as a contiguous tensor: one copy, to CUDA by way of pinned memory and without waiting."""
+    """An array as a contiguous tensor. CPU: the array's own memory, to be read only, where it is contiguous.
+
+    CUDA: by way of pinned memory, without waiting.
+    """
     device = torch.device(device)
     if device.type != "cuda":
-        return torch.from_numpy(np.array(image, order="C")).to(device)
+        return torch.from_numpy(np.ascontiguousarray(image)).to(device)
     pinned = torch.empty(image.shape, dtype=torch.from_numpy(image[:0]).dtype, pin_memory=True)
     np.copyto(pinned.numpy(), image)
     return pinned.to(device, non_blocking=True)
@@ -175,9 +188,12 @@ def prepare(
     device: torch.device | str = "cpu",
     registration: Registration | None = None,
     grid: GridMaker | None = None,
+    pixels: bool = False,
 ) -> tuple[Tensor | None, Tensor | None]:
     """One frame of each camera -> model inputs (1, 3, H, W) and (1, 1, H, W) of one common size; None stays None.
 
+    pixels: an rgb frame that has the model's size already stays (1, H, W, 3) uint8, on a CPU without a copy; the
+    engine normalises it.
     The size follows the rgb camera; the thermal one when there is no rgb. With `registration` (and optionally a cache
     of its sampling grids) the thermal frame is warped into the rgb view; alone it keeps its own. Raises ValueError
     when both are None, one has the wrong shape or type, or the registration does not fit the sizes.
@@ -189,11 +205,14 @@ def prepare(
     if rgb is not None:
         check_rgb(rgb)
         size = config.model_size(*rgb.shape[:2])
-        rgb_in = resize(normalize_rgb(rgb, config, device)[None], size)  # (1, 3, H, W)
+        if pixels and rgb.shape[:2] == size:
+            rgb_in = upload(rgb, device)[None]  # (1, H, W, 3)
+        else:
+            rgb_in = resize(normalize_rgb(rgb, config, device)[None], size)  # (1, 3, H, W)
     if thermal is not None:
         check_thermal(thermal)
         size = size or config.model_size(*thermal.shape)
-        values = torch.from_numpy(normalize_thermal(thermal, config.thermal)).to(device)
+        values = upload(normalize_thermal(thermal, config.thermal), device)
         if registration is not None and rgb is not None:
             thermal_in = registration.warp(values[None, None], rgb.shape[:2], size, grid)  # (1, 1, H, W)
         else:

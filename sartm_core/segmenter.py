@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sartm_core.batching import FramePair, Inputs, SegmentationResult, alike, stack
+from sartm_core.batching import FramePair, Inputs, SegmentationResult, alike, input_size, stack
 from sartm_core.checkpoint import load, sha256
 from sartm_core.data.labels import IGNORE, Color
-from sartm_core.engines import exported, pick_device
+from sartm_core.engines import Source, exported, pick_device
 from sartm_core.engines.choice import Wish, choose
 from sartm_core.engines.exported import Exported
 from sartm_core.exporting.description import at_size
@@ -50,7 +50,7 @@ class Segmenter:
 
     def __init__(
         self,
-        model: SARTM | Exported,
+        model: SARTM | Source | Exported,
         *,
         name: str = "",
         sha256: str = "",
@@ -63,17 +63,21 @@ class Segmenter:
         self.name = name
         self.sha256 = sha256
         self.device = pick_device(device)
-        self.preprocess = preprocess or model.info.preprocess
-        self.info = model.info
-        self.classes: tuple[str, ...] = model.config.classes
-        self.palette: tuple[Color, ...] = model.config.palette or ()
+        source = Source(model) if isinstance(model, SARTM) else model
+        weights = source if isinstance(source, Exported) else source()
+        self.preprocess = preprocess or weights.info.preprocess
+        self.info = weights.info
+        self.classes: tuple[str, ...] = weights.config.classes
+        self.palette: tuple[Color, ...] = weights.config.palette or ()
         self._lock = Lock()
         self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)
         wish = Wish(self.device, engine, precision, threads, sha256)
-        if isinstance(model, Exported):
-            choice = exported.choose(model, wish, self.preprocess)
+        if isinstance(source, Exported):
+            choice = exported.choose(source, wish, self.preprocess)
         else:
-            choice = choose(model.eval(), wish, self.preprocess)
+            choice = choose(source, wish, self.preprocess)
+            source.release()
+        self._pixels = choice.pixels
         self._run, self.engine, self.precision = choice.run, choice.engine, choice.precision
         self.choice = choice.reason
         """Which engine and precision run the model, and why."""
@@ -111,13 +115,13 @@ class Segmenter:
             FileNotFoundError, ValueError: naming the file or argument.
         """
         path = default_checkpoint() if str(checkpoint) == DEFAULT else Path(checkpoint)
-        model: SARTM | Exported
+        model: Source | Exported
         if exported.is_exported(path):
             model = exported.open_exported(path)
             device, digest = exported.device_of(model, device, engine), model.sha256
         else:
-            model, digest = load(path, sam2), sha256(path)
-        preprocess = model.info.preprocess
+            model, digest = Source(load(path, sam2), lambda: load(path, sam2)), sha256(path)
+        preprocess = (model if isinstance(model, Exported) else model()).info.preprocess
         if thermal is not None:
             preprocess = replace(preprocess, thermal=thermal)
         if input_size is not None:
@@ -173,7 +177,7 @@ class Segmenter:
         for i, pair in enumerate(pairs):
             started = perf_counter()
             try:
-                inputs.append(self._prepare(pair, config))
+                inputs.append(self.inputs(pair, config))
             except ValueError as error:
                 if len(pairs) == 1:
                     raise
@@ -197,7 +201,7 @@ class Segmenter:
 
         Frames as for a call; `preprocess` stands in for the segmenter's own (another input size).
         """
-        scores = self.scores(prepare(rgb, thermal, preprocess or self.preprocess, self.device))
+        scores = self.scores(self.inputs(FramePair(rgb, thermal), preprocess))
         with torch.inference_mode():
             return enlarge(scores[0], size)
 
@@ -207,7 +211,7 @@ class Segmenter:
 
     def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
         """Try the weights on a frame. ValueError when the scores have the wrong shape or are not finite."""
-        inputs = prepare(rgb, thermal, self.preprocess, self.device)
+        inputs = self.inputs(FramePair(rgb, thermal))
         scores = self.scores(inputs)
         expected = (1, len(self.classes), *score_size(inputs))
         if tuple(scores.shape) != expected:
@@ -230,10 +234,12 @@ class Segmenter:
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 
-    def _prepare(self, pair: FramePair, config: PreprocessConfig) -> Inputs:
+    def inputs(self, pair: FramePair, config: PreprocessConfig | None = None) -> Inputs:
+        """What the engine takes, on `device`; `config` stands in for the segmenter's own. ValueError as of a call."""
+        config = config or self.preprocess
         if pair.thermal_norm is not None:
             config = replace(config, thermal=pair.thermal_norm)
-        return prepare(pair.rgb, pair.thermal, config, self.device, pair.registration, self._grid)
+        return prepare(pair.rgb, pair.thermal, config, self.device, pair.registration, self._grid, self._pixels)
 
     def scores(self, inputs: Inputs) -> Tensor:
         """The network alone: prepared inputs -> (N, C, H / 4, W / 4) float32 on `device`."""
@@ -265,8 +271,8 @@ def picture(scores: Tensor, pair: FramePair) -> tuple[np.ndarray, np.ndarray | N
 
 
 def score_size(inputs: Inputs) -> tuple[int, int]:
-    """(H / 4, W / 4) of model inputs (N, _, H, W)."""
-    height, width = next(x for x in inputs if x is not None).shape[-2:]
+    """(H / 4, W / 4) of model inputs."""
+    height, width = input_size(*inputs)
     return height // SCORE_STRIDE, width // SCORE_STRIDE
 
 

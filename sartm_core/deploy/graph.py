@@ -2,7 +2,7 @@
 
     folded = FoldedSARTM(model)                     # new weights; the model is not needed any more
     layout = folded.layout((480, 640))              # constants of one size
-    scores = folded(rgb, thermal, layout)           # (N, C, H / 4, W / 4)
+    scores = folded(rgb, thermal, layout)           # (N, C, H / 4, W / 4), float32
 
 `FixedGraph` is the same for one size, tensors in, tensor out: for compilers and exports.
 """
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sartm_core.batching import input_size
 from sartm_core.config import MODALITIES
 from sartm_core.deploy.decoder import Decoder
 from sartm_core.deploy.folding import frozen
@@ -25,6 +26,7 @@ from sartm_core.deploy.neck import Neck
 from sartm_core.deploy.trunk import Modalities, Trunk
 from sartm_core.deploy.windows import stage_orders
 from sartm_core.model.sartm import SARTM
+from sartm_core.preprocess import normalize_pixels
 
 PATCH = 4
 """Pixels of the input per token of the first stage, in either direction."""
@@ -84,6 +86,7 @@ class FoldedSARTM(nn.Module):
     @torch.no_grad()
     def __init__(self, model: SARTM) -> None:
         super().__init__()
+        self.preprocess = model.info.preprocess
         self.positions = Positions(model)
         self.late = model.config.fusion == "late"
         self.trunk = Trunk(model.encoder.trunk, len(MODALITIES))
@@ -106,12 +109,15 @@ class FoldedSARTM(nn.Module):
         together: bool = False,
         present: Tensor | None = None,
     ) -> Tensor:
-        """(N, 3, H, W), (N, 1, H, W), one may be None -> scores (N, C, H / 4, W / 4) float32.
+        """Inputs as of `batching.Inputs`, one may be None -> scores (N, C, H / 4, W / 4) float32.
 
         together: both modalities as one batch, else one after the other; same result.
         present: (2,) bool, False for a camera that is missing though an image of any content stands in its place.
         """
-        images = {m: image for m, image in enumerate((rgb, thermal)) if image is not None}
+        if rgb is not None and rgb.dtype == torch.uint8:
+            rgb = normalize_pixels(rgb, self.preprocess)  # (N, 3, H, W)
+        dtype = self.stand_in[0].dtype
+        images = {m: image.to(dtype) for m, image in enumerate((rgb, thermal)) if image is not None}
         if together and len(images) > 1:
             features = self.encode(
                 torch.cat([self.trunk.embed(x, m) for m, x in images.items()]), layout, tuple(images)
@@ -153,30 +159,25 @@ class Layouts:
         self._layout = lru_cache(LAYOUTS_KEPT)(folded.layout)
 
     def of(self, rgb: Tensor | None, thermal: Tensor | None) -> Layout:
-        """For inputs (N, _, H, W)."""
-        image = rgb if rgb is not None else thermal
-        assert image is not None
-        return self._layout((image.shape[-2], image.shape[-1]))
+        """For these inputs."""
+        return self._layout(input_size(rgb, thermal))
 
 
 class FixedGraph(nn.Module):
     """`FoldedSARTM` for one input size, tensors in, tensor out: what is compiled and exported."""
 
-    def __init__(self, folded: FoldedSARTM, size: tuple[int, int]) -> None:
+    def __init__(self, folded: FoldedSARTM, size: tuple[int, int], pixels: bool = False) -> None:
         super().__init__()
         self.folded, self.layout = folded, folded.layout(size)
-        self.size = size
+        self.size, self.pixels = size, pixels
         self.eval()
 
     def forward(self, rgb: Tensor, thermal: Tensor, present: Tensor) -> Tensor:
-        """(N, 3, H, W), (N, 1, H, W) float32, present (2,) bool -> (N, C, H / 4, W / 4) float32."""
-        dtype = self.layout.position.dtype
-        return self.folded(rgb.to(dtype), thermal.to(dtype), self.layout, present=present)
+        """rgb (N, 3, H, W) float32, or (N, H, W, 3) uint8 with `pixels`; thermal (N, 1, H, W) float32; present (2,)
+        bool -> (N, C, H / 4, W / 4) float32."""
+        return self.folded(rgb, thermal, self.layout, present=present)
 
     def example(self) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs to trace it with."""
-        return (
-            torch.zeros(1, 3, *self.size),
-            torch.zeros(1, 1, *self.size),
-            torch.ones(len(MODALITIES), dtype=torch.bool),
-        )
+        rgb = torch.zeros(1, *self.size, 3, dtype=torch.uint8) if self.pixels else torch.zeros(1, 3, *self.size)
+        return rgb, torch.zeros(1, 1, *self.size), torch.ones(len(MODALITIES), dtype=torch.bool)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
+from sartm_core.batching import input_size
 from sartm_core.data.synthetic import SceneConfig, render_scene
 from sartm_core.engines.base import Engine
 from sartm_core.model.sartm import SARTM
@@ -18,18 +20,29 @@ ENOUGH = 0.995
 """Share of pixels that must get the same class."""
 
 
-def agreement(engine: Engine, model: SARTM, preprocess: PreprocessConfig, device: torch.device) -> float:
-    """Share of pixels (0..1), at camera size, that get the class which the plain model in fp32 gives them."""
-    model = model.to(device).eval()
+def agreement(
+    engine: Engine, exact: Engine, preprocess: PreprocessConfig, device: torch.device, pixels: bool = True
+) -> float:
+    """Share of pixels (0..1), at camera size, that get the class they have by `exact`; `pixels` as of `prepare`."""
     same = total = 0
     for seed, condition in SCENES.items():
         scene = render_scene(seed, SceneConfig(*CAMERA), condition)
-        rgb, thermal = prepare(scene.rgb, scene.kelvin, preprocess, device)
-        assert rgb is not None
-        with torch.inference_mode():
-            size = (rgb.shape[-2] // SCORE_STRIDE, rgb.shape[-1] // SCORE_STRIDE)
-            expected = class_ids(model(rgb, thermal, size=size).logits[0], CAMERA)
-            found = class_ids(engine(rgb, thermal)[0], CAMERA)
-        same += int((found == expected).sum())
-        total += expected.numel()
+        masks = [
+            class_ids(run(*prepare(scene.rgb, scene.kelvin, preprocess, device, pixels=as_pixels))[0], CAMERA)
+            for run, as_pixels in ((engine, pixels), (exact, False))
+        ]
+        same += int((masks[0] == masks[1]).sum())
+        total += masks[0].numel()
     return same / total
+
+
+def plain(model: SARTM, device: torch.device) -> Engine:
+    """The model itself, in fp32, for normalised inputs."""
+    model = model.to(device)
+
+    def run(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+        height, width = input_size(rgb, thermal)
+        with torch.inference_mode():
+            return model(rgb, thermal, size=(height // SCORE_STRIDE, width // SCORE_STRIDE)).logits
+
+    return run

@@ -32,30 +32,49 @@ class Settings:
         return PRECISIONS[self.precision]
 
 
+class Source:
+    """The model to run, in memory only while something is built from it."""
+
+    def __init__(self, model: SARTM, reload: Callable[[], SARTM] | None = None) -> None:
+        self._model: SARTM | None = model.eval()
+        self._reload = reload
+
+    def __call__(self) -> SARTM:
+        """The model in eval mode, to be read only."""
+        if self._model is None:
+            assert self._reload is not None
+            self._model = self._reload().eval()
+        return self._model
+
+    def release(self) -> None:
+        """Forget the model if it can be loaded again."""
+        if self._reload is not None:
+            self._model = None
+
+
 class Engine(Protocol):
     """Runs one batch at a time; who has several threads takes care of that."""
 
     def __call__(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
-        """Prepared (N, 3, H, W) and (N, 1, H, W) float32 on the device, one may be None -> (N, C, H/4, W/4) float32."""
+        """Prepared inputs on the device (`batching.Inputs`), one may be None -> scores (N, C, H/4, W/4) float32."""
 
 
 @dataclass(frozen=True)
 class Kind:
     """A line of the table of engines."""
 
-    make: Callable[[SARTM, Settings], Engine]
-    """The model is only read."""
+    make: Callable[[Source, Settings], Engine]
     precisions: Callable[[torch.device], tuple[str, ...]]
     """Those it offers on a device, fastest first; none where it does not run."""
     package: str = "torch"
     """Python package it needs."""
     extra: str = ""
-    """Optional dependency of this project that brings it: `pip install "sartm_ros[...]"`."""
+    """What pip is to install where the package is missing, if that is not the package itself."""
 
     def obstacle(self, device: torch.device) -> str:
         """Why it cannot run here, empty when it can."""
         if find_spec(self.package) is None:
-            return f"{self.package} is not installed: pip install {self.package}"
+            return f"{self.package} is not installed: pip install {self.extra or self.package}"
         if not self.precisions(device):
             return f"{self.package} does not run the network on {device.type} here"
         return ""

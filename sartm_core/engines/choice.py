@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -11,10 +11,9 @@ import torch
 
 from sartm_core import engines
 from sartm_core.engines import cache
-from sartm_core.engines.agreement import ENOUGH, agreement
-from sartm_core.engines.base import PRECISIONS, Engine, Settings
+from sartm_core.engines.agreement import ENOUGH, agreement, plain
+from sartm_core.engines.base import PRECISIONS, Engine, Settings, Source
 from sartm_core.fields import one_of
-from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess import PreprocessConfig
 
 log = logging.getLogger(__name__)
@@ -48,10 +47,12 @@ class Choice:
     engine: str
     precision: str
     reason: str
+    pixels: bool = True
+    """Whether it takes rgb frames of the model's size as uint8."""
 
 
-def choose(model: SARTM, wish: Wish, preprocess: PreprocessConfig) -> Choice:
-    """Make the engine that runs `model`, which is only read.
+def choose(source: Source, wish: Wish, preprocess: PreprocessConfig) -> Choice:
+    """Make the engine that runs the model.
 
     Raises:
         ValueError: when what is asked for cannot run here, with what to do.
@@ -64,14 +65,14 @@ def choose(model: SARTM, wish: Wish, preprocess: PreprocessConfig) -> Choice:
                 f"precision: {wish.precision!r} asked for, but engine {name} offers {', '.join(offered)} on "
                 f"{wish.device.type}"
             )
-        run = engines.ENGINES[name].make(model, settings_of(wish, wish.precision))
+        run = engines.ENGINES[name].make(source, settings_of(wish, wish.precision))
         return Choice(run, name, wish.precision, f"engine {name} ({why}), {wish.precision} as asked for")
     refused = ""
     for precision in offered:
-        run = engines.ENGINES[name].make(model, settings_of(wish, precision))
+        run = engines.ENGINES[name].make(source, settings_of(wish, precision))
         if precision == EXACT:
             return Choice(run, name, precision, f"engine {name} ({why}), {precision}{refused or ' (fastest here)'}")
-        share = known_agreement(run, name, precision, model, wish, preprocess)
+        share = known_agreement(run, name, precision, lambda: plain(source(), wish.device), wish, preprocess)
         if share >= ENOUGH:
             return Choice(run, name, precision, f"engine {name} ({why}), {precision}: {share:.2%} of pixels as in fp32")
         refused += f"; {precision} agrees on {share:.2%} of pixels only, {ENOUGH:.1%} is asked for"
@@ -98,9 +99,15 @@ def settings_of(wish: Wish, precision: str) -> Settings:
 
 
 def known_agreement(
-    run: Engine, name: str, precision: str, model: SARTM, wish: Wish, preprocess: PreprocessConfig
+    run: Engine,
+    name: str,
+    precision: str,
+    exact: Callable[[], Engine],
+    wish: Wish,
+    preprocess: PreprocessConfig,
+    pixels: bool = True,
 ) -> float:
-    """As `agreement`; measured once for weights of a file, then remembered."""
+    """As `agreement`; measured once for weights of a file, then remembered. `exact` is made only where needed."""
     path = cache.path_of(
         "agreement", ".json", weights=wish.weights, engine=name, precision=precision, size=preprocess.input_size,
         device=device_name(wish.device), versions=dict(versions(name)),
@@ -108,7 +115,7 @@ def known_agreement(
     if wish.weights and (kept := cache.read_json(path)) and isinstance(kept.get("agreement"), float):
         return float(kept["agreement"])
     started = perf_counter()
-    share = agreement(run, model, preprocess, wish.device)
+    share = agreement(run, exact(), preprocess, wish.device, pixels)
     log.info("%s agrees with fp32 on %.2f %% of pixels (%.1f s)", precision, share * 100, perf_counter() - started)
     if wish.weights:
         cache.keep_json(path, {"agreement": share, "engine": name, "precision": precision, "weights": wish.weights})

@@ -7,13 +7,12 @@ is that of the file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from sartm_core.config import ModelConfig
 from sartm_core.engines import ENGINES, onnxruntime, openvino
@@ -23,7 +22,7 @@ from sartm_core.engines.choice import EXACT, Choice, Wish, known_agreement, sett
 from sartm_core.engines.sessions import Session, Sessions, Size
 from sartm_core.exporting import onnx_file, openvino_file
 from sartm_core.exporting.description import JOINTS, PRESENT, Description
-from sartm_core.model.sartm import SARTM, ModelInfo, SARTMOutput
+from sartm_core.model.sartm import ModelInfo
 from sartm_core.preprocess import PreprocessConfig
 
 FORMATS: dict[str, Any] = {".onnx": onnx_file, ".xml": openvino_file}
@@ -77,6 +76,11 @@ def device_of(exported: Exported, device: str, engine: str) -> str:
 
 def choose(exported: Exported, wish: Wish, preprocess: PreprocessConfig) -> Choice:
     """As `choice.choose`, for an exported file: its own precision, or on OpenVINO the fastest that agrees with it."""
+    return replace(choose_precision(exported, wish, preprocess), pixels=False)
+
+
+def choose_precision(exported: Exported, wish: Wish, preprocess: PreprocessConfig) -> Choice:
+    """ValueError when what is asked for cannot run here."""
     engine, why = pick_engine(exported, wish)
     own = exported.about.precision
     offered = ENGINES[engine].precisions(wish.device) if engine == "openvino" else (own,)
@@ -94,8 +98,8 @@ def choose(exported: Exported, wish: Wish, preprocess: PreprocessConfig) -> Choi
             return Choice(run, engine, precision, f"engine {engine} ({why}), {precision} as asked for")
         if precision == own:
             return Choice(run, engine, precision, f"engine {engine} ({why}), {precision}{refused or ' of the file'}")
-        exact = Exact(lambda: make(exported, engine, settings_of(wish, EXACT)))
-        share = known_agreement(run, engine, precision, cast(SARTM, exact), wish, preprocess)
+        exact = partial(make, exported, engine, settings_of(wish, EXACT))
+        share = known_agreement(run, engine, precision, exact, wish, preprocess, pixels=False)
         if share >= ENOUGH:
             return Choice(
                 run, engine, precision, f"engine {engine} ({why}), {precision}: {share:.2%} of pixels as in fp32"
@@ -127,7 +131,7 @@ def make(exported: Exported, engine: str, settings: Settings) -> Engine:
     """Runs the network in the file; the first call compiles it or takes what an earlier start kept."""
     about, path = exported.about, exported.path
 
-    def build(size: Size) -> Session:
+    def build(size: Size, pixels: bool) -> Session:
         if size != about.size:
             raise ValueError(f"input_size: got {size}, but the network in {path.name} takes {about.size} only")
         if engine == "onnxruntime":
@@ -144,17 +148,3 @@ def network_for_openvino(path: Path) -> Any:
     import openvino as library
 
     return library.Core().read_model(onnx_file.network_of(path), b"")
-
-
-class Exact(torch.nn.Module):
-    """An engine in fp32, called as the model is; made when it is needed."""
-
-    def __init__(self, make: Callable[[], Engine]) -> None:
-        super().__init__()
-        self._make = make
-        self._run: Engine | None = None
-
-    def forward(self, rgb: Tensor | None, thermal: Tensor | None, size: Size) -> SARTMOutput:
-        self._run = self._run or self._make()
-        scores = self._run(rgb, thermal)  # (N, C, *size)
-        return SARTMOutput(scores, None, scores)

@@ -14,9 +14,8 @@ import torch
 
 from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
 from sartm_core.engines import cache
-from sartm_core.engines.base import Engine, Settings
+from sartm_core.engines.base import Engine, Settings, Source
 from sartm_core.engines.sessions import Session, Sessions, Size, Traceable
-from sartm_core.model.sartm import SARTM
 
 log = logging.getLogger(__name__)
 
@@ -47,26 +46,25 @@ def providers_here() -> list[str]:
     return list(onnxruntime.get_available_providers())
 
 
-def make(model: SARTM, settings: Settings) -> Engine:
-    """ONNX files are kept on disk under the weights' SHA-256."""
+def make(source: Source, settings: Settings) -> Engine:
+    """ONNX files are kept on disk under the weights' SHA-256; with one kept, the model is not touched."""
     import onnx
 
-    folded = FoldedSARTM(model).to(settings.dtype)
-
-    def build(size: Size) -> Session:
+    def build(size: Size, pixels: bool) -> Session:
         path = cache.path_of(
-            "onnxruntime", ".onnx", weights=settings.weights, size=size, precision=settings.precision,
+            "onnxruntime", ".onnx", weights=settings.weights, size=size, pixels=pixels, precision=settings.precision,
             version=[onnx.__version__, torch.__version__],
         )  # fmt: skip
-        if not settings.weights:
-            with tempfile.TemporaryDirectory() as folder:
-                return session_of(write_onnx(FixedGraph(folded, size), Path(folder) / "network.onnx"), settings)
-        if not path.is_file():
-            with tempfile.TemporaryDirectory() as folder:
-                cache.keep(path, write_onnx(FixedGraph(folded, size), Path(folder) / "network.onnx").read_bytes())
-        return session_of(path, settings)
+        if settings.weights and path.is_file():
+            return session_of(path, settings)
+        graph = FixedGraph(FoldedSARTM(source()).to(settings.dtype), size, pixels)
+        with tempfile.TemporaryDirectory() as folder:
+            data = write_onnx(graph, Path(folder) / "network.onnx").read_bytes()
+        if settings.weights:
+            cache.keep(path, data)
+        return session_of(data, settings)
 
-    return Sessions(build)
+    return Sessions(build, source.release)
 
 
 def write_onnx(

@@ -13,10 +13,9 @@ import torch
 
 from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
 from sartm_core.engines import cache
-from sartm_core.engines.base import Engine, Settings
+from sartm_core.engines.base import Engine, Settings, Source
 from sartm_core.engines.hardware import cpu_flags, cpu_has_bf16
 from sartm_core.engines.sessions import Session, Sessions, Size, Traceable
-from sartm_core.model.sartm import SARTM
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +31,24 @@ def precisions(device: torch.device) -> tuple[str, ...]:
     return ("bf16", "fp32") if cpu_has_bf16() else ("fp32",)
 
 
-def make(model: SARTM, settings: Settings) -> Engine:
-    """Sessions are kept on disk under the weights' SHA-256."""
-    folded = FoldedSARTM(model)
-    return Sessions(lambda size: session(lambda: convert(FixedGraph(folded, size)), size, settings))
+def make(source: Source, settings: Settings) -> Engine:
+    """Sessions are kept on disk under the weights' SHA-256; with one kept, the model is not touched."""
+
+    def build(size: Size, pixels: bool) -> Session:
+        return session(lambda: convert(FixedGraph(FoldedSARTM(source()), size, pixels)), size, settings, pixels)
+
+    return Sessions(build, source.release)
 
 
-def session(network: Callable[[], Any], size: Size, settings: Settings) -> Session:
+def session(network: Callable[[], Any], size: Size, settings: Settings, pixels: bool = False) -> Session:
     """Runs an `openvino.Model` with the inputs of `FixedGraph`, made only if the last start kept nothing."""
     import openvino
 
     core = openvino.Core()
     options = compile_options(settings)
     path = cache.path_of(
-        "openvino", ".blob", weights=settings.weights, size=size, options=options, version=openvino.__version__,
-        cpu=sorted(cpu_flags()),
+        "openvino", ".blob", weights=settings.weights, size=size, pixels=pixels, options=options,
+        version=openvino.__version__, cpu=sorted(cpu_flags()),
     )  # fmt: skip
     if settings.weights and path.is_file():
         try:

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from sartm_core.batching import input_size
+
 log = logging.getLogger(__name__)
 
 Size = tuple[int, int]
 Session = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""rgb (1, 3, H, W) float32, thermal (1, 1, H, W) float32, present (2,) bool -> scores (1, C, H / 4, W / 4) float32."""
+"""rgb (1, 3, H, W) float32 or (1, H, W, 3) uint8, thermal (1, 1, H, W) float32, present (2,) bool ->
+scores (1, C, H / 4, W / 4) float32."""
 KEPT = 2
 """Sessions in memory: each has its own copy of the weights."""
 
@@ -32,30 +35,40 @@ class Traceable(Protocol):
 
 
 class Sessions:
-    """Calls like an `Engine`; `build` makes the session of a size."""
+    """Calls like an `Engine`; `build` makes the session of a size, for rgb as uint8 pixels or normalised."""
 
-    def __init__(self, build: Callable[[Size], Session]) -> None:
-        self._build = build
-        self._sessions: OrderedDict[Size, Session] = OrderedDict()
+    def __init__(self, build: Callable[[Size, bool], Session], built: Callable[[], None] = lambda: None) -> None:
+        self._build, self._built = build, built
+        self._sessions: OrderedDict[tuple[Size, bool], Session] = OrderedDict()
 
     def __call__(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
-        image = rgb if rgb is not None else thermal
-        assert image is not None
-        count, size = image.shape[0], (image.shape[-2], image.shape[-1])
-        session = self._session(size)
+        size = input_size(rgb, thermal)
         present = np.array([rgb is not None, thermal is not None])
-        rgb = torch.zeros(count, 3, *size) if rgb is None else rgb.cpu()
-        thermal = torch.zeros(count, 1, *size) if thermal is None else thermal.cpu()
-        scores = [session(rgb[i : i + 1].numpy(), thermal[i : i + 1].numpy(), present) for i in range(count)]
-        return torch.from_numpy(scores[0] if count == 1 else np.concatenate(scores))
+        if rgb is None:  # its session is that of the pairs before
+            assert thermal is not None
+            pixels = (size, False) not in self._sessions
+            rgb = blank_rgb(len(thermal), size, pixels)
+        pixels = rgb.dtype == torch.uint8
+        thermal = torch.zeros(len(rgb), 1, *size) if thermal is None else thermal
+        run = self._session(size, pixels)
+        frames = zip(rgb.cpu().numpy()[:, None], thermal.cpu().numpy()[:, None], strict=True)
+        scores = [run(*frame, present) for frame in frames]
+        return torch.from_numpy(scores[0] if len(scores) == 1 else np.concatenate(scores))
 
-    def _session(self, size: Size) -> Session:
-        if size in self._sessions:
-            self._sessions.move_to_end(size)
-            return self._sessions[size]
+    def _session(self, size: Size, pixels: bool) -> Session:
+        key = (size, pixels)
+        if key in self._sessions:
+            self._sessions.move_to_end(key)
+            return self._sessions[key]
         if len(self._sessions) == KEPT:
             self._sessions.popitem(last=False)  # before the new one, so that memory stays flat
         started = perf_counter()
-        session = self._sessions[size] = self._build(size)
+        session = self._sessions[key] = self._build(size, pixels)
+        self._built()
         log.info("network for %dx%d ready after %.1f s", *size, perf_counter() - started)
         return session
+
+
+def blank_rgb(count: int, size: Size, pixels: bool) -> Tensor:
+    """Stands where a frame is missing."""
+    return torch.zeros(count, *size, 3, dtype=torch.uint8) if pixels else torch.zeros(count, 3, *size)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sartm_core.deploy.graph import FoldedSARTM, Layouts
-from sartm_core.engines.base import Engine, Settings
+from sartm_core.engines.base import Engine, Settings, Source
 from sartm_core.files import cache_folder
-from sartm_core.model.sartm import SARTM
 
 log = logging.getLogger(__name__)
 
@@ -20,20 +20,19 @@ SHAPES = 64
 """Compiled shapes kept; every change of size, cameras or batch is one."""
 
 
-def make(model: SARTM, settings: Settings) -> Engine:
+def make(source: Source, settings: Settings) -> Engine:
     """One compiled function per shape; what the compiler wrote is reused by the next start."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "engines" / "inductor"))
-    folded = FoldedSARTM(model).to(settings.device, settings.dtype)
+    folded = FoldedSARTM(source()).to(settings.device, settings.dtype)
     layouts = Layouts(folded)
     together = settings.device.type != "cpu"
-    options = {"triton.cudagraphs": True} if together else {"freezing": True}
+    options: dict[str, Any] = {"triton.cudagraphs": True} if together else {"freezing": True}
     compiled: dict[tuple[torch.Size | None, ...], Engine] = {}
 
     def build(rgb: Tensor | None, thermal: Tensor | None) -> Engine:
         layout = layouts.of(rgb, thermal)
 
         def network(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
-            rgb, thermal = (None if x is None else x.to(settings.dtype) for x in (rgb, thermal))
             return folded(rgb, thermal, layout, together)
 
         return torch.compile(network, dynamic=False, fullgraph=True, options=options)

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from sartm_core.deploy.graph import FoldedSARTM, Layouts
-from sartm_core.engines.base import Engine, Settings
+from sartm_core.engines.base import Engine, Settings, Source
 from sartm_core.engines.hardware import cpu_has_bf16
-from sartm_core.model.sartm import SARTM
 
 
 def precisions(device: torch.device) -> tuple[str, ...]:
@@ -18,16 +17,14 @@ def precisions(device: torch.device) -> tuple[str, ...]:
     return ("fp16", "bf16", "fp32")
 
 
-def make(model: SARTM, settings: Settings) -> Engine:
+def make(source: Source, settings: Settings) -> Engine:
     """Both modalities as one batch on a GPU, one after the other on a CPU."""
-    folded = FoldedSARTM(model).to(settings.device, settings.dtype)
+    folded = FoldedSARTM(source()).to(settings.device, settings.dtype)
     layouts = Layouts(folded)
     together = settings.device.type != "cpu"
 
     def run(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
         with torch.inference_mode():
-            layout = layouts.of(rgb, thermal)
-            rgb, thermal = (None if x is None else x.to(settings.dtype) for x in (rgb, thermal))
-            return folded(rgb, thermal, layout, together)
+            return folded(rgb, thermal, layouts.of(rgb, thermal), together)
 
     return run

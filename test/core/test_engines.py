@@ -13,10 +13,10 @@ import torch
 
 from sartm_core import engines
 from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
-from sartm_core.engines import ENGINES, cache, choice, hardware
+from sartm_core.engines import ENGINES, Source, cache, choice, hardware
 from sartm_core.engines.base import Settings
 from sartm_core.engines.choice import Wish, choose
-from sartm_core.preprocess import PreprocessConfig
+from sartm_core.preprocess import PreprocessConfig, prepare
 from sartm_core.segmenter import Segmenter
 
 from .conftest import PLAIN, make_batch, make_frames, make_model, train_lora
@@ -55,15 +55,13 @@ def converted_once(model, monkeypatch: pytest.MonkeyPatch) -> None:
     usable("openvino")
     from sartm_core.engines import openvino
 
-    converted = openvino_model(model)
-    monkeypatch.setattr(openvino, "convert", lambda graph: converted.clone())
+    convert = openvino.convert
+    monkeypatch.setattr(openvino, "convert", lambda graph: converted(convert, model, graph.pixels).clone())
 
 
 @lru_cache
-def openvino_model(model):
-    from sartm_core.engines import openvino
-
-    return openvino.convert(FixedGraph(FoldedSARTM(model), SIZE))
+def converted(convert, model, pixels):
+    return convert(FixedGraph(FoldedSARTM(model), SIZE, pixels))
 
 
 def kept(folder: Path, suffix: str) -> list[Path]:
@@ -73,7 +71,7 @@ def kept(folder: Path, suffix: str) -> list[Path]:
 @pytest.mark.parametrize("name", ["torch", "openvino", "onnxruntime"])
 def test_engine_equals_the_model_in_fp32(model, name: str) -> None:
     usable(name)
-    run = ENGINES[name].make(model, Settings(CPU, "fp32"))
+    run = ENGINES[name].make(Source(model), Settings(CPU, "fp32"))
     rgb, thermal = make_batch(2, *SIZE)
     for given in ((rgb, thermal), (rgb, None), (None, thermal)):
         with torch.inference_mode():
@@ -84,17 +82,51 @@ def test_engine_equals_the_model_in_fp32(model, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_pixels_are_normalised_by_the_engine(model, name: str) -> None:
+    usable(name)
+    run = ENGINES[name].make(Source(model), Settings(CPU, "fp32"))
+    rgb, thermal = make_frames(*SIZE)
+    normalised = prepare(rgb, thermal, model.info.preprocess)
+    pixels = prepare(rgb, thermal, model.info.preprocess, pixels=True)
+    assert pixels[0].dtype == torch.uint8 and pixels[0].data_ptr() == rgb.ctypes.data  # not even a copy
+    torch.testing.assert_close(
+        run(*pixels), ENGINES["torch"].make(Source(model), Settings(CPU, "fp32"))(*normalised), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_frames_of_a_message_are_not_written_to(checkpoint: Path) -> None:
+    """They are read-only views; the same frame goes to the overlay afterwards."""
+    rgb, thermal = make_frames(*SIZE)
+    rgb.setflags(write=False)
+    thermal.setflags(write=False)
+    Segmenter.load(checkpoint, **PLAIN)(rgb, thermal)
+    assert (rgb == make_frames(*SIZE)[0]).all()
+
+
+def test_a_model_of_a_file_is_loaded_again_only_where_something_is_built(model, monkeypatch) -> None:
+    loads = []
+    source = Source(model, lambda: loads.append(1) or model)
+    run = ENGINES["torch"].make(source, Settings(CPU, "fp32"))
+    source.release()
+    run(*make_batch(1, *SIZE))
+    run(*make_batch(1, 32, 64))
+    assert loads == []
+    ENGINES["torch"].make(source, Settings(CPU, "fp32"))
+    assert loads == [1]
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
 def test_reduced_precision_gives_the_same_classes(name: str) -> None:
     """The shipped weights in bf16: at least 99.5 % of pixels as the plain model in fp32."""
     usable(name)
-    from sartm_core.engines.agreement import agreement
+    from sartm_core.engines.agreement import agreement, plain
     from sartm_core.model.sartm import SARTM
     from sartm_core.segmenter import default_checkpoint
 
     model = SARTM.load(default_checkpoint())
     small = PreprocessConfig(input_size=(160, 160))
-    run = ENGINES[name].make(model, Settings(CPU, "bf16"))
-    assert agreement(run, model, small, CPU) >= choice.ENOUGH
+    run = ENGINES[name].make(Source(model), Settings(CPU, "bf16"))
+    assert agreement(run, plain(model.eval(), CPU), small, CPU) >= choice.ENOUGH
 
 
 def test_every_engine_has_fp32_on_the_cpu() -> None:
@@ -113,7 +145,7 @@ def test_torch_compile_is_called_with_the_models_inputs(model, monkeypatch: pyte
         return function
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
-    run = ENGINES["torch-compile"].make(model, Settings(CPU, "fp32"))
+    run = ENGINES["torch-compile"].make(Source(model), Settings(CPU, "fp32"))
     rgb, thermal = make_batch(1, *SIZE)
     with torch.inference_mode():
         expected = model(rgb, thermal, size=(SIZE[0] // 4, SIZE[1] // 4)).logits
@@ -129,7 +161,7 @@ def test_torch_compile_is_called_with_the_models_inputs(model, monkeypatch: pyte
 def test_precision_that_agrees_is_picked_and_said(model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "agreement", lambda *_: 0.9991)
     monkeypatch.setattr(hardware, "cpu_flags", lambda: {"amx_bf16"})
-    picked = choose(model, Wish(CPU, engine="torch"), model.info.preprocess)
+    picked = choose(Source(model), Wish(CPU, engine="torch"), model.info.preprocess)
     assert (picked.engine, picked.precision) == ("torch", "bf16")
     assert picked.reason == "engine torch (as asked for), bf16: 99.91% of pixels as in fp32"
 
@@ -137,39 +169,40 @@ def test_precision_that_agrees_is_picked_and_said(model, monkeypatch: pytest.Mon
 def test_precision_that_does_not_agree_is_passed_over(model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "agreement", lambda *_: 0.9949)
     monkeypatch.setattr(hardware, "cpu_flags", lambda: {"avx512_bf16"})
-    picked = choose(model, Wish(CPU, engine="torch"), model.info.preprocess)
+    picked = choose(Source(model), Wish(CPU, engine="torch"), model.info.preprocess)
     assert picked.precision == "fp32"
     assert "bf16 agrees on 99.49% of pixels only, 99.5% is asked for" in picked.reason
 
 
 def test_a_cpu_without_bf16_takes_fp32(model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "cpu_flags", lambda: {"avx2"})
-    assert choose(model, Wish(CPU, engine="torch"), model.info.preprocess).precision == "fp32"
+    assert choose(Source(model), Wish(CPU, engine="torch"), model.info.preprocess).precision == "fp32"
 
 
 def test_engine_auto_says_what_a_faster_one_needs(model, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = replace(ENGINES["openvino"], package="openvino_that_nobody_has")
     monkeypatch.setitem(ENGINES, "openvino", missing)
-    picked = choose(model, Wish(CPU, precision="fp32"), model.info.preprocess)
+    picked = choose(Source(model), Wish(CPU, precision="fp32"), model.info.preprocess)
     assert picked.engine == "torch" and "pip install openvino_that_nobody_has" in picked.reason
     with pytest.raises(
         ValueError, match=r"engine: 'openvino' asked for, but openvino_that_nobody_has is not installed"
     ):
-        choose(model, Wish(CPU, engine="openvino"), model.info.preprocess)
+        choose(Source(model), Wish(CPU, engine="openvino"), model.info.preprocess)
 
 
 def test_precision_that_an_engine_lacks_is_refused(model) -> None:
     with pytest.raises(ValueError, match="precision: 'fp16' asked for, but engine onnxruntime offers fp32 on cpu"):
-        choose(model, Wish(CPU, engine="onnxruntime", precision="fp16"), model.info.preprocess)
+        choose(Source(model), Wish(CPU, engine="onnxruntime", precision="fp16"), model.info.preprocess)
 
 
 def test_agreement_is_that_of_masks(model) -> None:
-    from sartm_core.engines.agreement import agreement
+    from sartm_core.engines.agreement import agreement, plain
 
-    plain = ENGINES["torch"].make(model, Settings(CPU, "fp32"))
-    assert agreement(plain, model, model.info.preprocess, CPU) > 0.999
-    upside_down = lambda rgb, thermal: -plain(rgb, thermal)  # noqa: E731
-    assert agreement(upside_down, model, model.info.preprocess, CPU) < 0.1
+    folded = ENGINES["torch"].make(Source(model), Settings(CPU, "fp32"))
+    exact = plain(model, CPU)
+    assert agreement(folded, exact, model.info.preprocess, CPU) > 0.999
+    upside_down = lambda rgb, thermal: -folded(rgb, thermal)  # noqa: E731
+    assert agreement(upside_down, exact, model.info.preprocess, CPU) < 0.1
 
 
 # What is kept
@@ -230,7 +263,7 @@ def test_sessions_are_few_and_the_last_used_stay(model) -> None:
 
     built = []
 
-    def build(size):
+    def build(size, pixels):
         built.append(size)
         return lambda rgb, thermal, present: np.zeros((1, 4, size[0] // 4, size[1] // 4), np.float32)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core.preprocess import PreprocessConfig, ThermalNorm
 from sartm_core.engines import pick_device
+from sartm_core.preprocess import PreprocessConfig, ThermalNorm
 from sartm_core.segmenter import Segmenter
 
 from .conftest import PLAIN, make_frames, make_model, train_lora
@@ -118,7 +118,7 @@ def test_another_input_size(checkpoint) -> None:
     segmenter = Segmenter.load(checkpoint, **PLAIN, input_size=(32, 64))
     shapes = []
     run = segmenter._run
-    segmenter._run = lambda rgb, thermal: shapes.append(tuple(rgb.shape[2:])) or run(rgb, thermal)
+    segmenter._run = lambda rgb, thermal: shapes.append(tuple(thermal.shape[2:])) or run(rgb, thermal)
     frames = make_frames(32, 64)
     assert segmenter.input_size == (32, 64) and segmenter(*frames).mask.shape == (32, 64)
     segmenter.set_input_size((64, 128))

@@ -118,5 +118,5 @@ def test_sampling_grids_are_made_once_and_few_are_kept(segmenter: Segmenter) -> 
         segmenter(rgb, thermal, registration=Registration.scale_shift((0.5, 0.5), (5, -3)))
     assert segmenter._grid.cache_info()[:2] == (2, 1)  # hits, misses
     for shift in range(GRIDS_KEPT + 2):
-        segmenter._prepare(FramePair(rgb, thermal, Registration.scale_shift((1, 1), (shift, 0))), segmenter.preprocess)
+        segmenter.inputs(FramePair(rgb, thermal, Registration.scale_shift((1, 1), (shift, 0))))
     assert segmenter._grid.cache_info().currsize == GRIDS_KEPT
