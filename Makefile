@@ -9,7 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 MARK := $(VENV)/.installing
-LINT_MODULES := $(wildcard $(addprefix sartm_core/,$(addsuffix .py,segmenter config fields checkpoint preprocess metrics visualize)) \
+LINT_MODULES := $(wildcard $(addprefix sartm_core/,$(addsuffix .py,segmenter config fields checkpoint preprocess postprocess metrics visualize)) \
+                sartm_core/engines/*.py \
                 $(addprefix sartm_ros/,$(addsuffix .py,pairing timeline mailbox images colors compressed class_map server loading reference)))
 
 # The demo and the tests run the wheels of the venv, so a sourced ROS distro must not shadow them.
@@ -58,12 +59,12 @@ $(VENV)/.ready-demo: setup.py Makefile
 	$(PY) -m pip install -q "setuptools>=64,<80" wheel
 	$(PY) -m pip install torch torchvision
 	SAM2_BUILD_CUDA=0 $(PY) -m pip install -q --no-build-isolation sam2==1.1.0
-	$(PY) -m pip install -q --no-build-isolation -e ".[ros]"
+	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino]"
 	$(PY) -m pip check
 	@rm -f $(MARK) && touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready-demo
 	@touch $(MARK)
-	$(PY) -m pip install -q --no-build-isolation -e ".[ros,train,calibrate,dev]"
+	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino,onnx,train,calibrate,dev]"
 	$(PY) -m pip check
 	@rm -f $(MARK) && touch $@

@@ -64,7 +64,10 @@ class Model:
         height, width = (round(side * SHRINK / stride) * stride for side in before)
         if min(height, width) < SMALLEST_SIDE:
             return ""
-        self._segmenter.set_input_size((height, width))
+        try:
+            self._segmenter.set_input_size((height, width))
+        except ValueError:  # an exported file has one size only
+            return ""
         return f"input {height}x{width} instead of {before[0]}x{before[1]} after the GPU ran out of memory"
 
     def memory_mb(self) -> float | None:

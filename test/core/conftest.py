@@ -11,7 +11,6 @@ import torch
 from sartm_core.config import ModelConfig
 from sartm_core.model.sartm import SARTM
 
-
 PLAIN = {"device": "cpu", "engine": "torch", "precision": "fp32"}
 """Arguments of a `Segmenter` that computes as the model does."""
 
