@@ -7,12 +7,17 @@ a CPU `class_ids` only works out the pixels along borders, with the same result.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 BORDER = 255
 """Marks cells whose corners differ; no class has this id."""
+TABLES_KEPT = 16
+"""Sizes of cameras and networks, height and width each, whose tables stay in memory."""
 MANY = 0.2
 """Share of pixels along borders from which on enlarging everything is faster."""
 
@@ -24,15 +29,18 @@ def class_ids(scores: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = scores.shape[1:]
     (row, y0, y1, fy), (column, x0, x1, fx) = map(neighbours, (height, width), size)
     ids = cells(scores).index_select(1, column).index_select(0, row)  # (H, W)
-    places = (ids.view(-1) == BORDER).nonzero()[:, 0]  # (n,)
-    if len(places) > MANY * ids.numel():  # weights that know nothing: borders everywhere
+    border = ids.numpy() == BORDER  # numpy finds and fetches single places many times faster than torch
+    places = np.flatnonzero(border)  # (n,)
+    if len(places) > MANY * border.size:  # weights that know nothing: borders everywhere
         return enlarge(scores, size).max(0).indices.to(torch.uint8)
-    y, x = places // size[1], places % size[1]  # (n,) each
+    y = np.repeat(np.arange(size[0]), border.sum(1))  # (n,)
+    x = places - y * size[1]
+    corners = [(line * width)[y] + across[x] for line in (y0, y1) for across in (x0, x1)]  # 4 of (n,)
     pixels = scores.flatten(1)  # (C, h * w)
-    above, below, left, right, across, down = y0[y] * width, y1[y] * width, x0[x], x1[x], fx[x], fy[y]
-    upper = torch.lerp(pixels.index_select(1, above + left), pixels.index_select(1, above + right), across)  # (C, n)
-    lower = torch.lerp(pixels.index_select(1, below + left), pixels.index_select(1, below + right), across)
-    ids.view(-1)[places] = torch.lerp(upper, lower, down).max(0).indices.to(torch.uint8)
+    upper_left, upper_right, lower_left, lower_right = (pixels.index_select(1, torch.from_numpy(at)) for at in corners)
+    across, down = torch.from_numpy(fx[x]), torch.from_numpy(fy[y])  # (n,) each
+    upper, lower = torch.lerp(upper_left, upper_right, across), torch.lerp(lower_left, lower_right, across)  # (C, n)
+    ids.numpy().ravel()[places] = torch.lerp(upper, lower, down).max(0).indices.numpy()
     return ids
 
 
@@ -58,9 +66,10 @@ def enlarge(scores: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(scores[None].float(), size, mode="bilinear", align_corners=False)[0]
 
 
-def neighbours(length: int, full: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+@lru_cache(TABLES_KEPT)
+def neighbours(length: int, full: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
     """For each of `full` places: its cell, the two of `length` around it, and the share of the second."""
-    place = (torch.arange(full, dtype=torch.float32) + 0.5) * (length / full) - 0.5  # from -0.5 to length - 0.5
-    first = place.floor().long()
-    share = place - first
-    return first + 1, first.clamp(min=0), (first + 1).clamp(max=length - 1), share
+    place = (np.arange(full, dtype=np.float32) + np.float32(0.5)) * np.float32(length / full) - np.float32(0.5)
+    first = np.floor(place).astype(np.int64)  # from -1 to length - 1
+    share = place - first.astype(np.float32)
+    return torch.from_numpy(first + 1), first.clip(min=0), (first + 1).clip(max=length - 1), share
