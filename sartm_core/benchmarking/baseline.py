@@ -55,6 +55,10 @@ class PlainSegmenter:
         self.device, self.padded = device, padded
         self.choice = "the model as written" + (f", frames padded to {padded[0]}x{padded[1]}" if padded else "")
 
+    def inputs(self, pair: FramePair) -> Inputs:
+        """What `scores` takes."""
+        return prepare(pair.rgb, pair.thermal, self.preprocess, self.device)
+
     def scores(self, inputs: Inputs) -> Tensor:
         """(N, C, H / 4, W / 4), without what was padded."""
         rgb, thermal = inputs
@@ -70,7 +74,7 @@ class PlainSegmenter:
 
     def _segment(self, pair: FramePair) -> SegmentationResult:
         times = [perf_counter()]
-        inputs = prepare(pair.rgb, pair.thermal, self.preprocess, self.device)
+        inputs = self.inputs(pair)
         times.append(perf_counter())
         scores = self.scores(inputs)
         synchronize(self.device)
