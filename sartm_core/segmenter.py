@@ -8,7 +8,6 @@ results = seg.batch([FramePair(rgb, thermal), FramePair(other_rgb, other_thermal
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +27,7 @@ from sartm_core.data.labels import IGNORE, Color
 from sartm_core.engines import Source, exported, pick_device
 from sartm_core.engines.choice import Wish, choose
 from sartm_core.engines.exported import Exported
+from sartm_core.engines.hardware import give_back_memory
 from sartm_core.exporting.description import at_size
 from sartm_core.model.sartm import SARTM
 from sartm_core.postprocess import class_ids, enlarge, ids_and_confidence
@@ -69,6 +69,7 @@ class Segmenter:
         self.info = weights.info
         self.classes: tuple[str, ...] = weights.config.classes
         self.palette: tuple[Color, ...] = weights.config.palette or ()
+        del weights, model  # what compiled networks need no more
         self._lock = Lock()
         self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)
         wish = Wish(self.device, engine, precision, threads, sha256)
@@ -77,6 +78,7 @@ class Segmenter:
         else:
             choice = choose(source, wish, self.preprocess)
             source.release()
+        give_back_memory()
         self._pixels = choice.pixels
         self._run, self.engine, self.precision = choice.run, choice.engine, choice.precision
         self.choice = choice.reason
@@ -229,8 +231,8 @@ class Segmenter:
 
     @staticmethod
     def free_memory() -> None:
-        """Give the memory of segmenters that nobody refers to any more back to the GPU."""
-        gc.collect()
+        """Give the memory of segmenters that nobody refers to any more back to the system and to the GPU."""
+        give_back_memory()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 

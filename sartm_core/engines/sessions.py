@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from sartm_core.batching import input_size
+from sartm_core.engines.hardware import give_back_memory
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Sessions:
         started = perf_counter()
         session = self._sessions[key] = self._build(size, pixels)
         self._built()
+        give_back_memory()
         log.info("network for %dx%d ready after %.1f s", *size, perf_counter() - started)
         return session
 
