@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,15 @@ warnings.filterwarnings(
 )  # frames of messages are read only, by us too
 STRIDE = 32
 """Height and width of a model input are multiples of this (deepest stage of the encoder)."""
+
+
+class Pixels(Enum):
+    """When an rgb frame goes to the engine as uint8 pixels."""
+
+    NEVER = "never"
+    FITTING = "where its size is the model's"
+    ALWAYS = "always, rounded after resizing"
+
 
 THERMAL_MODES = ("percentile", "range", "unit")
 PERCENTILE_SAMPLE_STEP = 4
@@ -181,6 +191,12 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
 
 
+def resized_pixels(rgb: np.ndarray, size: tuple[int, int], device: torch.device | str) -> Tensor:
+    """(h, w, 3) uint8 -> (1, *size, 3) uint8, rounded."""
+    planes = upload(rgb.transpose(2, 0, 1), device)[None].float()  # (1, 3, h, w)
+    return resize(planes, size).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
 def prepare(
     rgb: np.ndarray | None,
     thermal: np.ndarray | None,
@@ -188,12 +204,12 @@ def prepare(
     device: torch.device | str = "cpu",
     registration: Registration | None = None,
     grid: GridMaker | None = None,
-    pixels: bool = False,
+    pixels: Pixels = Pixels.NEVER,
 ) -> tuple[Tensor | None, Tensor | None]:
     """One frame of each camera -> model inputs (1, 3, H, W) and (1, 1, H, W) of one common size; None stays None.
 
-    pixels: an rgb frame that has the model's size already stays (1, H, W, 3) uint8, on a CPU without a copy; the
-    engine normalises it.
+    pixels: whether rgb stays (1, H, W, 3) uint8, for an engine that normalises it; of the model's size already, on a
+    CPU, without a copy.
     The size follows the rgb camera; the thermal one when there is no rgb. With `registration` (and optionally a cache
     of its sampling grids) the thermal frame is warped into the rgb view; alone it keeps its own. Raises ValueError
     when both are None, one has the wrong shape or type, or the registration does not fit the sizes.
@@ -205,10 +221,11 @@ def prepare(
     if rgb is not None:
         check_rgb(rgb)
         size = config.model_size(*rgb.shape[:2])
-        if pixels and rgb.shape[:2] == size:
-            rgb_in = upload(rgb, device)[None]  # (1, H, W, 3)
-        else:
+        fits = rgb.shape[:2] == size
+        if pixels is Pixels.NEVER or (pixels is Pixels.FITTING and not fits):
             rgb_in = resize(normalize_rgb(rgb, config, device)[None], size)  # (1, 3, H, W)
+        else:
+            rgb_in = upload(rgb, device)[None] if fits else resized_pixels(rgb, size, device)  # (1, H, W, 3)
     if thermal is not None:
         check_thermal(thermal)
         size = size or config.model_size(*thermal.shape)

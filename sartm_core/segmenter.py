@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -66,6 +66,7 @@ class Segmenter:
         source = Source(model) if isinstance(model, SARTM) else model
         weights = source if isinstance(source, Exported) else source()
         self.preprocess = preprocess or weights.info.preprocess
+        check_colors(self.preprocess, weights.info.preprocess)
         self.info = weights.info
         self.classes: tuple[str, ...] = weights.config.classes
         self.palette: tuple[Color, ...] = weights.config.palette or ()
@@ -80,6 +81,8 @@ class Segmenter:
             source.release()
         give_back_memory()
         self._pixels = choice.pixels
+        self.batches = choice.batches
+        """Whether several pairs at a time are faster than one after the other."""
         self._run, self.engine, self.precision = choice.run, choice.engine, choice.precision
         self.choice = choice.reason
         """Which engine and precision run the model, and why."""
@@ -122,7 +125,8 @@ class Segmenter:
             model = exported.open_exported(path)
             device, digest = exported.device_of(model, device, engine), model.sha256
         else:
-            model, digest = Source(load(path, sam2), lambda: load(path, sam2)), sha256(path)
+            digest = sha256(path)
+            model = Source(load(path, sam2), partial(load_same, path, sam2, digest))
         preprocess = (model if isinstance(model, Exported) else model()).info.preprocess
         if thermal is not None:
             preprocess = replace(preprocess, thermal=thermal)
@@ -239,6 +243,7 @@ class Segmenter:
     def inputs(self, pair: FramePair, config: PreprocessConfig | None = None) -> Inputs:
         """What the engine takes, on `device`; `config` stands in for the segmenter's own. ValueError as of a call."""
         config = config or self.preprocess
+        check_colors(config, self.info.preprocess)
         if pair.thermal_norm is not None:
             config = replace(config, thermal=pair.thermal_norm)
         return prepare(pair.rgb, pair.thermal, config, self.device, pair.registration, self._grid, self._pixels)
@@ -276,6 +281,22 @@ def score_size(inputs: Inputs) -> tuple[int, int]:
     """(H / 4, W / 4) of model inputs."""
     height, width = input_size(*inputs)
     return height // SCORE_STRIDE, width // SCORE_STRIDE
+
+
+def check_colors(config: PreprocessConfig, trained: PreprocessConfig) -> None:
+    """ValueError unless both normalise colour alike: engines do it as the weights were trained."""
+    if (config.rgb_mean, config.rgb_std) != (trained.rgb_mean, trained.rgb_std):
+        raise ValueError(
+            f"preprocess: got rgb_mean {config.rgb_mean}, rgb_std {config.rgb_std}; the weights were trained with "
+            f"{trained.rgb_mean}, {trained.rgb_std}"
+        )
+
+
+def load_same(path: Path, sam2: str | Path | None, digest: str) -> SARTM:
+    """The weights that were loaded before. ValueError when the file has changed since."""
+    if sha256(path) != digest:
+        raise ValueError(f"checkpoint: {path} has changed since it was loaded; load it again (node: ~/reload)")
+    return load(path, sam2)
 
 
 def default_checkpoint() -> Path:

@@ -7,12 +7,15 @@ not; the model's thread always takes the newest one.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from sartm_ros.mailbox import MailRoom
 from sartm_ros.timing import Trace
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from sartm_ros.inference import Client, Job, Request
@@ -58,5 +61,14 @@ class Conversion:
 
 def ahead(room: MailRoom[Conversion]) -> None:
     """Convert what waits in the room while its reader is away, until it is closed. For a thread of its own."""
-    while (conversion := room.look(lambda waiting: waiting.wanted_ahead)) is not None:
+    while (conversion := room.look(wanted)) is not None:
         conversion.run()
+
+
+def wanted(waiting: Conversion) -> bool:
+    """Whether to convert it ahead; what a node cannot tell is converted when its turn comes."""
+    try:
+        return waiting.wanted_ahead
+    except Exception:
+        log.exception("cannot tell whether a frame is to be converted ahead")
+        return False

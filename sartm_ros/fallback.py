@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 SMALLER, CPU, INACTIVE = "smaller", "cpu", "inactive"
-PHRASES = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+PHRASES = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "Failed to allocate memory")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -37,8 +37,6 @@ HEALTH_PERIOD_S = 0.25
 DIAGNOSTICS_PERIOD_S = 1.0
 POLL_S = 0.02
 """How often a node that starts by itself asks whether its model is loaded."""
-TOLD = ("name", "sha256", "device", "engine", "precision", "note")
-"""Attributes of the model that the diagnostics tell."""
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 

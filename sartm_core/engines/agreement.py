@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,35 +13,49 @@ from sartm_core.data.synthetic import SceneConfig, render_scene
 from sartm_core.engines.base import Engine
 from sartm_core.model.sartm import SARTM
 from sartm_core.postprocess import class_ids
-from sartm_core.preprocess import PreprocessConfig, prepare
+from sartm_core.preprocess import Pixels, PreprocessConfig, ThermalNorm, prepare
 
 SCENES = {1: "day", 2: "night"}
 """Seed -> condition."""
 CAMERA = (480, 640)
 SCORE_STRIDE = 4
+OF_SCENE = (1.0, 99.0)
+"""Percentiles of a scene that become the ends of a camera's range."""
 ENOUGH = 0.995
 """Share of pixels that must get the same class."""
 
 
 def agreement(
-    engine: Engine, exact: Engine, preprocess: PreprocessConfig, device: torch.device, pixels: bool = True
+    engine: Engine, exact: Engine, preprocess: PreprocessConfig, device: torch.device, pixels: Pixels
 ) -> float:
     """Share of pixels (0..1), at camera size, that get the class they have by `exact`; `pixels` as of `prepare`."""
     same = total = 0
     for seed, condition in SCENES.items():
         scene = render_scene(seed, SceneConfig(*CAMERA), condition)
+        thermal = as_camera(scene.kelvin, preprocess.thermal)
         masks = [
-            class_ids(run(*prepare(scene.rgb, scene.kelvin, preprocess, device, pixels=as_pixels))[0], CAMERA)
-            for run, as_pixels in ((engine, pixels), (exact, False))
+            class_ids(run(*prepare(scene.rgb, thermal, preprocess, device, pixels=kind))[0].cpu(), CAMERA)
+            for run, kind in ((engine, pixels), (exact, Pixels.NEVER))
         ]
         same += int((masks[0] == masks[1]).sum())
         total += masks[0].numel()
     return same / total
 
 
+def as_camera(kelvin: np.ndarray, norm: ThermalNorm) -> np.ndarray:
+    """A scene's temperatures as the camera gives them that the weights were trained for, by their normalisation."""
+    if norm.mode == "percentile":  # of any unit
+        return kelvin
+    low, high = (float(v) for v in np.percentile(kelvin, OF_SCENE))
+    share = np.clip((kelvin - low) / (high - low), 0, 1)
+    if norm.mode == "unit":
+        return (share * np.iinfo(np.uint8).max).astype(np.uint8)
+    return (norm.low + share * (norm.high - norm.low)).astype(np.float32)
+
+
 def plain(model: SARTM, device: torch.device) -> Engine:
     """The model itself, in fp32, for normalised inputs."""
-    model = model.to(device)
+    model = model if device.type == "cpu" else deepcopy(model).to(device)
 
     def run(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
         height, width = input_size(rgb, thermal)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sartm_core.model.sartm import SARTM
+from sartm_core.preprocess import Pixels
 
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -68,6 +69,10 @@ class Kind:
     """Those it offers on a device, fastest first; none where it does not run."""
     package: str = "torch"
     """Python package it needs."""
+    pixels: Pixels = Pixels.FITTING
+    """`ALWAYS` for engines that compile for one type of input."""
+    batches: bool = False
+    """Whether several pairs at a time are faster than one after the other."""
     extra: str = ""
     """What pip is to install where the package is missing, if that is not the package itself."""
 

@@ -6,9 +6,11 @@ depends on.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,43 @@ from sartm_core.files import cache_folder, replacing, write_text
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
-"""Part of every name: raise it when the same weights would give another network."""
+MAKERS = ("deploy", "engines")
+"""Folders of `sartm_core` whose code is part of every name: other code may give another network."""
+FILES_KEPT = 32
+"""Those used last; older ones are removed when something is added."""
 DIGITS = 20
 """Of the hash in a name."""
 
 
 def path_of(kind: str, suffix: str, **key: Any) -> Path:
     """Where the thing described by `key` is kept. Values are JSON-able."""
-    text = json.dumps({"version": VERSION, **key}, sort_keys=True)
+    text = json.dumps({"code": code_digest(), **key}, sort_keys=True)
     return cache_folder() / "engines" / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}{suffix}"
+
+
+@cache
+def code_digest() -> str:
+    """Of the files that make what is kept."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for file in sorted(file for folder in MAKERS for file in (root / folder).glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def read(path: Path) -> bytes:
+    """What was kept; marks it as used. OSError when it cannot be read."""
+    data = path.read_bytes()
+    with contextlib.suppress(OSError):  # a folder of somebody else
+        path.touch()
+    return data
+
+
+def prune(folder: Path) -> None:
+    """Leave the files used last."""
+    files = sorted((file for file in folder.iterdir() if file.is_file()), key=lambda file: -file.stat().st_mtime)
+    for file in files[FILES_KEPT:]:
+        file.unlink(missing_ok=True)
 
 
 def keep(path: Path, data: bytes) -> None:
@@ -34,6 +63,7 @@ def keep(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_bytes(data)
+        prune(path.parent)
     except OSError as error:
         log.warning("cannot keep %s for the next start: %s", path, error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 import torch
@@ -13,8 +14,9 @@ from sartm_core import engines
 from sartm_core.engines import cache
 from sartm_core.engines.agreement import ENOUGH, agreement, plain
 from sartm_core.engines.base import PRECISIONS, Engine, Settings, Source
-from sartm_core.fields import one_of
-from sartm_core.preprocess import PreprocessConfig
+from sartm_core.engines.hardware import cpu_flags
+from sartm_core.fields import one_of, to_dict
+from sartm_core.preprocess import Pixels, PreprocessConfig
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +49,10 @@ class Choice:
     engine: str
     precision: str
     reason: str
-    pixels: bool = True
-    """Whether it takes rgb frames of the model's size as uint8."""
+    pixels: Pixels
+    """When it takes rgb frames as uint8."""
+    batches: bool
+    """Whether several pairs at a time are faster than one after the other."""
 
 
 def choose(source: Source, wish: Wish, preprocess: PreprocessConfig) -> Choice:
@@ -58,25 +62,34 @@ def choose(source: Source, wish: Wish, preprocess: PreprocessConfig) -> Choice:
         ValueError: when what is asked for cannot run here, with what to do.
     """
     name, why = pick_engine(wish)
-    offered = engines.ENGINES[name].precisions(wish.device)
+    kind = engines.ENGINES[name]
+    offered = kind.precisions(wish.device)
+
+    def chosen(run: Engine, precision: str, reason: str) -> Choice:
+        return Choice(run, name, precision, f"engine {name} ({why}), {precision}{reason}", kind.pixels, kind.batches)
+
     if wish.precision != "auto":
         if wish.precision not in offered:
             raise ValueError(
                 f"precision: {wish.precision!r} asked for, but engine {name} offers {', '.join(offered)} on "
                 f"{wish.device.type}"
             )
-        run = engines.ENGINES[name].make(source, settings_of(wish, wish.precision))
-        return Choice(run, name, wish.precision, f"engine {name} ({why}), {wish.precision} as asked for")
+        return chosen(kind.make(source, settings_of(wish, wish.precision)), wish.precision, " as asked for")
     refused = ""
     for precision in offered:
-        run = engines.ENGINES[name].make(source, settings_of(wish, precision))
+        run = kind.make(source, settings_of(wish, precision))
         if precision == EXACT:
-            return Choice(run, name, precision, f"engine {name} ({why}), {precision}{refused or ' (fastest here)'}")
-        share = known_agreement(run, name, precision, lambda: plain(source(), wish.device), wish, preprocess)
+            return chosen(run, precision, refused or " (fastest here)")
+        exact = partial(plain_engine, source, wish.device)
+        share = known_agreement(run, name, precision, exact, wish, preprocess, kind.pixels)
         if share >= ENOUGH:
-            return Choice(run, name, precision, f"engine {name} ({why}), {precision}: {share:.2%} of pixels as in fp32")
+            return chosen(run, precision, f": {share:.2%} of pixels as in fp32")
         refused += f"; {precision} agrees on {share:.2%} of pixels only, {ENOUGH:.1%} is asked for"
     raise ValueError(f"precision: engine {name} offers no fp32 on {wish.device.type}{refused}; name a precision")
+
+
+def plain_engine(source: Source, device: torch.device) -> Engine:
+    return plain(source(), device)
 
 
 def pick_engine(wish: Wish) -> tuple[str, str]:
@@ -105,12 +118,12 @@ def known_agreement(
     exact: Callable[[], Engine],
     wish: Wish,
     preprocess: PreprocessConfig,
-    pixels: bool = True,
+    pixels: Pixels,
 ) -> float:
     """As `agreement`; measured once for weights of a file, then remembered. `exact` is made only where needed."""
     path = cache.path_of(
-        "agreement", ".json", weights=wish.weights, engine=name, precision=precision, size=preprocess.input_size,
-        device=device_name(wish.device), versions=dict(versions(name)),
+        "agreement", ".json", weights=wish.weights, engine=name, precision=precision, preprocess=to_dict(preprocess),
+        device=device_name(wish.device), cpu=sorted(cpu_flags()), versions=dict(versions(name)),
     )  # fmt: skip
     if wish.weights and (kept := cache.read_json(path)) and isinstance(kept.get("agreement"), float):
         return float(kept["agreement"])

@@ -7,7 +7,7 @@ is that of the file.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from sartm_core.engines.sessions import Session, Sessions, Size
 from sartm_core.exporting import onnx_file, openvino_file
 from sartm_core.exporting.description import JOINTS, PRESENT, Description
 from sartm_core.model.sartm import ModelInfo
-from sartm_core.preprocess import PreprocessConfig
+from sartm_core.preprocess import Pixels, PreprocessConfig
 
 FORMATS: dict[str, Any] = {".onnx": onnx_file, ".xml": openvino_file}
 RUN_BY = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
@@ -58,13 +58,17 @@ def open_exported(path: Path) -> Exported:
     """Reads the description. FileNotFoundError and ValueError name the file."""
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint: no file {path}")
-    about = FORMATS[path.suffix].describe(path)
+    return Exported(path, FORMATS[path.suffix].describe(path), digest_of(path))
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file; of .xml and .bin one after the other."""
     digest = hashlib.sha256()
     for part in (path, *([path.with_suffix(openvino_file.WEIGHTS_SUFFIX)] if path.suffix == ".xml" else [])):
         with open(part, "rb") as file:
             while block := file.read(BLOCK):
                 digest.update(block)
-    return Exported(path, about, digest.hexdigest())
+    return digest.hexdigest()
 
 
 def device_of(exported: Exported, device: str, engine: str) -> str:
@@ -76,11 +80,6 @@ def device_of(exported: Exported, device: str, engine: str) -> str:
 
 def choose(exported: Exported, wish: Wish, preprocess: PreprocessConfig) -> Choice:
     """As `choice.choose`, for an exported file: its own precision, or on OpenVINO the fastest that agrees with it."""
-    return replace(choose_precision(exported, wish, preprocess), pixels=False)
-
-
-def choose_precision(exported: Exported, wish: Wish, preprocess: PreprocessConfig) -> Choice:
-    """ValueError when what is asked for cannot run here."""
     engine, why = pick_engine(exported, wish)
     own = exported.about.precision
     offered = ENGINES[engine].precisions(wish.device) if engine == "openvino" else (own,)
@@ -94,16 +93,19 @@ def choose_precision(exported: Exported, wish: Wish, preprocess: PreprocessConfi
         if wish.precision not in ("auto", precision):
             continue
         run = make(exported, engine, settings_of(wish, precision))
+        reason = ""
         if wish.precision == precision:
-            return Choice(run, engine, precision, f"engine {engine} ({why}), {precision} as asked for")
-        if precision == own:
-            return Choice(run, engine, precision, f"engine {engine} ({why}), {precision}{refused or ' of the file'}")
-        exact = partial(make, exported, engine, settings_of(wish, EXACT))
-        share = known_agreement(run, engine, precision, exact, wish, preprocess, pixels=False)
-        if share >= ENOUGH:
-            return Choice(
-                run, engine, precision, f"engine {engine} ({why}), {precision}: {share:.2%} of pixels as in fp32"
-            )
+            reason = " as asked for"
+        elif precision == own:
+            reason = refused or " of the file"
+        else:
+            exact = partial(make, exported, engine, settings_of(wish, EXACT))
+            share = known_agreement(run, engine, precision, exact, wish, preprocess, Pixels.NEVER)
+            if share >= ENOUGH:
+                reason = f": {share:.2%} of pixels as in fp32"
+        if reason:
+            text = f"engine {engine} ({why}), {precision}{reason}"
+            return Choice(run, engine, precision, text, Pixels.NEVER, batches=False)
         refused += f"; {precision} agrees on {share:.2%} of pixels only, {ENOUGH:.1%} is asked for"
     raise AssertionError("the file's own precision is always offered")
 
@@ -131,14 +133,16 @@ def make(exported: Exported, engine: str, settings: Settings) -> Engine:
     """Runs the network in the file; the first call compiles it or takes what an earlier start kept."""
     about, path = exported.about, exported.path
 
-    def build(size: Size, pixels: bool) -> Session:
+    def build(size: Size) -> Session:
+        if digest_of(path) != exported.sha256:
+            raise ValueError(f"checkpoint: {path} has changed since it was loaded; load it again (node: ~/reload)")
         if size != about.size:
             raise ValueError(f"input_size: got {size}, but the network in {path.name} takes {about.size} only")
         if engine == "onnxruntime":
             return onnxruntime.session_of(onnx_file.network_of(path), settings, (*JOINTS, PRESENT))
         return openvino.session(lambda: network_for_openvino(path), size, settings)
 
-    return Sessions(build)
+    return Sessions(build, pixels=False, device=settings.device)
 
 
 def network_for_openvino(path: Path) -> Any:

@@ -16,6 +16,7 @@ from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
 from sartm_core.engines import cache
 from sartm_core.engines.base import Engine, Settings, Source
 from sartm_core.engines.sessions import Session, Sessions, Size, Traceable
+from sartm_core.files import cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -50,21 +51,24 @@ def make(source: Source, settings: Settings) -> Engine:
     """ONNX files are kept on disk under the weights' SHA-256; with one kept, the model is not touched."""
     import onnx
 
-    def build(size: Size, pixels: bool) -> Session:
+    def build(size: Size) -> Session:
         path = cache.path_of(
-            "onnxruntime", ".onnx", weights=settings.weights, size=size, pixels=pixels, precision=settings.precision,
+            "onnxruntime", ".onnx", weights=settings.weights, size=size, precision=settings.precision,
             version=[onnx.__version__, torch.__version__],
         )  # fmt: skip
         if settings.weights and path.is_file():
-            return session_of(path, settings)
-        graph = FixedGraph(FoldedSARTM(source()).to(settings.dtype), size, pixels)
+            try:
+                return session_of(cache.read(path), settings)
+            except Exception as error:  # of a library that has a class for every kind of damage
+                log.warning("%s is of no use (%s): writing it again", path, str(error).splitlines()[0])
+        graph = FixedGraph(FoldedSARTM(source()).to(settings.dtype), size, pixels=True)
         with tempfile.TemporaryDirectory() as folder:
             data = write_onnx(graph, Path(folder) / "network.onnx").read_bytes()
         if settings.weights:
             cache.keep(path, data)
         return session_of(data, settings)
 
-    return Sessions(build, source.release)
+    return Sessions(build, built=source.release, device=settings.device)
 
 
 def write_onnx(
@@ -92,15 +96,28 @@ def quiet() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
+def provider_options(provider: str, settings: Settings) -> dict[str, Any]:
+    """Which GPU; and that what TensorRT builds in minutes is there at the next start."""
+    if provider == "CPUExecutionProvider":
+        return {}
+    own = {"device_id": settings.device.index or 0}
+    if provider != "TensorrtExecutionProvider":
+        return own
+    folder = cache_folder() / "engines" / "tensorrt"
+    return own | {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
+
+
 def session_of(model: Path | bytes, settings: Settings, inputs: Sequence[str] = INPUTS) -> Session:
     """Runs a file, or what would be in one, on the settings' device."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads or 0
-    wanted: list[Any] = [p for p in PROVIDERS[settings.device.type] if p in providers_here()]
+    wanted = [(p, provider_options(p, settings)) for p in PROVIDERS[settings.device.type] if p in providers_here()]
     source = model if isinstance(model, bytes) else str(model)
     session = onnxruntime.InferenceSession(source, options, providers=wanted)
+    if session.get_providers()[0] != wanted[0][0]:
+        log.warning("onnxruntime: %s asked for, %s runs", wanted[0][0], session.get_providers()[0])
 
     def run(rgb: np.ndarray, thermal: np.ndarray, present: np.ndarray) -> np.ndarray:
         return np.asarray(session.run([OUTPUT], dict(zip(inputs, (rgb, thermal, present), strict=True)))[0])

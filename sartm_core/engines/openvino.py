@@ -36,37 +36,53 @@ def precisions(device: torch.device) -> tuple[str, ...]:
 def make(source: Source, settings: Settings) -> Engine:
     """Sessions are kept on disk under the weights' SHA-256; with one kept, the model is not touched."""
 
-    def build(size: Size, pixels: bool) -> Session:
-        return session(lambda: convert(FixedGraph(FoldedSARTM(source()), size, pixels)), size, settings, pixels)
+    def build(size: Size) -> Session:
+        return session(lambda: convert(FixedGraph(FoldedSARTM(source()), size, pixels=True)), size, settings)
 
-    return Sessions(build, source.release)
+    return Sessions(build, built=source.release)
 
 
-def session(network: Callable[[], Any], size: Size, settings: Settings, pixels: bool = False) -> Session:
+def session(network: Callable[[], Any], size: Size, settings: Settings) -> Session:
     """Runs an `openvino.Model` with the inputs of `FixedGraph`, made only if the last start kept nothing."""
     import openvino
 
     core = openvino.Core()
     options = compile_options(settings)
     path = cache.path_of(
-        "openvino", ".blob", weights=settings.weights, size=size, pixels=pixels, options=options,
-        version=openvino.__version__, cpu=sorted(cpu_flags()),
+        "openvino", ".blob", weights=settings.weights, size=size, options=options,
+        version=[openvino.__version__, torch.__version__], cpu=sorted(cpu_flags()),
     )  # fmt: skip
     if settings.weights and path.is_file():
         try:
-            return session_of(core.import_model(path.read_bytes(), DEVICE, options))
-        except RuntimeError as error:
+            return session_of(core.import_model(cache.read(path), DEVICE, options))
+        except (OSError, RuntimeError) as error:
             log.warning("%s is of no use (%s): compiling again", path, str(error).splitlines()[0])
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "network.xml"
-        # Weights on their way to bf16 lose nothing worth keeping in fp16, and take half the memory.
-        openvino.save_model(network(), file, compress_to_fp16=settings.precision != "fp32")
-        compiled = core.compile_model(file, DEVICE, options)
+    compile_network = whole if settings.precision == "fp32" else compact
+    compiled = compile_network(core, network(), options)
     if settings.weights:
         blob = io.BytesIO()
         compiled.export_model(blob)
         cache.keep(path, blob.getvalue())
     return session_of(compiled)
+
+
+def whole(core: Any, network: Any, options: dict[str, Any]) -> Any:
+    """Compiled as it is."""
+    return core.compile_model(network, DEVICE, options)
+
+
+def compact(core: Any, network: Any, options: dict[str, Any]) -> Any:
+    """Compiled with weights in fp16 on their way to bf16: half the memory. As it is, without room for a file."""
+    import openvino
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "network.xml"
+            openvino.save_model(network, file, compress_to_fp16=True)
+            return core.compile_model(file, DEVICE, options)
+    except (OSError, RuntimeError) as error:
+        log.warning("no temporary file for the network (%s): it takes twice the memory", str(error).splitlines()[0])
+        return whole(core, network, options)
 
 
 def compile_options(settings: Settings) -> dict[str, Any]:

@@ -22,7 +22,7 @@ Size = tuple[int, int]
 Session = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """rgb (1, 3, H, W) float32 or (1, H, W, 3) uint8, thermal (1, 1, H, W) float32, present (2,) bool ->
 scores (1, C, H / 4, W / 4) float32."""
-KEPT = 2
+KEPT = 3
 """Sessions in memory: each has its own copy of the weights."""
 
 
@@ -36,35 +36,44 @@ class Traceable(Protocol):
 
 
 class Sessions:
-    """Calls like an `Engine`; `build` makes the session of a size, for rgb as uint8 pixels or normalised."""
+    """Calls like an `Engine`; `build` makes the session of a size.
 
-    def __init__(self, build: Callable[[Size, bool], Session], built: Callable[[], None] = lambda: None) -> None:
-        self._build, self._built = build, built
-        self._sessions: OrderedDict[tuple[Size, bool], Session] = OrderedDict()
+    pixels: whether its rgb input is uint8 pixels. built: called after each session.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[Size], Session],
+        pixels: bool = True,
+        built: Callable[[], None] = lambda: None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._build, self._pixels, self._built, self._device = build, pixels, built, device
+        self._sessions: OrderedDict[Size, Session] = OrderedDict()
+        self._dropped: set[Size] = set()
 
     def __call__(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
         size = input_size(rgb, thermal)
         present = np.array([rgb is not None, thermal is not None])
-        if rgb is None:  # its session is that of the pairs before
+        if rgb is None:
             assert thermal is not None
-            pixels = (size, False) not in self._sessions
-            rgb = blank_rgb(len(thermal), size, pixels)
-        pixels = rgb.dtype == torch.uint8
+            rgb = blank_rgb(len(thermal), size, self._pixels)
         thermal = torch.zeros(len(rgb), 1, *size) if thermal is None else thermal
-        run = self._session(size, pixels)
+        run = self._session(size)
         frames = zip(rgb.cpu().numpy()[:, None], thermal.cpu().numpy()[:, None], strict=True)
         scores = [run(*frame, present) for frame in frames]
-        return torch.from_numpy(scores[0] if len(scores) == 1 else np.concatenate(scores))
+        return torch.from_numpy(scores[0] if len(scores) == 1 else np.concatenate(scores)).to(self._device)
 
-    def _session(self, size: Size, pixels: bool) -> Session:
-        key = (size, pixels)
-        if key in self._sessions:
-            self._sessions.move_to_end(key)
-            return self._sessions[key]
+    def _session(self, size: Size) -> Session:
+        if size in self._sessions:
+            self._sessions.move_to_end(size)
+            return self._sessions[size]
+        if size in self._dropped:
+            log.warning("network for %dx%d made again: more than %d sizes of camera frames take turns", *size, KEPT)
         if len(self._sessions) == KEPT:
-            self._sessions.popitem(last=False)  # before the new one, so that memory stays flat
+            self._dropped.add(self._sessions.popitem(last=False)[0])  # before the new one: memory stays flat
         started = perf_counter()
-        session = self._sessions[key] = self._build(size, pixels)
+        session = self._sessions[size] = self._build(size)
         self._built()
         give_back_memory()
         log.info("network for %dx%d ready after %.1f s", *size, perf_counter() - started)

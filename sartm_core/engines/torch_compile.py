@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+import torch._dynamo
 from torch import Tensor
 
 from sartm_core.deploy.graph import FoldedSARTM, Layouts
@@ -20,9 +21,18 @@ SHAPES = 64
 """Compiled shapes kept; every change of size, cameras or batch is one."""
 
 
+def allow_shapes(count: int) -> None:
+    """torch gives up after 8 shapes of one function; here each is a size, a set of cameras or a batch."""
+    settings = torch._dynamo.config
+    for name in ("recompile_limit", "cache_size_limit"):  # the second until torch 2.6
+        if hasattr(settings, name):
+            setattr(settings, name, max(getattr(settings, name), count))
+
+
 def make(source: Source, settings: Settings) -> Engine:
     """One compiled function per shape; what the compiler wrote is reused by the next start."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "engines" / "inductor"))
+    allow_shapes(SHAPES)
     folded = FoldedSARTM(source()).to(settings.device, settings.dtype)
     layouts = Layouts(folded)
     together = settings.device.type != "cpu"

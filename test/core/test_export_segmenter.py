@@ -173,3 +173,9 @@ def test_a_foreign_or_broken_openvino_file_is_named(tmp_path: Path) -> None:
 def _identity(openvino):
     parameter = openvino.op.Parameter(openvino.Type.f32, openvino.PartialShape([1]))
     return openvino.Model([openvino.op.Result(parameter.output(0))], [parameter])
+
+
+def test_thermal_alone_may_come_first(segmenter: Segmenter, plain: Segmenter) -> None:
+    """A node that starts degraded: the network then got pixels, which a file does not take."""
+    _, thermal = frames()
+    assert (segmenter(None, thermal).mask == plain(None, thermal).mask).mean() >= 0.995
