@@ -81,7 +81,7 @@ class Segmenter:
             source.release()
         give_back_memory()
         self._pixels = choice.pixels
-        self.batches = choice.batches
+        self.takes_batches = choice.batches
         """Whether several pairs at a time are faster than one after the other."""
         self._run, self.engine, self.precision = choice.run, choice.engine, choice.precision
         self.choice = choice.reason
@@ -125,8 +125,9 @@ class Segmenter:
             model = exported.open_exported(path)
             device, digest = exported.device_of(model, device, engine), model.sha256
         else:
-            digest = sha256(path)
-            model = Source(load(path, sam2), partial(load_same, path, sam2, digest))
+            loaded, digest = load(path, sam2), sha256(path)
+            model = Source(loaded, partial(load_same, path, sam2, digest))
+            del loaded
         preprocess = (model if isinstance(model, Exported) else model()).info.preprocess
         if thermal is not None:
             preprocess = replace(preprocess, thermal=thermal)

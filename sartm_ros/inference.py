@@ -189,7 +189,9 @@ class Inference:
             if request is not None:
                 asked.append((box, conversion, request))
         while asked and going.is_set():
-            size = self.batch if getattr(self.model, "batches", True) else 1  # else the first would wait for the last
+            size = (
+                self.batch if getattr(self.model, "takes_batches", True) else 1
+            )  # else the first would wait for the last
             part, asked = asked[:size], asked[size:]
             if fault := self._infer(part):
                 self._failed(part, fault, going)

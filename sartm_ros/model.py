@@ -34,7 +34,7 @@ class Model:
         self.device = str(segmenter.device)
         self.engine: str = segmenter.engine
         self.precision: str = segmenter.precision
-        self.batches: bool = segmenter.batches
+        self.takes_batches: bool = segmenter.takes_batches
         """Whether several pairs at a time are faster than one after the other."""
         self.choice: str = segmenter.choice
         """Why this engine and precision, a sentence."""

@@ -22,7 +22,7 @@ from sartm_core.preprocess import PreprocessConfig
 from sartm_core.segmenter import Segmenter
 from sartm_core.visualize import IGNORE_COLOR
 
-from .conftest import make_frames, make_model
+from .conftest import PLAIN, make_frames, make_model
 
 CLASSES = ("unlabeled", "car", "person", "bike")
 SIZE = (64, 96)
@@ -82,7 +82,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("cameras", CAMERAS)
 def test_one_view_is_the_segmenters_own_mask(weights: Path, cameras: str) -> None:
-    segmenter = Segmenter.load(weights, device="cpu")
+    segmenter = Segmenter.load(weights, **PLAIN)
     rgb, thermal = make_frames()
     images = (rgb if "rgb" in cameras else None, thermal if "thermal" in cameras else None)
     mask = segment(segmenter, *images, thermal.shape, Views())
@@ -91,7 +91,7 @@ def test_one_view_is_the_segmenters_own_mask(weights: Path, cameras: str) -> Non
 
 
 def test_views_average_the_softmax_of_scales_and_flips(weights: Path) -> None:
-    segmenter = Segmenter.load(weights, device="cpu")
+    segmenter = Segmenter.load(weights, **PLAIN)
     rgb, thermal = make_frames()
     total = torch.zeros(())
     for input_size in (SIZE, (96, 128)):  # 1.5 x 64 and 1.5 x 96, to the nearest multiples of 32 with that area

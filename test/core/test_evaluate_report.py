@@ -24,7 +24,7 @@ from sartm_core.evaluation.tta import Views
 from sartm_core.preprocess import PreprocessConfig
 from sartm_core.segmenter import Segmenter
 
-from .conftest import make_frames, make_model
+from .conftest import PLAIN, make_frames, make_model
 from .test_evaluate import CLASSES, SIZE, StubSegmenter, sample, write_weights
 
 
@@ -83,7 +83,7 @@ def test_command_writes_a_report_that_agrees_with_an_independent_count(
     content = json.loads((output / "evaluation.json").read_text())
     assert set(content["scores"]) == set(CAMERAS) and content["protocol"]["frames"] == {"all": 3, "day": 1, "night": 2}
 
-    segmenter = Segmenter.load(weights, device="cpu")
+    segmenter = Segmenter.load(weights, **PLAIN)
     guess, truth = [], []
     for name in ("00001D", "00002N", "00003N"):
         rgb, thermal, label = (np.array(Image.open(root / k / f"{name}.png")) for k in ("rgb", "thermal", "labels"))
@@ -121,7 +121,7 @@ def test_command_writes_a_report_that_agrees_with_an_independent_count(
 
 
 def test_protocol_says_how_the_weights_were_chosen_and_what_does_not_fit(weights: Path, root: Path) -> None:
-    segmenter = Segmenter.load(weights, device="cpu")
+    segmenter = Segmenter.load(weights, **PLAIN)
     config = EvaluateConfig(checkpoint=str(weights), root=str(root))
     facts = protocol.protocol(config, "folder", segmenter, MFNET.names, weights)
     assert facts["selection"] == "best mean validation mIoU on folder 'data' split 'val', epoch 3, step 40"
