@@ -57,9 +57,10 @@ def run(make: Callable[[], Iterable[SegmentNode]], args: list[str] | None = None
             executor.shutdown()
             for node in nodes:
                 node.close()
+            end_threads(code)  # before the nodes go: a thread that logs through one of them then would crash in rcl
+            for node in nodes:
                 node.destroy_node()
             rclpy.try_shutdown()
-            end_threads(code)
     return code
 
 
