@@ -149,6 +149,4 @@ def network_for_openvino(path: Path) -> Any:
     """An `openvino.Model` of the network in either kind of file."""
     if path.suffix == ".xml":
         return openvino_file.network_of(path)
-    import openvino as library
-
-    return library.Core().read_model(onnx_file.network_of(path), b"")
+    return openvino.core().read_model(onnx_file.network_of(path), b"")

@@ -7,7 +7,9 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import cache as kept
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,26 @@ log = logging.getLogger(__name__)
 DEVICE = "CPU"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names; its fp16 on CPUs overflows in the attention (docs/performance.md)."""
+
+
+_making_core = Lock()
+
+
+def core() -> Any:
+    """The one `openvino.Core` of this process, for good.
+
+    Its CPU plugin gives the thread that makes it a stack for signal handlers, and frees that stack when the plugin is
+    unloaded, by any thread: the next signal of the first thread, even the end of a child, was a segmentation fault.
+    """
+    with _making_core:  # a second one would be unloaded
+        return _core()
+
+
+@kept
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
 
 
 def precisions(device: torch.device) -> tuple[str, ...]:
@@ -46,7 +68,6 @@ def session(network: Callable[[], Any], size: Size, settings: Settings) -> Sessi
     """Runs an `openvino.Model` with the inputs of `FixedGraph`, made only if the last start kept nothing."""
     import openvino
 
-    core = openvino.Core()
     options = compile_options(settings)
     path = cache.path_of(
         "openvino", ".blob", weights=settings.weights, size=size, options=options,
@@ -54,11 +75,11 @@ def session(network: Callable[[], Any], size: Size, settings: Settings) -> Sessi
     )  # fmt: skip
     if settings.weights and path.is_file():
         try:
-            return session_of(core.import_model(cache.read(path), DEVICE, options))
+            return session_of(core().import_model(cache.read(path), DEVICE, options))
         except (OSError, RuntimeError) as error:
             log.warning("%s is of no use (%s): compiling again", path, str(error).splitlines()[0])
     compile_network = whole if settings.precision == "fp32" else compact
-    compiled = compile_network(core, network(), options)
+    compiled = compile_network(network(), options)
     if settings.weights:
         blob = io.BytesIO()
         compiled.export_model(blob)
@@ -66,12 +87,12 @@ def session(network: Callable[[], Any], size: Size, settings: Settings) -> Sessi
     return session_of(compiled)
 
 
-def whole(core: Any, network: Any, options: dict[str, Any]) -> Any:
+def whole(network: Any, options: dict[str, Any]) -> Any:
     """Compiled as it is."""
-    return core.compile_model(network, DEVICE, options)
+    return core().compile_model(network, DEVICE, options)
 
 
-def compact(core: Any, network: Any, options: dict[str, Any]) -> Any:
+def compact(network: Any, options: dict[str, Any]) -> Any:
     """Compiled with weights in fp16 on their way to bf16: half the memory. As it is, without room for a file."""
     import openvino
 
@@ -79,10 +100,10 @@ def compact(core: Any, network: Any, options: dict[str, Any]) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "network.xml"
             openvino.save_model(network, file, compress_to_fp16=True)
-            return core.compile_model(file, DEVICE, options)
+            return core().compile_model(file, DEVICE, options)
     except (OSError, RuntimeError) as error:
         log.warning("no temporary file for the network (%s): it takes twice the memory", str(error).splitlines()[0])
-        return whole(core, network, options)
+        return whole(network, options)
 
 
 def compile_options(settings: Settings) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sartm_core.engines.openvino import DEVICE, HINTS, convert
+from sartm_core.engines.openvino import DEVICE, HINTS, convert, core
 from sartm_core.exporting.description import (
     FRAMES,
     JOINTS,
@@ -78,14 +78,12 @@ def publish(written: Path, path: Path) -> list[Path]:
 def read(path: Path) -> Any:
     """An `openvino.Model`. ValueError when the file is none, FileNotFoundError when its weights are missing."""
     check_installed()
-    import openvino
-
     weights = path.with_suffix(WEIGHTS_SUFFIX)
     for needed in (path, weights):
         if not needed.is_file():
             raise FileNotFoundError(f"no file {needed}; an OpenVINO network is a .xml and a .bin of the same name")
     try:
-        return openvino.Core().read_model(path, weights)
+        return core().read_model(path, weights)
     except RuntimeError as error:
         raise ValueError(f"{path}: OpenVINO cannot read it ({str(error).splitlines()[-1]})") from error
 
@@ -118,10 +116,8 @@ class Runner:
     """Runs a whole file, as a program without this project would."""
 
     def __init__(self, path: Path) -> None:
-        import openvino
-
         options = {"INFERENCE_PRECISION_HINT": HINTS["fp32"]}
-        self._compiled = openvino.Core().compile_model(path, DEVICE, options)
+        self._compiled = core().compile_model(path, DEVICE, options)
 
     def __call__(self, rgb: np.ndarray, thermal: np.ndarray, present: np.ndarray) -> list[np.ndarray]:
         """Frames and what is there of them -> mask, confidence, scores."""
