@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
+# Processes that share the tests of sartm_core; those of the node watch the clock and have the machine to themselves.
+JOBS ?= 2
 PY := $(VENV)/bin/python
 MARK := $(VENV)/.installing
 LINT_MODULES := $(wildcard $(addprefix sartm_core/,$(addsuffix .py,segmenter config fields checkpoint preprocess postprocess metrics visualize)) \
@@ -30,7 +32,12 @@ demo: $(VENV)/.ready-demo ## two cameras -> node -> masks, no ROS or GPU needed;
 	$(PY) -m sartm_ros.demo $(if $(DATA),--data "$(DATA)") $(if $(RATE),--rate $(RATE)) $(if $(FRAMES),--frames $(FRAMES))
 
 test: $(VENV)/.ready-dev ## all tests, real DDS included; ARGS="-k name" picks some
+ifdef ARGS
 	$(PY) -m pytest $(ARGS)
+else
+	OMP_NUM_THREADS=1 $(PY) -m pytest test/core -n $(JOBS) --dist loadgroup
+	$(PY) -m pytest test/ros
+endif
 
 soak: $(VENV)/.ready-dev ## half an hour of bad days for the node: slow model, fuzzed messages, killed cameras; ARGS="--minutes 1"
 	$(PY) -m test.soak --output soak_out $(ARGS)

@@ -15,7 +15,7 @@ ROS = [  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot l
 ]
 CALIBRATE = ["scikit-image>=0.21", "scipy"]  # python -m sartm_ros.calibrate
 TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn", "scipy"]
-DEV = ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "colcon-common-extensions"]
+DEV = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "colcon-common-extensions"]
 
 setup(
     name=NAME,

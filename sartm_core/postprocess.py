@@ -2,7 +2,8 @@
 
 The class of a pixel is the one of the largest score *after* bilinear enlarging. Where the four scores around it agree
 on a class, no weighted mean of them can have another largest one, so there the answer is known without enlarging: on
-a CPU `class_ids` only works out the pixels along borders, with the same result.
+a CPU `class_ids` only works out the pixels along borders, with the same result: a cell of pixels at a time where the
+camera has a whole number of pixels per score, as with 640x480 frames, else pixel by pixel.
 """
 
 from __future__ import annotations
@@ -26,31 +27,73 @@ def class_ids(scores: Tensor, size: tuple[int, int]) -> Tensor:
     """(C, h, w) float -> (H, W) uint8: the largest of `enlarge(scores, size)`, but for rounding of exact ties."""
     if scores.device.type != "cpu":  # finding the borders would wait for the GPU; it enlarges in no time
         return enlarge(scores, size).max(0).indices.to(torch.uint8)
+    known = cells(scores)  # (h + 1, w + 1)
+    if np.count_nonzero(known == BORDER) > MANY * known.size:  # weights that know nothing: borders everywhere
+        return enlarge(scores, size).max(0).indices.to(torch.uint8)
+    height, width = scores.shape[1:]
+    times = size[0] // height
+    if size == (times * height, times * width) and times % 2 == 0:
+        return torch.from_numpy(ids_by_cell(scores, known, times))
+    return torch.from_numpy(ids_by_pixel(scores, known, size))
+
+
+def cells(scores: Tensor) -> np.ndarray:
+    """(C, h, w) -> (h + 1, w + 1) uint8: class at all four corners of a cell between scores, or `BORDER`."""
+    best = np.empty([n + 2 for n in scores.shape[1:]], np.uint8)  # (h + 2, w + 2), the rim repeated
+    best[1:-1, 1:-1] = scores.max(0).indices.numpy()
+    best[0], best[-1] = best[1], best[-2]
+    best[:, 0], best[:, -1] = best[:, 1], best[:, -2]
+    corner = best[:-1, :-1]
+    same = (corner == best[1:, :-1]) & (corner == best[:-1, 1:]) & (corner == best[1:, 1:])
+    return np.where(same, corner, np.uint8(BORDER))
+
+
+def ids_by_cell(scores: Tensor, known: np.ndarray, times: int) -> np.ndarray:
+    """`known` and all pixels of its border cells, for `times` pixels per score -> (times * h, times * w) uint8.
+
+    Then all cells are alike: the shares of the corners in their pixels are one small matrix.
+    """
+    classes, height, width = scores.shape
+    down, across = known.shape
+    ids = np.empty((down, times, across, times), np.uint8)
+    ids.reshape(down, times, -1)[:] = known.repeat(times, axis=1)[:, None]
+    i, j = np.divmod(np.flatnonzero(known == BORDER), across)  # (n,) each
+    if len(i):
+        rows = np.stack([i - 1, i]).clip(0, height - 1) * width  # (2, n)
+        columns = np.stack([j - 1, j]).clip(0, width - 1)  # (2, n)
+        places = torch.from_numpy((rows[:, None] + columns).ravel())  # (4 * n,)
+        corners = scores.flatten(1).index_select(1, places).view(classes, 4, -1)  # (C, 4, n)
+        pixels = corners.transpose(1, 2) @ shares(times)  # (C, n, times * times)
+        ids[i, :, j] = pixels.max(0).indices.numpy().reshape(-1, times, times)
+    rim = times // 2  # the cells of the rim reach half beyond the image
+    return np.ascontiguousarray(ids.reshape(down * times, across * times)[rim:-rim, rim:-rim])
+
+
+@lru_cache(TABLES_KEPT)
+def shares(times: int) -> Tensor:
+    """(4, times * times): what the corners of a cell (upper left, upper right, lower left, lower right) add to its
+    pixels, row by row."""
+    second = (np.arange(times, dtype=np.float32) + np.float32(0.5)) / np.float32(times)
+    sides = np.stack([1 - second, second])  # (2, times)
+    return torch.from_numpy(np.einsum("ay,bx->abyx", sides, sides).reshape(4, -1))
+
+
+def ids_by_pixel(scores: Tensor, known: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The same for any size -> (H, W) uint8; every pixel along a border by itself."""
     height, width = scores.shape[1:]
     (row, y0, y1, fy), (column, x0, x1, fx) = map(neighbours, (height, width), size)
-    ids = cells(scores).index_select(1, column).index_select(0, row)  # (H, W)
-    border = ids.numpy() == BORDER  # numpy finds and fetches single places many times faster than torch
+    ids = known[row].take(column, axis=1)  # (H, W)
+    border = ids == BORDER
     places = np.flatnonzero(border)  # (n,)
-    if len(places) > MANY * border.size:  # weights that know nothing: borders everywhere
-        return enlarge(scores, size).max(0).indices.to(torch.uint8)
     y = np.repeat(np.arange(size[0]), border.sum(1))  # (n,)
     x = places - y * size[1]
     corners = [(line * width)[y] + across[x] for line in (y0, y1) for across in (x0, x1)]  # 4 of (n,)
-    pixels = scores.flatten(1)  # (C, h * w)
-    upper_left, upper_right, lower_left, lower_right = (pixels.index_select(1, torch.from_numpy(at)) for at in corners)
+    flat = scores.flatten(1)  # (C, h * w)
+    upper_left, upper_right, lower_left, lower_right = (flat.index_select(1, torch.from_numpy(at)) for at in corners)
     across, down = torch.from_numpy(fx[x]), torch.from_numpy(fy[y])  # (n,) each
     upper, lower = torch.lerp(upper_left, upper_right, across), torch.lerp(lower_left, lower_right, across)  # (C, n)
-    ids.numpy().ravel()[places] = torch.lerp(upper, lower, down).max(0).indices.numpy()
+    ids.ravel()[places] = torch.lerp(upper, lower, down).max(0).indices.numpy()
     return ids
-
-
-def cells(scores: Tensor) -> Tensor:
-    """(C, h, w) -> (h + 1, w + 1) uint8: class at all four corners of a cell between scores, or `BORDER`."""
-    rows, columns = (torch.arange(-1, n + 1).clamp_(0, n - 1) for n in scores.shape[1:])
-    best = scores.max(0).indices.to(torch.uint8)[rows][:, columns]  # (h + 2, w + 2), the rim repeated
-    corner = best[:-1, :-1]
-    same = (corner == best[1:, :-1]) & (corner == best[:-1, 1:]) & (corner == best[1:, 1:])
-    return torch.where(same, corner, BORDER)
 
 
 def ids_and_confidence(scores: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -67,9 +110,9 @@ def enlarge(scores: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @lru_cache(TABLES_KEPT)
-def neighbours(length: int, full: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
+def neighbours(length: int, full: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """For each of `full` places: its cell, the two of `length` around it, and the share of the second."""
     place = (np.arange(full, dtype=np.float32) + np.float32(0.5)) * np.float32(length / full) - np.float32(0.5)
     first = np.floor(place).astype(np.int64)  # from -1 to length - 1
     share = place - first.astype(np.float32)
-    return torch.from_numpy(first + 1), first.clip(min=0), (first + 1).clip(max=length - 1), share
+    return first + 1, first.clip(min=0), (first + 1).clip(max=length - 1), share

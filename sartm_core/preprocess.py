@@ -128,7 +128,8 @@ def normalize_thermal(thermal: np.ndarray, norm: ThermalNorm) -> np.ndarray:
     span = high - low
     if norm.mode == "percentile":
         sample = values[::PERCENTILE_SAMPLE_STEP, ::PERCENTILE_SAMPLE_STEP]
-        sample = sample[np.isfinite(sample)]
+        if thermal.dtype == np.float32:
+            sample = sample[np.isfinite(sample)]
         if sample.size == 0:  # the few finite values fell between the sampled pixels
             sample = values[np.isfinite(values)]
         low, high = percentiles(sample, (norm.low, norm.high))
@@ -142,11 +143,13 @@ def normalize_thermal(thermal: np.ndarray, norm: ThermalNorm) -> np.ndarray:
 
 def percentiles(sample: np.ndarray, percents: Sequence[float]) -> list[float]:
     """As `np.percentile(sample, percents)` for finite float32 numbers, at a fifth of its price."""
-    ordered = np.sort(sample, axis=None)
-    places = np.array(percents) / 100 * (ordered.size - 1)
-    below = places.astype(np.int64)
-    above = np.minimum(below + 1, ordered.size - 1)
-    return [float(v) for v in ordered[below] + (ordered[above] - ordered[below]) * (places - below)]
+    ordered, values = np.sort(sample, axis=None), []
+    for percent in percents:
+        place = percent / 100 * (ordered.size - 1)
+        below = int(place)
+        low, high = float(ordered[below]), float(ordered[min(below + 1, ordered.size - 1)])
+        values.append(low + (high - low) * (place - below))
+    return values
 
 
 def normalize_rgb(rgb: np.ndarray, config: PreprocessConfig, device: torch.device | str = "cpu") -> Tensor:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import mmap
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,27 @@ def code_digest() -> str:
 def read(path: Path) -> bytes:
     """What was kept; marks it as used. OSError when it cannot be read."""
     data = path.read_bytes()
+    mark_used(path)
+    return data
+
+
+def mark_used(path: Path) -> None:
     with contextlib.suppress(OSError):  # a folder of somebody else
         path.touch()
-    return data
+
+
+def mapped(path: Path) -> mmap.mmap:
+    """As `read`, in memory only as far as it is looked at. ValueError for an empty file."""
+    with path.open("rb") as file:
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    mark_used(path)
+    return pages
+
+
+def forget(pages: mmap.mmap) -> None:
+    """Give the memory of `mapped` back; what is looked at once more comes from the file again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def prune(folder: Path) -> None:

@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from functools import cache as kept
+from mmap import mmap
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -73,18 +74,36 @@ def session(network: Callable[[], Any], size: Size, settings: Settings) -> Sessi
         "openvino", ".blob", weights=settings.weights, size=size, options=options,
         version=[openvino.__version__, torch.__version__], cpu=sorted(cpu_flags()),
     )  # fmt: skip
-    if settings.weights and path.is_file():
-        try:
-            return session_of(core().import_model(cache.read(path), DEVICE, options))
-        except (OSError, RuntimeError) as error:
-            log.warning("%s is of no use (%s): compiling again", path, str(error).splitlines()[0])
+    if settings.weights and path.is_file() and (known := imported(path, options)):
+        return known
     compile_network = whole if settings.precision == "fp32" else compact
     compiled = compile_network(network(), options)
     if settings.weights:
         blob = io.BytesIO()
         compiled.export_model(blob)
         cache.keep(path, blob.getvalue())
+        del blob
+        if path.is_file() and (lean := imported(path, options)):
+            return lean
     return session_of(compiled)
+
+
+def imported(path: Path, options: dict[str, Any]) -> Session | None:
+    """Runs what was kept in a file, with each weight in memory once; None when the file is of no use.
+
+    OpenVINO arranges the weights of products its own way at once; of the file it looks at little more after that.
+    """
+    import openvino
+
+    try:
+        pages = cache.mapped(path)
+        tensor = openvino.Tensor(np.frombuffer(pages, np.uint8), shared_memory=True)
+        compiled = core().import_model(tensor, DEVICE, options)
+    except (OSError, ValueError, RuntimeError) as error:
+        log.warning("%s is of no use (%s): compiling again", path, str(error).splitlines()[0])
+        return None
+    cache.forget(pages)
+    return session_of(compiled, pages)
 
 
 def whole(network: Any, options: dict[str, Any]) -> Any:
@@ -123,11 +142,16 @@ def convert(graph: Traceable) -> Any:
         return openvino.convert_model(torch.jit.trace(graph.eval(), example, check_trace=False), input=shapes)
 
 
-def session_of(compiled: Any) -> Session:
-    """Inputs are read where they are; the scores are copied out, as the next frame overwrites them."""
-    request = compiled.create_infer_request()
+def session_of(compiled: Any, pages: mmap | None = None) -> Session:
+    """Inputs are read where they are; the scores are copied out, as the next frame overwrites them.
+
+    pages: the file behind the compiled network, which does not keep it itself.
+    """
+    held = (pages, compiled, compiled.create_infer_request())  # freed from the last to the first
+    del compiled, pages
 
     def run(rgb: np.ndarray, thermal: np.ndarray, present: np.ndarray) -> np.ndarray:
+        request = held[-1]
         request.infer([rgb, thermal, present], share_inputs=True)
         return np.array(request.get_output_tensor(0).data)
 

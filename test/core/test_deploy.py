@@ -74,7 +74,9 @@ def test_a_flag_stands_for_a_missing_camera(model: SARTM, cameras: str) -> None:
     torch.testing.assert_close(found, plain_scores(model, rgb, thermal), **CLOSE)
 
 
-@pytest.mark.parametrize("backbone", ["sam2.1_hiera_t", "sam2.1_hiera_b+", "sam2_hiera_l"])
+@pytest.mark.parametrize(
+    "backbone", ["sam2.1_hiera_t", "sam2.1_hiera_b+", pytest.param("sam2_hiera_l", marks=pytest.mark.slow)]
+)
 def test_official_trunks_at_sizes_that_cut_windows(backbone: str) -> None:
     """Windows of 14 on a map of 10 x 14 stick out below; global blocks and transitions are all there."""
     model = scramble(make_model(backbone=backbone))

@@ -39,11 +39,23 @@ def test_ids_equal_those_of_enlarged_scores(
     assert_same_classes(smooth_scores(classes, height, width, seed, region), (tall, wide))
 
 
-def test_only_pixels_along_borders_are_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+@settings(max_examples=60, deadline=None)
+@given(
+    classes=st.integers(1, 9), height=st.integers(1, 40), width=st.integers(1, 40), times=st.sampled_from([2, 4, 8]),
+    seed=st.integers(0, 99), region=st.sampled_from([6, 20]),
+)  # fmt: skip
+def test_whole_numbers_of_pixels_per_score(
+    classes: int, height: int, width: int, times: int, seed: int, region: int
+) -> None:
+    assert_same_classes(smooth_scores(classes, height, width, seed, region), (times * height, times * width))
+
+
+@pytest.mark.parametrize("size", [(240, 320), (250, 320), (180, 240)])
+def test_only_pixels_along_borders_are_enlarged(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
     scores = smooth_scores(4, 60, 80, 0, region=30)
-    expected = enlarge(scores, (240, 320)).argmax(0)
+    expected = enlarge(scores, size).argmax(0)
     monkeypatch.setattr(postprocess, "enlarge", lambda *_: pytest.fail("enlarged all"))
-    assert (class_ids(scores, (240, 320)) == expected).all()
+    assert (class_ids(scores, size) == expected).all()
 
 
 def test_scores_without_regions_are_enlarged_at_once() -> None:
