@@ -13,7 +13,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -141,7 +143,11 @@ class Inference:
         return box
 
     def _start(self, name: str, work: Callable[..., None], *args: Any) -> None:
-        thread = threading.Thread(target=work, args=args, name=name, daemon=True)
+        def named() -> None:
+            tell_system(name)
+            work(*args)
+
+        thread = threading.Thread(target=named, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -235,3 +241,9 @@ class Inference:
             return
         for _, conversion, _ in part:
             conversion.client.failed(error)
+
+
+def tell_system(name: str) -> None:
+    """Call this thread `name` in `top -H` and /proc too; Python itself does so from 3.14 on, on Linux."""
+    with suppress(OSError):
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(name)

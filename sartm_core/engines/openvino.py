@@ -145,6 +145,8 @@ def convert(graph: Traceable) -> Any:
 def session_of(compiled: Any, pages: mmap | None = None) -> Session:
     """Inputs are read where they are; the scores are copied out, as the next frame overwrites them.
 
+    Computed by OpenVINO's own threads, and not by the caller's: that one can have a core, and its caches, to itself.
+
     pages: the file behind the compiled network, which does not keep it itself.
     """
     held = (pages, compiled, compiled.create_infer_request())  # freed from the last to the first
@@ -152,7 +154,8 @@ def session_of(compiled: Any, pages: mmap | None = None) -> Session:
 
     def run(rgb: np.ndarray, thermal: np.ndarray, present: np.ndarray) -> np.ndarray:
         request = held[-1]
-        request.infer([rgb, thermal, present], share_inputs=True)
+        request.start_async([rgb, thermal, present], share_inputs=True)
+        request.wait()
         return np.array(request.get_output_tensor(0).data)
 
     return run

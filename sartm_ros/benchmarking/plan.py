@@ -10,7 +10,7 @@ from sartm_core.fields import at_least, one_of
 from sartm_ros.replay_sources import ENCODING_DTYPES
 
 MODEL, NONE = "model", "none"
-PINS = ("no", "split", "one")
+PINS = ("no", "split", "beside", "one")
 OUTPUTS = ("semantic_mask", "semantic_mask/compressed", "confidence", "overlay")
 TRANSPORTS = ("raw", "compressed")
 RGB_ENCODINGS = ("rgb8", "bgr8")
@@ -69,7 +69,8 @@ class Plan:
     runs: int = 5
     """Runs at each rate; medians of them are reported."""
     pin: str = "no"
-    """`split`: the model on all CPUs but the first, all else on that one; `one`: the whole node on the first CPU."""
+    """`split`: the model, and the node's worker that calls it, on all CPUs but the first, all else on that one;
+    `beside`: that worker with all else (OpenVINO computes in threads of its own); `one`: the node on the first CPU."""
 
     def __post_init__(self) -> None:
         one_of("Plan", "forward", self.forward, (MODEL, NONE))

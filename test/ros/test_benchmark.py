@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from sartm_ros.benchmarking import frames, measures, report, stages, usage
 from sartm_ros.benchmarking.plan import Plan
 from sartm_ros.benchmarking.search import RESOLUTION, find_peak
 from sartm_ros.images import parse
+from sartm_ros.inference import tell_system
 from sartm_ros.replay_sources import Pair
 from sartm_ros.timing import Trace, to_json
 
@@ -136,6 +138,33 @@ def test_the_use_of_a_process_counts_its_threads():
     assert found.cpu_s[usage.EXECUTOR] > 0 and 0 < found.memory_mib <= found.peak_mib
     assert usage.threads(os.getpid())[os.getpid()] == usage.EXECUTOR
     assert usage.pin(os.getpid(), "no") == {}
+
+
+def test_the_nodes_worker_has_a_core_without_the_model_if_asked():
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one CPU")
+    told, going = threading.Event(), threading.Event()
+
+    def work() -> None:
+        tell_system("sartm-worker")
+        told.set()
+        going.wait()
+
+    thread, before = threading.Thread(target=work), os.sched_getaffinity(0)
+    thread.start()
+    assert told.wait(10)
+    try:
+        assert usage.threads(os.getpid())[thread.native_id] == usage.WORKER
+        first = min(before)
+        for how, expected in (("beside", {first}), ("split", before - {first}), ("one", {first})):
+            os.sched_setaffinity(0, before)
+            usage.pin(os.getpid(), how)
+            assert os.sched_getaffinity(thread.native_id) == expected
+    finally:
+        for number in usage.threads(os.getpid()):
+            os.sched_setaffinity(number, before)
+        going.set()
+        thread.join()
 
 
 def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
