@@ -175,7 +175,7 @@ class FixedGraph(nn.Module):
     def forward(self, rgb: Tensor, thermal: Tensor, present: Tensor) -> Tensor:
         """rgb (N, 3, H, W) float32, or (N, H, W, 3) uint8 with `pixels`; thermal (N, 1, H, W) float32; present (2,)
         bool -> (N, C, H / 4, W / 4) float32."""
-        return self.folded(rgb, thermal, self.layout, present=present)
+        return self.folded(rgb, thermal, self.layout, together=True, present=present)
 
     def example(self) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs to trace it with."""

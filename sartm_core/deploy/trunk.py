@@ -4,8 +4,8 @@ Tokens stay sorted by window from block to block (`windows.py`), and what is lin
 adapters and the scale of the attention into q, k, v; gain and offset of the layer norms into what follows; the bias of
 k falls out of the softmax, that of v moves behind it.
 
-The modalities go through as one batch with one batched product for q, k, v (a GPU's way), or one after the other
-(a CPU's: nothing gained by a batch there, and half the activations fit the cache).
+The modalities go through as one batch, with one batched product for q, k, v on a GPU, or one after the other (torch on
+a CPU: half the activations fit the cache). Compiled graphs have one batch: they then arrange each shared weight once.
 """
 
 from __future__ import annotations
@@ -71,7 +71,16 @@ class Attention(nn.Module):
         if len(modalities) == 1:
             weight, bias = self.qkv[modalities[0]], self.bias[modalities[0]]
             return [F.linear(x, weight[i], bias[i]) for i in range(3)]
-        tokens = x.reshape(len(modalities), -1, x.shape[-1])  # (M, N * T, dim)
+        return self.batched(x) if x.is_cuda else self.apart(x, modalities)
+
+    def apart(self, x: Tensor, modalities: Modalities) -> Sequence[Tensor]:
+        """`project`, one product after the other: OpenVINO does batched ones without the CPU's matrix units."""
+        parts = list(zip(x.chunk(len(modalities)), modalities, strict=True))  # (N, T, dim) each
+        return [torch.cat([F.linear(part, self.qkv[m, i], self.bias[m, i]) for part, m in parts]) for i in range(3)]
+
+    def batched(self, x: Tensor) -> Sequence[Tensor]:
+        """`project` as one batched product of all modalities."""
+        tokens = x.reshape(len(self.qkv), -1, x.shape[-1])  # (M, N * T, dim)
         weight = self.qkv.flatten(1, 2).transpose(1, 2)  # (M, dim, 3 * dim_out)
         qkv = torch.baddbmm(self.bias.flatten(1)[:, None], tokens, weight)  # (M, N * T, 3 * dim_out)
         return qkv.view(*x.shape[:2], -1).chunk(3, dim=-1)

@@ -82,9 +82,10 @@ def session(network: Callable[[], Any], size: Size, settings: Settings) -> Sessi
         blob = io.BytesIO()
         compiled.export_model(blob)
         cache.keep(path, blob.getvalue())
-        del blob
+        del blob, compiled
         if path.is_file() and (lean := imported(path, options)):
             return lean
+        compiled = compile_network(network(), options)
     return session_of(compiled)
 
 

@@ -74,6 +74,16 @@ def test_a_flag_stands_for_a_missing_camera(model: SARTM, cameras: str) -> None:
     torch.testing.assert_close(found, plain_scores(model, rgb, thermal), **CLOSE)
 
 
+def test_one_batched_product_gives_the_same_as_one_each(model: SARTM) -> None:
+    """The first is for GPUs, which no test has."""
+    attention = FoldedSARTM(model).trunk.blocks[2].attention
+    tokens = torch.randn(4, 24, attention.qkv.shape[-1])
+    with torch.inference_mode():
+        for batched, apart in zip(attention.batched(tokens), attention.apart(tokens, (0, 1)), strict=True):
+            assert batched.shape == apart.shape == (4, 24, attention.qkv.shape[2])
+            torch.testing.assert_close(batched, apart)
+
+
 @pytest.mark.parametrize(
     "backbone", ["sam2.1_hiera_t", "sam2.1_hiera_b+", pytest.param("sam2_hiera_l", marks=pytest.mark.slow)]
 )
