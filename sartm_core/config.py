@@ -47,6 +47,8 @@ class ModelConfig:
     """Train the whole encoder instead of its adapters alone (`hiera_nano` has no pretrained file: true there)."""
     train_decoder_transformer: bool = False
     """Train the mask decoder's transformer; the paper keeps it frozen."""
+    object_gate: bool = False
+    """SAM2's object-score gate: all logits -1024 where the score is not positive. For imported weights that need it."""
 
     def __post_init__(self) -> None:
         one_of("ModelConfig", "backbone", self.backbone, BACKBONES)

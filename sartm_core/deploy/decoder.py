@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sartm_core.deploy.folding import frozen
-from sartm_core.model.mask_decoder import ClasswiseMaskDecoder
+from sartm_core.model.mask_decoder import ClasswiseMaskDecoder, gated
 
 
 class Decoder(nn.Module):
@@ -32,6 +32,7 @@ class Decoder(nn.Module):
         up1, norm, _, up2, _ = sam.output_upscaling
         self.up1, self.up2 = deepcopy(up1), deepcopy(up2)
         self.norm_weight, self.norm_bias, self.eps = frozen(norm.weight), frozen(norm.bias), norm.eps
+        self.object_score = deepcopy(sam.pred_obj_score_head) if decoder.object_gate else None
         mlps = sam.output_hypernetworks_mlps[1:]
         layers = list(zip(*(mlp.layers for mlp in mlps), strict=True))
         self.hyper_weights = nn.ParameterList(  # (C, in, out) each
@@ -48,7 +49,8 @@ class Decoder(nn.Module):
         pixels = F.gelu(as_tokens(maps) + ffp)  # (N, T_0, width / 8)
         weights = self.hypernetworks(queries[:, self.classes])  # (N, C, width / 8)
         scores = weights.float() @ pixels.float().transpose(1, 2)  # (N, C, T_0); fp32: near ties decide a class
-        return scores.unflatten(2, (4 * size[0], 4 * size[1]))
+        scores = scores.unflatten(2, (4 * size[0], 4 * size[1]))
+        return scores if self.object_score is None else gated(scores, self.object_score(queries[:, 0]))
 
     def transform(self, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """SAM2's two-way transformer."""

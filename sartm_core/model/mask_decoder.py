@@ -1,8 +1,8 @@
 """Path one: SAM2's mask decoder with one token and one hypernetwork per class (paper III-D, Eq. 9).
 
 No prompt is given; the decoder sees SAM2's own "no point" tokens and "no mask" embedding. Output token 0 (SAM2's
-single-mask token) takes part in attention and is dropped. The object-score gate is never applied: it would set every
-logit to -1024 where the score is negative.
+single-mask token) takes part in attention and is dropped. SAM2's object-score gate, which sets every logit to -1024
+where the score is not positive, is left out but for imported weights that were trained with it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ TRANSFORMER_SIZES = {256: (8, 2048), 64: (4, 256)}
 """Attention heads and MLP width by decoder width; 256 is SAM2's."""
 NO_POINT_TOKENS = 2
 """SAM2 without a prompt pads with one empty point, and its prompt encoder with a second."""
+NO_OBJECT_LOGIT = -1024.0
+"""What SAM2's object-score gate makes of every logit of an image without an object."""
 
 
 class ClasswiseMaskDecoder(nn.Module):
     """SAM2 `MaskDecoder` with C outputs on a grid of any shape, plus the pieces of SAM2 that feed it."""
 
-    def __init__(self, width: int, num_classes: int, train_transformer: bool) -> None:
+    def __init__(self, width: int, num_classes: int, train_transformer: bool, object_gate: bool = False) -> None:
         super().__init__()
+        self.object_gate = object_gate
         heads, mlp_width = TRANSFORMER_SIZES[width]
         self.sam = MaskDecoder(
             transformer_dim=width,
@@ -102,4 +105,10 @@ class ClasswiseMaskDecoder(nn.Module):
         pixels = act2(up2(pixels) + ffp)  # (B, width/8, H/4, W/4)
         mlps = self.sam.output_hypernetworks_mlps[1:]
         weights = torch.stack([mlp(class_tokens[:, c]) for c, mlp in enumerate(mlps)], dim=1)  # (B, C, width/8)
-        return (weights @ pixels.flatten(2)).unflatten(2, pixels.shape[-2:])  # (B, C, H/4, W/4)
+        scores = (weights @ pixels.flatten(2)).unflatten(2, pixels.shape[-2:])  # (B, C, H/4, W/4)
+        return gated(scores, self.sam.pred_obj_score_head(tokens_out[:, 0])) if self.object_gate else scores
+
+
+def gated(scores: Tensor, object_score: Tensor) -> Tensor:
+    """Scores (B, C, h, w) where the object score (B, 1) is positive, else `NO_OBJECT_LOGIT` everywhere."""
+    return torch.where(object_score[..., None, None] > 0, scores, NO_OBJECT_LOGIT)

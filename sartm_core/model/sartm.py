@@ -70,7 +70,9 @@ class SARTM(nn.Module):
         width = self.encoder.width
         channels = (width // 8, width // 4, width)  # of strides 4, 8, 16
         self.fusion = build_fusion(config.fusion, channels)
-        self.mask_decoder = ClasswiseMaskDecoder(width, config.num_classes, config.train_decoder_transformer)
+        self.mask_decoder = ClasswiseMaskDecoder(
+            width, config.num_classes, config.train_decoder_transformer, config.object_gate
+        )
         self.aux_head = build_aux_head(config.aux_head, channels, config.num_classes)
         self.stand_in = nn.ParameterList(
             torch.randn(len(MODALITIES), c) * STAND_IN_STD for c in channels
