@@ -1,0 +1,214 @@
+"""Work with recordings (rosbag2: sqlite3 or MCAP, raw or compressed images) without ROS.
+
+    python -m sartm_ros.bag info drive
+    python -m sartm_ros.bag segment drive --output drive_segmented --overlay
+    python -m sartm_ros.bag extract drive --output frames --every 30
+
+info tells which topics carry images and how well two of them pair; segment writes the recording again with the masks of
+a model added; extract makes a data set folder of its pairs, with the model's masks as pre-labels. Frames are checked,
+converted and paired by the code of the node; --params takes the node's own parameter file.
+Exit code 0: done. 1: done, but some frames could not be used. 2: wrong usage or input. 130: Ctrl-C; nothing is left
+half written. docs/bags.md tells more; `python -m sartm_ros.bag COMMAND --help` lists the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sartm_core.cli import INTERRUPTED, parse
+
+PROGRAM = "python -m sartm_ros.bag"
+EVERY = 10
+"""Every so-many-th pair is extracted unless something else is asked for."""
+UNUSABLE = 1
+"""Exit code when some frames could not be used."""
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """What every subcommand takes."""
+    parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder, or a single .mcap or .db3 file")
+    parser.add_argument("--rgb-topic", metavar="TOPIC", help="colour camera [default: the likeliest image topic]")
+    parser.add_argument("--thermal-topic", metavar="TOPIC", help="thermal camera [default: the likeliest image topic]")
+    parser.add_argument(
+        "--params", type=Path, metavar="FILE.yaml", help="parameter file of the node; options override it"
+    )
+    parser.add_argument("--tolerance", type=float, metavar="S", help="largest time between the frames of a pair [0.05]")
+    parser.add_argument("--thermal-offset", type=float, metavar="S", help="added to thermal stamps for pairing [0]")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Which model, and where it runs."""
+    parser.add_argument("--checkpoint", metavar="FILE", help=".safetensors, .onnx or .xml [the shipped weights]")
+    parser.add_argument("--sam2", metavar="FILE", help="Meta's SAM2 file; adapter checkpoints need it")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N [auto]")
+    parser.add_argument("--engine", help="auto, torch, torch-compile, openvino or onnxruntime [auto]")
+    parser.add_argument("--precision", help="auto, fp32, bf16 or fp16 [auto]")
+    parser.add_argument(
+        "--confidence-threshold", type=float, metavar="T", help="pixels of lower confidence (0..1) become 255 [0]"
+    )
+
+
+def values_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The node's parameters as the options and the parameter file say."""
+    from sartm_ros.bags.values import read_values
+
+    options = {name: getattr(args, name, None) for name in ("checkpoint", "sam2", "device", "engine", "precision")}
+    options["confidence_threshold"] = getattr(args, "confidence_threshold", None)
+    options |= {"sync.tolerance": args.tolerance, "sync.thermal_offset": args.thermal_offset}
+    return read_values(args.params, options)
+
+
+def add_info(commands: Any) -> None:
+    text = "Image topics of a recording, and how well two of them pair"
+    parser = commands.add_parser(
+        "info",
+        help=text[0].lower() + text[1:],
+        description=f"{text}.\n\n  {PROGRAM} info drive --json info.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_input(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the same numbers, for programs")
+    parser.set_defaults(run=info)
+
+
+def info(args: argparse.Namespace) -> int:
+    from sartm_ros.bags import info as work
+    from sartm_ros.bags.reading import Bag
+
+    values = values_of(args)
+    if args.json and not args.json.parent.is_dir():  # before the long part
+        raise ValueError(f"--json {args.json}: there is no folder {args.json.parent}")
+    with Bag(args.bag) as bag:
+        found = work.inspect(bag, args.rgb_topic, args.thermal_topic, values)
+    print(work.as_text(found), end="")
+    if args.json:
+        work.write_json(found, args.json)
+    return UNUSABLE if any(topic["unreadable"] for topic in found["topics"].values()) else 0
+
+
+def add_segment(commands: Any) -> None:
+    text = "Write a recording again with the masks of a model added"
+    parser = commands.add_parser(
+        "segment",
+        help=text[0].lower() + text[1:],
+        description=f"{text}.\n\n  {PROGRAM} segment drive --output drive_segmented --confidence --overlay\n\n"
+        "Everything in it is copied byte by byte; /sartm/semantic_mask (mono8) and /sartm/classes are new.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_input(parser)
+    add_model(parser)
+    parser.add_argument("--output", type=Path, required=True, metavar="NEWBAG", help="folder to make")
+    parser.add_argument("--confidence", action="store_true", help="also /sartm/confidence (mono8)")
+    parser.add_argument("--overlay", action="store_true", help="also /sartm/overlay (rgb8)")
+    parser.add_argument(
+        "--namespace", default="sartm", metavar="NAME", help="first part of the new topics [%(default)s]"
+    )
+    parser.add_argument("--storage", choices=("sqlite3", "mcap"), help="format to write [that of BAG]")
+    parser.set_defaults(run=segment)
+
+
+def segment(args: argparse.Namespace) -> int:
+    from sartm_ros.bags import topics
+    from sartm_ros.bags.reading import Bag
+    from sartm_ros.bags.segment import Wanted
+    from sartm_ros.bags.segment import segment as work
+
+    check_output(args.output)
+    values = values_of(args)
+    with Bag(args.bag) as bag:
+        chosen = topics.choose(bag, args.rgb_topic, args.thermal_topic)
+        wanted = Wanted(args.namespace, args.confidence, args.overlay)
+        pairing, masks = work(bag, args.output, args.storage or bag.storage, chosen, values, wanted)
+    print(f"{args.output}: {masks} masks of {chosen.rgb} and {chosen.thermal}")
+    return tell_spoiled(pairing)
+
+
+def add_extract(commands: Any) -> None:
+    text = "Make a data set folder of a recording's pairs, with the model's masks as pre-labels"
+    parser = commands.add_parser(
+        "extract",
+        help=text[0].lower() + text[1:],
+        description=f"{text}.\n\n  {PROGRAM} extract drive --output frames --lowest-confidence 50\n"
+        "  python -m sartm_core.check_data --dataset folder --root frames",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_input(parser)
+    add_model(parser)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to make")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--every", type=int, metavar="K", help=f"every K-th pair [{EVERY}, unless one of the next two]")
+    which.add_argument("--scene-change", type=float, metavar="X", help="pairs that differ from the one taken before by "
+                       "more than X (0..1) in the brightness of one camera; 0.1 is a good start")  # fmt: skip
+    which.add_argument("--lowest-confidence", type=int, metavar="N", help="the N pairs the model is least sure of")
+    parser.add_argument("--spacing", type=float, default=1.0, metavar="S", help="these at least S seconds apart [1]")
+    parser.set_defaults(run=extract)
+
+
+def extract(args: argparse.Namespace) -> int:
+    from sartm_ros.bags import topics
+    from sartm_ros.bags.extract import Extraction, Which
+    from sartm_ros.bags.reading import Bag
+
+    which = which_of(args, Which)
+    check_output(args.output)
+    values = values_of(args)
+    with Bag(args.bag) as bag:
+        chosen = topics.choose(bag, args.rgb_topic, args.thermal_topic)
+        work = Extraction(bag, chosen, values, which)
+        pairing = work.run(args.output, args.invocation)
+    print(
+        f"{args.output}: {len(work.frames)} of {pairing.pairer.counters.pairs} pairs; labels/ holds pre-labels of the "
+        "model: correct them before training"
+    )
+    return tell_spoiled(pairing)
+
+
+def which_of(args: argparse.Namespace, kind: Any) -> Any:
+    """The pairs that the options ask for, as a `Which`."""
+    given = {name: getattr(args, name) for name in ("every", "scene_change", "lowest_confidence")}
+    given = {name: value for name, value in given.items() if value is not None} or {"every": EVERY}
+    for name, value in given.items():
+        if value <= 0:
+            raise ValueError(f"--{name.replace('_', '-')}: got {value:g}, expected a number above 0")
+    return kind(**given, spacing_s=args.spacing)
+
+
+def check_output(path: Path) -> None:
+    """Before the long part. ValueError when it is there."""
+    if path.exists():
+        raise ValueError(f"--output {path}: exists already; nothing is overwritten, give another name or remove it")
+
+
+def tell_spoiled(pairing: Any) -> int:
+    """Say how many frames could not be used; the exit code."""
+    if not pairing.spoiled:
+        return 0
+    counts = ", ".join(f"{count} of {topic}" for topic, count in pairing.spoiled.items())
+    print(f"bag: frames that could not be used: {counts}; the first: {pairing.first_problem}", file=sys.stderr)
+    return UNUSABLE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (add_info, add_segment, add_extract):
+        add(commands)
+    command = commands.choices.get(arguments[0]) if arguments else None  # its own parser knows the options
+    args = parse(command, arguments[1:]) if command else parse(parser, arguments)
+    args.invocation = shlex.join([*PROGRAM.split(), *arguments])
+    try:
+        return int(args.run(args))
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"bag: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(INTERRUPTED, "bag: interrupted; nothing was left half written\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,60 @@
+"""The model on the pairs of a recording: the same conversion, preprocessing and class map as in the node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sartm_core.batching import FramePair
+from sartm_core.segmenter import Segmenter
+from sartm_ros import parameter_checks
+from sartm_ros.bags.pairs import BagPair
+from sartm_ros.bags.reading import BagError
+from sartm_ros.class_map import ClassMap
+from sartm_ros.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A pair's pixels and what the model says of them."""
+
+    rgb: np.ndarray
+    """(H, W, 3) uint8."""
+    thermal: np.ndarray
+    """(h, w) uint8, uint16 or float32, cropped and scaled."""
+    mask: np.ndarray
+    """(H, W) uint8 ids of the model, 255 below the confidence threshold."""
+    confidence: np.ndarray | None
+    """(H, W) uint8."""
+
+
+class BagModel:
+    """A loaded model with the settings of the node."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        """BagError or ValueError names the parameter."""
+        try:
+            self.segmenter = Segmenter.load(
+                values["checkpoint"],
+                device=values["device"],
+                precision=values["precision"],
+                engine=values["engine"],
+                sam2=None if values["sam2"] == "none" else values["sam2"],
+                input_size=parameter_checks.input_size(values),
+                threads=values["threads"] or None,
+            )
+        except OSError as error:
+            raise BagError(f"--checkpoint {values['checkpoint']}: {error}") from error
+        self.settings = Settings.of(values, self.segmenter)
+        assert self.settings.class_map is not None
+        self.class_map: ClassMap = self.settings.class_map
+
+    def __call__(self, pair: BagPair, confidence: bool) -> Segmented:
+        """Segment one pair. ImageError when a frame's pixels cannot be read."""
+        s = self.settings
+        rgb, thermal = pair.rgb.rgb(), pair.thermal.thermal(s.scale, s.offset)
+        frames = FramePair(rgb, thermal, s.registration, s.thermal_norm, s.threshold, confidence)
+        result = self.segmenter.batch([frames])[0]
+        return Segmented(rgb, thermal, result.mask, result.confidence)
