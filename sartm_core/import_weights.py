@@ -46,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--lora", type=Path, metavar="DIR", help="adapter of peft, one for both modalities")
     for modality in MODALITIES:
         parser.add_argument(
-            f"--lora-{modality}", type=Path, metavar="DIR", help=f"adapter of peft (q and v) for {modality} alone"
+            f"--lora-{modality}", type=Path, metavar="DIR", help=f"adapter of peft for {modality} alone"
         )
     return parser
 

@@ -15,12 +15,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sartm_core.batching import FramePair
+from sartm_core.data.labels import IGNORE
+
 BORDER = 255
 """Marks cells whose corners differ; no class has this id."""
 TABLES_KEPT = 16
 """Sizes of cameras and networks, height and width each, whose tables stay in memory."""
 MANY = 0.2
 """Share of pixels along borders from which on enlarging everything is faster."""
+
+
+def picture(scores: Tensor, pair: FramePair, covered: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """(C, h, w) -> mask and confidence, (H, W) uint8 each, at the pair's size; the confidence only if it is wanted.
+
+    covered: size of the scores with their padding, in pixels of the camera.
+    """
+    height, width = pair.size
+    with torch.inference_mode():
+        if not (pair.confidence or pair.confidence_threshold > 0):
+            return class_ids(scores, covered)[:height, :width].contiguous().cpu().numpy(), None
+        ids, confidence = (x[:height, :width].contiguous() for x in ids_and_confidence(scores, covered))
+        if pair.confidence_threshold > 0:
+            ids.masked_fill_(confidence < pair.confidence_threshold * 255, IGNORE)
+        return ids.cpu().numpy(), confidence.cpu().numpy() if pair.confidence else None
 
 
 def class_ids(scores: Tensor, size: tuple[int, int]) -> Tensor:

@@ -36,6 +36,7 @@ class Pixels(Enum):
     ALWAYS = "always, rounded after resizing"
 
 
+PADS = ("none", "square")
 THERMAL_MODES = ("percentile", "range", "unit")
 PERCENTILE_SAMPLE_STEP = 4
 """Percentiles are taken from every 4th row and column: 16x less sorting, same value to well under a grey level."""
@@ -79,8 +80,13 @@ class PreprocessConfig:
     """Standard deviation of R, G, B in 0..1 (ImageNet)."""
     thermal: ThermalNorm = field(default_factory=ThermalNorm)
     """Thermal normalisation."""
+    pad: str = "none"
+    """`none`: a frame is stretched to the model's size; `square`: it keeps its shape (with `input_size` its area is
+    that one) and zeros below and on the right of it make a square. For imported weights that were trained so."""
 
     def __post_init__(self) -> None:
+        if self.pad not in PADS:
+            raise ValueError(f"PreprocessConfig.pad: got {self.pad!r}, expected one of {PADS}")
         if self.input_size is not None and (
             len(self.input_size) != 2 or any(n <= 0 or n % STRIDE for n in self.input_size)
         ):
@@ -92,8 +98,27 @@ class PreprocessConfig:
 
     def model_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the model input for a camera of (height, width): multiples of `STRIDE`, aspect kept."""
-        scale = 1.0 if self.input_size is None else math.sqrt(math.prod(self.input_size) / (height * width))
+        if self.pad == "square":
+            side = math.ceil(max(self.content_size(height, width)) / STRIDE) * STRIDE
+            return side, side
+        scale = self._scale(height, width)
         return round_to_stride(height * scale), round_to_stride(width * scale)
+
+    def content_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of what the model input shows a camera's frame in, at its top left; padding is the rest."""
+        if self.pad == "none":
+            return self.model_size(height, width)
+        scale = self._scale(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def covered(self, frame: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+        """Size of all the scores of a frame where the frame itself has `size`: larger only with padding."""
+        sizes = zip(size, self.model_size(*frame), self.content_size(*frame), strict=True)
+        height, width = (round(length * whole / part) for length, whole, part in sizes)
+        return height, width
+
+    def _scale(self, height: int, width: int) -> float:
+        return 1.0 if self.input_size is None else math.sqrt(math.prod(self.input_size) / (height * width))
 
 
 def round_to_stride(length: float) -> int:
@@ -200,6 +225,23 @@ def resized_pixels(rgb: np.ndarray, size: tuple[int, int], device: torch.device 
     return resize(planes, size).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
+def pad(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, C, h, w) -> (N, C, *size), zeros below and on the right."""
+    height, width = image.shape[-2:]
+    return image if (height, width) == size else F.pad(image, (0, size[1] - width, 0, size[0] - height))
+
+
+def pad_pixels(pixels: Tensor, size: tuple[int, int], config: PreprocessConfig) -> Tensor:
+    """(N, h, w, 3) uint8 -> (N, *size, 3): the mean colour, rounded, which is zero when it is normalised."""
+    height, width = pixels.shape[1:3]
+    if (height, width) == size:
+        return pixels
+    mean = torch.tensor([round(255 * value) for value in config.rgb_mean], dtype=torch.uint8, device=pixels.device)
+    whole = mean.expand(len(pixels), *size, 3).clone()
+    whole[:, :height, :width] = pixels
+    return whole
+
+
 def prepare(
     rgb: np.ndarray | None,
     thermal: np.ndarray | None,
@@ -219,22 +261,27 @@ def prepare(
     """
     if rgb is None and thermal is None:
         raise ValueError("rgb, thermal: both are None; give at least one of the two")
-    size = None
+    frame = rgb if rgb is not None else thermal
+    assert frame is not None
     rgb_in = thermal_in = None
     if rgb is not None:
         check_rgb(rgb)
-        size = config.model_size(*rgb.shape[:2])
-        fits = rgb.shape[:2] == size
-        if pixels is Pixels.NEVER or (pixels is Pixels.FITTING and not fits):
-            rgb_in = resize(normalize_rgb(rgb, config, device)[None], size)  # (1, 3, H, W)
-        else:
-            rgb_in = upload(rgb, device)[None] if fits else resized_pixels(rgb, size, device)  # (1, H, W, 3)
     if thermal is not None:
         check_thermal(thermal)
-        size = size or config.model_size(*thermal.shape)
+    size, content = config.model_size(*frame.shape[:2]), config.content_size(*frame.shape[:2])
+    if rgb is not None:
+        fits = rgb.shape[:2] == size
+        if pixels is Pixels.NEVER or (pixels is Pixels.FITTING and not fits):
+            rgb_in = pad(resize(normalize_rgb(rgb, config, device)[None], content), size)  # (1, 3, H, W)
+        elif fits:
+            rgb_in = upload(rgb, device)[None]  # (1, H, W, 3)
+        else:
+            rgb_in = pad_pixels(resized_pixels(rgb, content, device), size, config)  # (1, H, W, 3)
+    if thermal is not None:
         values = upload(normalize_thermal(thermal, config.thermal), device)
         if registration is not None and rgb is not None:
-            thermal_in = registration.warp(values[None, None], rgb.shape[:2], size, grid)  # (1, 1, H, W)
+            thermal_in = registration.warp(values[None, None], rgb.shape[:2], content, grid)  # (1, 1, h, w)
         else:
-            thermal_in = resize(values[None, None], size)  # (1, 1, H, W)
+            thermal_in = resize(values[None, None], content)  # (1, 1, h, w)
+        thermal_in = pad(thermal_in, size)  # (1, 1, H, W)
     return rgb_in, thermal_in

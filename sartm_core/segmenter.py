@@ -23,14 +23,14 @@ from torch import Tensor
 
 from sartm_core.batching import FramePair, Inputs, SegmentationResult, alike, input_size, stack
 from sartm_core.checkpoint import load, sha256
-from sartm_core.data.labels import IGNORE, Color
+from sartm_core.data.labels import Color
 from sartm_core.engines import Source, exported, pick_device
 from sartm_core.engines.choice import Wish, choose
 from sartm_core.engines.exported import Exported
 from sartm_core.engines.hardware import give_back_memory
 from sartm_core.exporting.description import at_size
 from sartm_core.model.sartm import SARTM
-from sartm_core.postprocess import class_ids, enlarge, ids_and_confidence
+from sartm_core.postprocess import enlarge, picture
 from sartm_core.preprocess import PreprocessConfig, ThermalNorm, prepare
 from sartm_core.registration import Registration, sampling_grid
 
@@ -193,7 +193,8 @@ class Segmenter:
         results: dict[int, SegmentationResult] = {}
         for members in alike(inputs):
             together = stack([inputs[i] for i in members])
-            segmented = self._segment([pairs[i] for i in members], together, sum(seconds[i] for i in members))
+            prepared = sum(seconds[i] for i in members)
+            segmented = self._segment([pairs[i] for i in members], together, config, prepared)
             results.update(zip(members, segmented, strict=True))
         return [results[i] for i in range(len(pairs))]
 
@@ -208,13 +209,10 @@ class Segmenter:
 
         Frames as for a call; `preprocess` stands in for the segmenter's own (another input size).
         """
-        scores = self.scores(self.inputs(FramePair(rgb, thermal), preprocess))
+        pair, config = FramePair(rgb, thermal), preprocess or self.preprocess
+        scores = self.scores(self.inputs(pair, config))
         with torch.inference_mode():
-            return enlarge(scores[0], size)
-
-    def warmup(self, height: int, width: int) -> None:
-        """Run once on an empty pair of this size, so that the first real frame is not the slow one."""
-        self(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8))
+            return enlarge(scores[0], config.covered(pair.size, size))[:, : size[0], : size[1]]
 
     def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
         """Try the weights on a frame. ValueError when the scores have the wrong shape or are not finite."""
@@ -254,28 +252,22 @@ class Segmenter:
         with self._lock:  # engines run one batch at a time
             return self._run(*inputs)
 
-    def _segment(self, pairs: list[FramePair], inputs: Inputs, prepared: float) -> list[SegmentationResult]:
+    def _segment(
+        self, pairs: list[FramePair], inputs: Inputs, config: PreprocessConfig, prepared: float
+    ) -> list[SegmentationResult]:
         """One forward pass; `prepared`: seconds that making the inputs took."""
         started = perf_counter()
         scores = self.scores(inputs)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         forwarded = perf_counter()
-        pictures = [picture(of_pair, pair) for of_pair, pair in zip(scores, pairs, strict=True)]
+        pictures = [
+            picture(of_pair, pair, config.covered(pair.size, pair.size))
+            for of_pair, pair in zip(scores, pairs, strict=True)
+        ]
         stages = {"preprocess": prepared, "forward": forwarded - started, "postprocess": perf_counter() - forwarded}
         timing = {stage: seconds * 1e3 for stage, seconds in stages.items()}
         return [SegmentationResult(mask, confidence, dict(timing)) for mask, confidence in pictures]
-
-
-def picture(scores: Tensor, pair: FramePair) -> tuple[np.ndarray, np.ndarray | None]:
-    """(C, h, w) -> mask and confidence, (H, W) uint8 each, at the pair's size; the confidence only if it is wanted."""
-    with torch.inference_mode():
-        if not (pair.confidence or pair.confidence_threshold > 0):
-            return class_ids(scores, pair.size).cpu().numpy(), None
-        ids, confidence = ids_and_confidence(scores, pair.size)
-        if pair.confidence_threshold > 0:
-            ids.masked_fill_(confidence < pair.confidence_threshold * 255, IGNORE)
-        return ids.cpu().numpy(), confidence.cpu().numpy() if pair.confidence else None
 
 
 def score_size(inputs: Inputs) -> tuple[int, int]:

@@ -1,14 +1,16 @@
-"""Work with recordings (rosbag2: sqlite3 or MCAP, raw or compressed images) without ROS.
+"""Work with recordings (rosbag2: sqlite3 or MCAP, raw or compressed images).
 
     python -m sartm_ros.bag info drive
     python -m sartm_ros.bag segment drive --output drive_segmented --overlay
     python -m sartm_ros.bag extract drive --output frames --every 30
+    python -m sartm_ros.bag play drive --loop
 
 info tells which topics carry images and how well two of them pair; segment writes the recording again with the masks of
-a model added; extract makes a data set folder of its pairs, with the model's masks as pre-labels. Frames are checked,
-converted and paired by the code of the node; --params takes the node's own parameter file.
-Exit code 0: done. 1: done, but some frames could not be used. 2: wrong usage or input. 130: Ctrl-C; nothing is left
-half written. docs/bags.md tells more; `python -m sartm_ros.bag COMMAND --help` lists the options.
+a model added; extract makes a data set folder of its pairs, with the model's masks as pre-labels; play publishes them.
+Only play needs ROS. Frames are checked, converted and paired by the code of the node; --params takes the node's own
+parameter file.
+Exit code 0: done. 1: done, but some frames could not be used (play: the node failed). 2: wrong usage or input. 130:
+Ctrl-C; nothing is left half written. docs/bags.md tells more; `python -m sartm_ros.bag COMMAND --help` lists options.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import Any
 from sartm_core.cli import INTERRUPTED, parse
 
 PROGRAM = "python -m sartm_ros.bag"
+ROS_ARGS = "--ros-args"
 EVERY = 10
 """Every so-many-th pair is extracted unless something else is asked for."""
 UNUSABLE = 1
@@ -168,6 +171,37 @@ def extract(args: argparse.Namespace) -> int:
     return tell_spoiled(pairing)
 
 
+def add_play(commands: Any) -> None:
+    text = "Publish the pairs of a recording as two camera topics (needs ROS)"
+    parser = commands.add_parser(
+        "play",
+        help=text[0].lower() + text[1:],
+        description=f"{text}.\n\n  {PROGRAM} play drive --loop\n"
+        f"  {PROGRAM} play drive --ros-args -r rgb/image_raw:=/camera/color/image_raw\n\n"
+        "Topics rgb/image_raw and thermal/image_raw in the namespace sartm, stamps are the time of publishing; what\n"
+        "follows --ros-args goes to the node (its parameters are those of sartm_ros.replay_node).",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_input(parser)
+    parser.add_argument("--rate", type=float, metavar="HZ", help="pairs a second [that of the slower camera]")
+    parser.add_argument("--loop", action="store_true", help="start again at the end")
+    parser.set_defaults(run=play)
+
+
+def play(args: argparse.Namespace) -> int:
+    from sartm_ros.bags import topics
+    from sartm_ros.bags.reading import Bag, BagError
+
+    values = values_of(args)
+    with Bag(args.bag) as bag:  # says what is wrong with the recording before ROS starts
+        topics.choose(bag, args.rgb_topic, args.thermal_topic)
+    try:
+        from sartm_ros.bags.play import play as work
+    except ImportError as error:
+        raise BagError(f'play needs ROS ({error}); source its setup.bash, or pip install "sartm_ros[ros]"') from error
+    return work(args.bag, values, (args.rgb_topic, args.thermal_topic), args.rate, args.loop, args.ros_args)
+
+
 def which_of(args: argparse.Namespace, kind: Any) -> Any:
     """The pairs that the options ask for, as a `Which`."""
     given = {name: getattr(args, name) for name in ("every", "scene_change", "lowest_confidence")}
@@ -194,13 +228,16 @@ def tell_spoiled(pairing: Any) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    at = given.index(ROS_ARGS) if given[:1] == ["play"] and ROS_ARGS in given else len(given)
+    arguments, ros_args = given[:at], given[at:]
     parser = argparse.ArgumentParser(PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_info, add_segment, add_extract):
+    for add in (add_info, add_segment, add_extract, add_play):
         add(commands)
     command = commands.choices.get(arguments[0]) if arguments else None  # its own parser knows the options
     args = parse(command, arguments[1:]) if command else parse(parser, arguments)
+    args.ros_args = ros_args
     args.invocation = shlex.join([*PROGRAM.split(), *arguments])
     try:
         return int(args.run(args))

@@ -204,8 +204,8 @@ class ReplayNode(Node):
         super().destroy_node()
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run until the last pair or Ctrl-C; exit 0, or 1 when the source or a parameter is wrong."""
+def main(args: list[str] | None = None, make: Callable[[], ReplayNode] = ReplayNode) -> int:
+    """Run until the last pair or Ctrl-C; exit 0, or 1 when the source or a parameter is wrong. make: the node."""
     use_shipped_profile()
     try:
         rclpy.init(args=args)
@@ -214,7 +214,7 @@ def main(args: list[str] | None = None) -> int:
         return 1
     node = None
     try:
-        node = ReplayNode()
+        node = make()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while rclpy.ok() and not node.done:

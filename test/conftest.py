@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-
 TOGETHER = {"test_export.py": "exports", "test_export_segmenter.py": "exports"}
 """Files whose tests share what takes long to make; of other files, the tests of one stay together."""
 

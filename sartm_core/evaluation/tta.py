@@ -57,5 +57,5 @@ def scaled(config: PreprocessConfig, scale: float, frame_shape: tuple[int, ...])
     """The same preprocessing with the model's input made larger or smaller, in multiples of the stride."""
     if scale == 1:
         return config
-    height, width = config.model_size(frame_shape[0], frame_shape[1])
+    height, width = config.content_size(frame_shape[0], frame_shape[1])
     return replace(config, input_size=(round_to_stride(height * scale), round_to_stride(width * scale)))

@@ -61,6 +61,11 @@ def describe(model: SARTM, config: ExportConfig, weights: Path) -> Description:
     camera = parse_size("camera", config.camera)
     assert camera is not None
     preprocess = model.info.preprocess
+    if preprocess.pad != "none":
+        raise ValueError(
+            f"{weights}: its frames are padded ({preprocess.pad}), which exported files cannot do; run the checkpoint "
+            "itself with --engine openvino or onnxruntime"
+        )
     return Description(
         model=model.config,
         info=model.info,

@@ -83,7 +83,7 @@ def import_authors(tensors: Mapping[str, Tensor], path: Path, classes: Sequence[
     imported = Imported(SARTM(config), KIND, ignored=ignored, notes=[PST900_NOTE] if classes is None else [])
     take(imported, source, names, takes_classes=True, path=path)
     imported.used = [name for name in imported.used if name != NO_MEMORY] + adapter_names
-    preprocess = PreprocessConfig(input_size=None, thermal=ThermalNorm(mode="unit"))
+    preprocess = PreprocessConfig(input_size=None, thermal=ThermalNorm(mode="unit"), pad="square")
     imported.model.info = ModelInfo(preprocess=preprocess)
     return imported
 

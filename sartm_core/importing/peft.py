@@ -4,7 +4,7 @@
 
 Adapted may be the fused `attn.qkv`, or projections split from it: `attn.q`, `attn.k`, `attn.v` (or `q_proj` and so on).
 One adapter for both modalities goes into the encoder's weights. One per modality becomes SARTM's own adapters, which
-have q and v: an update of k cannot be kept apart by modality and is refused.
+have q and v, and k where one of them changes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from sartm_core.config import MODALITIES
 from sartm_core.importing.taking import Imported
 from sartm_core.importing.tensors import read_tensors
-from sartm_core.model.lora import LoRAQKV, Q, V
+from sartm_core.model.lora import LoRAQKV
 from sartm_core.model.sartm import SARTM
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -144,12 +144,12 @@ def add_per_modality(imported: Imported, adapters: Mapping[str, Adapter]) -> Non
     """Give the model adapters: modality -> its own; a modality without one stays as the base."""
     for adapter in adapters.values():
         check_shapes(adapter, projections_of(imported.model))
-        check_no_k(adapter)
     blocks = [updates for adapter in adapters.values() for updates in adapter.blocks.values()]
-    ranks = [sum(len(u.a) for u in updates if u.rows(part) is not None) for updates in blocks for part in "qv"]
+    parts = "qkv" if any(changes(updates, "k") for updates in blocks) else "qv"
+    ranks = [sum(len(u.a) for u in updates if u.rows(part) is not None) for updates in blocks for part in parts]
     rank = max(1, *ranks)
     base = imported.model
-    model = SARTM(replace(base.config, lora_rank=rank))
+    model = SARTM(replace(base.config, lora_rank=rank, lora_parts=parts))
     model.load_state_dict(base.state_dict(), strict=False)
     model.info = base.info
     projections = projections_of(model)
@@ -158,14 +158,19 @@ def add_per_modality(imported: Imported, adapters: Mapping[str, Adapter]) -> Non
         for block, updates in adapter.blocks.items():
             layer = projections[block]
             assert isinstance(layer, LoRAQKV)
-            for slot, part in ((Q, "q"), (V, "v")):
+            for slot, part in enumerate(parts):
                 fill(layer, m, slot, [(u.a, rows) for u in updates if (rows := u.rows(part)) is not None])
         imported.used += adapter.names
     imported.model = model
 
 
+def changes(updates: list[LowRank], part: str) -> bool:
+    """Whether any of the updates of a block is not zero for q, k or v."""
+    return any(rows.any() for u in updates if (rows := u.rows(part)) is not None)
+
+
 def fill(layer: LoRAQKV, modality: int, slot: int, updates: list[tuple[Tensor, Tensor]]) -> None:
-    """Put updates (A, B) of q or of v into one adapter, side by side; what is left of its rank stays without effect."""
+    """Put updates (A, B) of q, k or v into one adapter, side by side; what is left of its rank stays without effect."""
     at = 0
     for a, b in updates:
         layer.lora_a[modality, slot, at : at + len(a)] = a
@@ -194,16 +199,4 @@ def check_shapes(adapter: Adapter, projections: Mapping[int, nn.Linear]) -> None
                 raise ValueError(
                     f"{where}: block {block}, attn.{update.part} is an update of {found[0]}x{found[1]} weights, the "
                     f"encoder has {expected[0]}x{expected[1]}: another size?"
-                )
-
-
-def check_no_k(adapter: Adapter) -> None:
-    """ValueError when the adapter changes k."""
-    for block, updates in adapter.blocks.items():
-        for update in updates:
-            rows = update.rows("k")
-            if rows is not None and rows.any():
-                raise ValueError(
-                    f"{adapter.folder / WEIGHTS}: block {block} changes k, but adapters per modality have q and v "
-                    "only; import it for both modalities (--lora)"
                 )

@@ -96,14 +96,14 @@ class FrozenPosition:
 class ModalityEncoder(nn.Module):
     """The shared encoder; modalities differ only in their adapters (and in what `SARTM` feeds in)."""
 
-    def __init__(self, backbone: str, lora_rank: int, trainable: bool) -> None:
+    def __init__(self, backbone: str, lora_rank: int, trainable: bool, lora_parts: str = "qv") -> None:
         super().__init__()
         encoder = ENCODERS[backbone]()
         encoder.neck.position_encoding = NoPosition()
         encoder.requires_grad_(trainable)
         self.trunk, self.neck, self.scalp = encoder.trunk, encoder.neck, encoder.scalp
         self.width: int = encoder.neck.d_model
-        self.active = add_lora(self.trunk, len(MODALITIES), lora_rank)
+        self.active = add_lora(self.trunk, len(MODALITIES), lora_rank, lora_parts)
         self.trunk._get_pos_embed = FrozenPosition(self.trunk)
 
     def recompute_activations(self) -> None:

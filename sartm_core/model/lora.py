@@ -3,7 +3,8 @@
     Q'm = Q + Bq_m Aq_m x        V'm = V + Bv_m Av_m x        m in {rgb, thermal}
 
 The frozen projection is one `Linear(dim, 3 * dim_out)` with rows ordered q, k, v. It is sliced by **dim_out**, which
-differs from dim in the three blocks between stages. B starts at zero, so a fresh adapter changes nothing.
+differs from dim in the three blocks between stages. B starts at zero, so a fresh adapter changes nothing. Adapters
+trained elsewhere may change k as well (`parts` of `qkv`).
 
 Both modalities arrive as one batch, modality-major: first all rgb windows, then all thermal ones. For inference the
 update is folded into one (M, 3 * dim_out, dim) weight and applied by one batched matmul, at no extra FLOPs.
@@ -19,6 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Q, V = 0, 1
+"""Places in the adapters of `qv`."""
+PARTS = {"qv": (0, 2), "qkv": (0, 1, 2)}
+"""What is adapted -> which thirds of the rows that is, in order of the adapters."""
 
 
 class ActiveModalities:
@@ -33,12 +37,16 @@ class LoRAQKV(nn.Linear):
 
     folded_weight: Tensor | None
 
-    def __init__(self, base: nn.Linear, modalities: int, rank: int, active: ActiveModalities) -> None:
+    def __init__(
+        self, base: nn.Linear, modalities: int, rank: int, active: ActiveModalities, parts: str = "qv"
+    ) -> None:
         super().__init__(base.in_features, base.out_features, device="meta")
         self.weight, self.bias = base.weight, base.bias
         self.dim_out, self.rank, self.active = base.out_features // 3, rank, active
-        self.lora_a = nn.Parameter(torch.empty(modalities, 2, rank, base.in_features))  # (M, q|v, r, dim)
-        self.lora_b = nn.Parameter(torch.zeros(modalities, 2, self.dim_out, rank))  # (M, q|v, dim_out, r)
+        self.parts = PARTS[parts]
+        count = len(self.parts)  # P
+        self.lora_a = nn.Parameter(torch.empty(modalities, count, rank, base.in_features))  # (M, P, r, dim)
+        self.lora_b = nn.Parameter(torch.zeros(modalities, count, self.dim_out, rank))  # (M, P, dim_out, r)
         for a in self.lora_a.data.flatten(0, 1):
             nn.init.kaiming_uniform_(a, a=math.sqrt(5))
         self.register_buffer("folded_weight", None, persistent=False)
@@ -51,25 +59,28 @@ class LoRAQKV(nn.Linear):
             weight = self.folded_weight[list(modalities)].transpose(1, 2)  # (M, dim, 3 * dim_out)
             return torch.baddbmm(self.bias.to(weight.dtype), tokens, weight).view(*x.shape[:-1], self.out_features)
         qkv = F.linear(tokens, self.weight, self.bias)  # (M, T, 3 * dim_out)
-        down = self.lora_a[list(modalities)].flatten(1, 2)  # (M, 2r, dim)
-        low = tokens @ down.transpose(1, 2).to(tokens.dtype)  # (M, T, 2r)
-        up = self._up(modalities).to(qkv.dtype)  # (M, 2r, 3 * dim_out)
+        down = self.lora_a[list(modalities)].flatten(1, 2)  # (M, P * r, dim)
+        low = tokens @ down.transpose(1, 2).to(tokens.dtype)  # (M, T, P * r)
+        up = self._up(modalities).to(qkv.dtype)  # (M, P * r, 3 * dim_out)
         return torch.baddbmm(qkv, low.to(qkv.dtype), up).view(*x.shape[:-1], self.out_features)
 
     def _up(self, modalities: tuple[int, ...]) -> Tensor:
-        """B of q and of v side by side, nothing for k: [[Bq^T, 0, 0], [0, 0, Bv^T]], (M, 2r, 3 * dim_out)."""
-        b = self.lora_b[list(modalities)].transpose(2, 3)  # (M, q|v, r, dim_out)
+        """Every B in its own third, for q and v [[Bq^T, 0, 0], [0, 0, Bv^T]], (M, P * r, 3 * dim_out)."""
+        b = self.lora_b[list(modalities)].transpose(2, 3)  # (M, P, r, dim_out)
         zero = torch.zeros_like(b[:, 0])
-        rows = (torch.cat((b[:, Q], zero, zero), dim=2), torch.cat((zero, zero, b[:, V]), dim=2))
+        rows = [
+            torch.cat([b[:, i] if part == third else zero for third in range(3)], dim=2)
+            for i, part in enumerate(self.parts)
+        ]
         return torch.cat(rows, dim=1)
 
     @torch.no_grad()
     def folded(self) -> Tensor:
         """The weights of all modalities with their adapters baked in, (M, 3 * dim_out, dim)."""
-        delta = self.lora_b @ self.lora_a  # (M, q|v, dim_out, dim)
+        delta = self.lora_b @ self.lora_a  # (M, P, dim_out, dim)
         folded = self.weight.expand(len(delta), -1, -1).clone()  # (M, 3 * dim_out, dim)
-        folded[:, : self.dim_out] += delta[:, Q]
-        folded[:, 2 * self.dim_out :] += delta[:, V]
+        for i, part in enumerate(self.parts):
+            folded[:, part * self.dim_out : (part + 1) * self.dim_out] += delta[:, i]
         return folded
 
     def fold(self) -> None:
@@ -81,12 +92,12 @@ class LoRAQKV(nn.Linear):
         self.folded_weight = None
 
 
-def add_lora(trunk: nn.Module, modalities: int, rank: int) -> ActiveModalities:
+def add_lora(trunk: nn.Module, modalities: int, rank: int, parts: str = "qv") -> ActiveModalities:
     """Give every block's `attn.qkv` its adapters, in place; rank 0 leaves the trunk as it is."""
     active = ActiveModalities(modalities)
     if rank > 0:
         for block in trunk.blocks:
-            block.attn.qkv = LoRAQKV(block.attn.qkv, modalities, rank, active)
+            block.attn.qkv = LoRAQKV(block.attn.qkv, modalities, rank, active, parts)
     return active
 
 

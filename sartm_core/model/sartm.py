@@ -66,7 +66,7 @@ class SARTM(nn.Module):
         super().__init__()
         self.config = config
         self.info = ModelInfo()
-        self.encoder = ModalityEncoder(config.backbone, config.lora_rank, config.train_encoder)
+        self.encoder = ModalityEncoder(config.backbone, config.lora_rank, config.train_encoder, config.lora_parts)
         width = self.encoder.width
         channels = (width // 8, width // 4, width)  # of strides 4, 8, 16
         self.fusion = build_fusion(config.fusion, channels)

@@ -32,6 +32,11 @@ MAY_CHANGE = {
 
 def build_model(config: TrainConfig) -> SARTM:
     """The network of a run with its starting weights."""
+    if config.preprocess.pad != "none":
+        raise ValueError(
+            f"PreprocessConfig.pad: {config.preprocess.pad!r} is for imported weights only; train with none, frames "
+            "are stretched then"
+        )
     model = SARTM(config.model)
     if config.init and config.init_as_base:
         take_base(model, config)

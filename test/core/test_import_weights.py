@@ -14,14 +14,21 @@ import pytest
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
+from sartm_core.batching import FramePair
+from sartm_core.config import ModelConfig, TrainConfig
 from sartm_core.deploy.graph import FoldedSARTM
+from sartm_core.evaluation import tta
+from sartm_core.exporting.config import ExportConfig
+from sartm_core.exporting.run import describe
 from sartm_core.import_weights import main
 from sartm_core.importing.authors import class_names, import_authors
 from sartm_core.importing.run import Sources, import_weights, write
 from sartm_core.model.sartm import SARTM
+from sartm_core.segmenter import Segmenter
+from sartm_core.training.setup import build_model
 
 from . import foreign_weights as foreign
-from .conftest import make_frames
+from .conftest import PLAIN, make_frames
 
 CLASSES = ("background", "hand-drill", "backpack", "fire-extinguisher", "survivor")
 CLOSE = {"atol": 1e-4, "rtol": 0}
@@ -39,11 +46,17 @@ def authors(tmp_path_factory) -> tuple[SAM2Base, Path]:
 
 
 @pytest.fixture(scope="module")
-def ours(authors, tmp_path_factory) -> SARTM:
-    """What is read back from the imported file."""
+def imported(authors, tmp_path_factory) -> Path:
+    """Our file."""
     output = tmp_path_factory.mktemp("ours") / "pst900.safetensors"
     write(import_weights(Sources(authors[1])), output)
-    return SARTM.load(output)
+    return output
+
+
+@pytest.fixture(scope="module")
+def ours(imported: Path) -> SARTM:
+    """What is read back from it."""
+    return SARTM.load(imported)
 
 
 @pytest.mark.parametrize("gate", ["open", "half", "shut"])
@@ -70,6 +83,46 @@ def test_same_logits_as_the_description(authors, ours: SARTM, gate: str) -> None
     close = CLOSE if gate == "open" else {**CLOSE, "rtol": STEP}
     torch.testing.assert_close(found, expected, **close)
     torch.testing.assert_close(engine, expected, **close)
+
+
+@pytest.mark.parametrize("frame", [foreign.CAMERA, (96, 96), (90, 50)])
+def test_same_logits_from_camera_frames(authors, imported: Path, frame: tuple[int, int]) -> None:
+    """Normalised, padded to a square, segmented, cut to the frame: as the description does it."""
+    sam = authors[0]
+    sam.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.data.fill_(1e3)
+    model = SARTM.load(imported)
+    model.mask_decoder.sam.pred_obj_score_head.layers[-1].bias.data.fill_(1e3)
+    segmenter = Segmenter(model, **PLAIN)
+    rgb, thermal = make_frames(*frame)
+    height, width = frame
+    expected = foreign.authors_logits(sam, *foreign.inputs(rgb, thermal))[0, :, :height, :width]
+    torch.testing.assert_close(segmenter.logits(rgb, thermal, frame), expected, **CLOSE)
+    result = segmenter(rgb, thermal)
+    assert result.mask.shape == result.confidence.shape == frame
+    assert (result.mask == expected.argmax(0).numpy()).mean() > 0.999
+    only_ids = segmenter.batch([FramePair(rgb, thermal, confidence=False)] * 2)[1].mask
+    assert only_ids.flags.c_contiguous and (only_ids == result.mask).mean() > 0.999
+
+
+def test_a_padded_network_at_another_size(ours: SARTM) -> None:
+    """With an input size the frame gets its area; everything else follows."""
+    segmenter = Segmenter(ours, **PLAIN)
+    segmenter.set_input_size((64, 64))
+    rgb, thermal = make_frames(72, 128)
+    assert segmenter.preprocess.content_size(72, 128) == (48, 85)
+    assert segmenter.preprocess.model_size(72, 128) == (96, 96)
+    assert segmenter(rgb, thermal).mask.shape == (72, 128)
+    views = tta.scaled(segmenter.preprocess, 1.5, rgb.shape)
+    assert views.content_size(72, 128) == (68, 121)  # of 72 x 127, in whole strides
+    assert segmenter.logits(rgb, thermal, (36, 64), views).shape == (len(CLASSES), 36, 64)
+
+
+def test_where_frames_cannot_be_padded_it_says_so(ours: SARTM) -> None:
+    with pytest.raises(ValueError, match="file.safetensors: its frames are padded"):
+        describe(ours, ExportConfig(output="file.onnx"), Path("file.safetensors"))
+    config = TrainConfig(model=ModelConfig(train_encoder=True), preprocess=ours.info.preprocess)
+    with pytest.raises(ValueError, match="PreprocessConfig.pad: 'square' is for imported weights only"):
+        build_model(config)
 
 
 def test_adapters_are_in_it(authors) -> None:
@@ -102,7 +155,8 @@ def test_as_a_command(authors, tmp_path: Path) -> None:
     assert report["ignored"]["sam.sam_mask_decoder.output_hypernetworks_mlps.0.layers.0.weight"]
     assert not report["untrained"]
     info = SARTM.load(output).info
-    assert info.preprocess.thermal.mode == "unit" and info.preprocess.input_size is None
+    assert info.preprocess.pad == "square" and info.preprocess.thermal.mode == "unit"
+    assert info.preprocess.input_size is None
     assert info.protocol["imported"]["files"].keys() == {authors[1].name}
 
 

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sartm_core.checkpoint import load
+from sartm_core.deploy.graph import FoldedSARTM
 from sartm_core.import_weights import main
-from sartm_core.importing.peft import CONFIG, WEIGHTS, add_per_modality, add_shared, read_adapter
+from sartm_core.importing.peft import CONFIG, WEIGHTS, add_shared, read_adapter
 from sartm_core.importing.run import Sources, import_weights
 
 from . import foreign_weights as foreign
@@ -106,15 +107,16 @@ def test_shared_is_in_the_weights(base: Path, tmp_path: Path, case: str) -> None
     assert f"lora/{PATH}.3.attn.{parts[0]}.lora_B.weight" in imported.used
 
 
-def test_one_per_modality_becomes_our_adapters(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("without_k", [False, True])
+def test_one_per_modality_becomes_our_adapters(base: Path, tmp_path: Path, without_k: bool) -> None:
     """Of other ranks and kinds; the saved file gives what two encoders with the merged weights give."""
-    rgb, thermal = tensors(base, ("qkv",), 1, rank=4, without_k=True), tensors(base, ("q", "v"), 2, rank=2)
+    rgb, thermal = tensors(base, ("qkv",), 1, rank=4, without_k=without_k), tensors(base, ("q", "v"), 2, rank=2)
     folders = [write(tmp_path / "rgb", rgb), write(tmp_path / "thermal", thermal, r=2)]
     output = tmp_path / "both.safetensors"
     argv = [str(base), "--output", str(output), "--classes", *CLASSES]
     assert main([*argv, "--lora-rgb", str(folders[0]), "--lora-thermal", str(folders[1])]) == 0
     model = load(output)
-    assert model.config.lora_rank == 4
+    assert model.config.lora_rank == 4 and model.config.lora_parts == ("qv" if without_k else "qkv")
     assert set(model.info.protocol["imported"]["files"]) == {base.name, f"rgb/{WEIGHTS}", f"thermal/{WEIGHTS}"}
     plain = import_weights(Sources(base, CLASSES)).model
     images = make_batch(1)
@@ -127,6 +129,12 @@ def test_one_per_modality_becomes_our_adapters(base: Path, tmp_path: Path) -> No
         assert expected[-1].std() > 0.01
         for ours, theirs in zip(found, expected, strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    with torch.inference_mode():
+        folded = FoldedSARTM(model)
+        height, width = images[0].shape[-2:]
+        found = folded(*images, folded.layout((height, width)))
+        expected = model(*images, size=(height // 4, width // 4)).logits
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
 
 
 def test_one_modality_alone(base: Path, tmp_path: Path) -> None:
@@ -162,9 +170,6 @@ def test_adapters_that_do_not_fit_are_refused(base: Path, tmp_path: Path) -> Non
         folder = write(tmp_path / str(i), changed)
         with pytest.raises(ValueError, match=expected):
             add_shared(imported, read_adapter(folder))
-    folder = write(tmp_path / "k", content)
-    with pytest.raises(ValueError, match="block 0 changes k"):
-        add_per_modality(imported, {"rgb": read_adapter(folder)})
     with pytest.raises(ValueError, match="not both"):
         Sources(base, CLASSES, lora=folder, per_modality={"rgb": folder})
     with pytest.raises(FileNotFoundError, match=CONFIG):

@@ -8,7 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartm_core.preprocess import THERMAL_CLIP, PreprocessConfig, ThermalNorm, normalize_thermal, prepare
+from sartm_core.preprocess import (
+    THERMAL_CLIP,
+    Pixels,
+    PreprocessConfig,
+    ThermalNorm,
+    normalize_pixels,
+    normalize_thermal,
+    prepare,
+)
 
 from .conftest import make_frames
 
@@ -123,3 +131,35 @@ def test_wrong_frames_name_the_argument(rgb, thermal, match: str) -> None:
 def test_wrong_settings_name_the_field(make, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         make()
+
+
+@given(st.integers(1, 2000), st.integers(1, 2000), st.sampled_from([None, (64, 96), (480, 640)]))
+def test_square_padding(height: int, width: int, area: tuple[int, int] | None) -> None:
+    """The smallest square of whole strides that holds the frame; without an area the frame keeps its pixels."""
+    config = PreprocessConfig(input_size=area, pad="square")
+    content, (side, other) = config.content_size(height, width), config.model_size(height, width)
+    assert side == other and side % 32 == 0 and side - 32 < max(content) <= side
+    covered = config.covered((height, width), (height, width))
+    assert covered[0] >= height and covered[1] >= width
+    if area is None:
+        assert content == (height, width) and covered == (side, side)
+
+
+@pytest.mark.parametrize("area", [None, (64, 64)])
+def test_padding_is_zero_below_and_on_the_right(area: tuple[int, int] | None) -> None:
+    rgb, thermal = make_frames(40, 50)
+    padded, plain = (PreprocessConfig(input_size=area, pad=pad) for pad in ("square", "none"))
+    height, width = padded.content_size(40, 50)
+    side = padded.model_size(40, 50)[0]
+    inputs = prepare(rgb, thermal, padded)
+    for image in inputs:
+        assert image.shape[2:] == (side, side)
+        assert not image[..., height:, :].any() and not image[..., width:].any() and image[..., :height, :width].any()
+    pixels = prepare(rgb, thermal, padded, pixels=Pixels.ALWAYS)[0]
+    assert pixels.dtype == torch.uint8 and pixels.shape == (1, side, side, 3)
+    difference = (normalize_pixels(pixels, padded) - inputs[0]).abs()
+    assert difference.max() < 0.01  # rounded: the padding, which is the mean colour, and what was resized
+    assert prepare(rgb, thermal, padded, pixels=Pixels.FITTING)[0].dtype == torch.float32
+    assert plain.covered((40, 50), (20, 25)) == (20, 25)
+    with pytest.raises(ValueError, match="PreprocessConfig.pad: got 'circle'"):
+        PreprocessConfig(pad="circle")
