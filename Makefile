@@ -35,7 +35,7 @@ test: $(VENV)/.ready-dev ## all tests, real DDS included; ARGS="-k name" picks s
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
-	OMP_NUM_THREADS=1 $(PY) -m pytest test --ignore test/ros -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest test --ignore test/ros -n $(JOBS) --dist worksteal
 	$(PY) -m pytest test/ros
 endif
 
