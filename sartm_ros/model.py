@@ -12,6 +12,7 @@ import numpy as np
 from sartm_ros import fallback, parameter_checks
 
 if TYPE_CHECKING:
+    from sartm_core.segmenter import Segmenter
     from sartm_ros.inference import Request
 
 WARMUP_SIZE = (480, 640)
@@ -109,15 +110,11 @@ def library_threads() -> int:
     return torch.get_num_threads()
 
 
-def load_segmenter(values: dict[str, Any]) -> Model:
-    """Load the checkpoint named by the node's parameters and warm it up.
-
-    Raises whatever loading raises (a missing file, an unknown device, ...); the text says what is wrong.
-    """
+def segmenter_of(values: dict[str, Any]) -> Segmenter:
+    """The checkpoint named by the node's parameters, loaded."""
     from sartm_core.segmenter import Segmenter
 
-    own_choice = library_threads()
-    segmenter = Segmenter.load(
+    return Segmenter.load(
         values["checkpoint"],
         device=values["device"],
         precision=values["precision"],
@@ -126,6 +123,15 @@ def load_segmenter(values: dict[str, Any]) -> Model:
         input_size=parameter_checks.input_size(values),
         threads=values["threads"] or None,
     )
+
+
+def load_segmenter(values: dict[str, Any]) -> Model:
+    """Load the checkpoint named by the node's parameters and warm it up.
+
+    Raises whatever loading raises (a missing file, an unknown device, ...); the text says what is wrong.
+    """
+    own_choice = library_threads()
+    segmenter = segmenter_of(values)
     model = Model(segmenter, values["threads"] or own_choice)
     rate = ""
     if values["warmup"]:

@@ -82,10 +82,12 @@ def session(network: Callable[[], Any], size: Size, settings: Settings) -> Sessi
         blob = io.BytesIO()
         compiled.export_model(blob)
         cache.keep(path, blob.getvalue())
-        del blob, compiled
-        if path.is_file() and (lean := imported(path, options)):
-            return lean
-        compiled = compile_network(network(), options)
+        del blob
+        if path.is_file():
+            del compiled  # before the other one comes
+            if lean := imported(path, options):
+                return lean
+            compiled = compile_network(network(), options)
     return session_of(compiled)
 
 

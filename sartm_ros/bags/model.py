@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from sartm_core.batching import FramePair
-from sartm_core.segmenter import Segmenter
-from sartm_ros import parameter_checks
 from sartm_ros.bags.pairs import BagPair
 from sartm_ros.bags.reading import BagError
 from sartm_ros.class_map import ClassMap
+from sartm_ros.model import segmenter_of
 from sartm_ros.settings import Settings
 
 
@@ -36,15 +35,7 @@ class BagModel:
     def __init__(self, values: dict[str, Any]) -> None:
         """BagError or ValueError names the parameter."""
         try:
-            self.segmenter = Segmenter.load(
-                values["checkpoint"],
-                device=values["device"],
-                precision=values["precision"],
-                engine=values["engine"],
-                sam2=None if values["sam2"] == "none" else values["sam2"],
-                input_size=parameter_checks.input_size(values),
-                threads=values["threads"] or None,
-            )
+            self.segmenter = segmenter_of(values)
         except OSError as error:
             raise BagError(f"--checkpoint {values['checkpoint']}: {error}") from error
         self.settings = Settings.of(values, self.segmenter)

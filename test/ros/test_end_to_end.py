@@ -52,7 +52,7 @@ def test_from_two_cameras_to_masks(tmp_path: Path, checkpoint: Path) -> None:
         with domain.process("sartm_ros.segment_node", *node_args) as node:
             listener.wait_for(lambda: bool(classes))
             with domain.process("sartm_ros.replay_node", *replay_args) as replay:
-                listener.wait_for(lambda: min(len(masks), len(confidences), len(overlays)) >= MASKS)
+                listener.wait_for(lambda: min(map(len, (rgb, masks, confidences, overlays))) >= MASKS)
                 assert replay.interrupt() == 0
             assert node.interrupt() == 0
     assert "Traceback" not in node.output + replay.output
