@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,8 @@ class FramePair:
     """0..1; pixels whose winning class has a lower softmax become 255."""
     confidence: bool = True
     """Whether the confidence is wanted; without it and without a threshold the ids take a fraction of the time."""
+    adapter: str | None = None
+    """Which of `Segmenter.adapters` is to see it; None: the one in use."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence_threshold <= 1:
@@ -65,11 +67,11 @@ def input_size(rgb: Tensor | None, thermal: Tensor | None) -> tuple[int, int]:
     return (rgb.shape[1], rgb.shape[2]) if rgb.dtype == torch.uint8 else (rgb.shape[2], rgb.shape[3])
 
 
-def alike(inputs: Sequence[Inputs]) -> list[list[int]]:
-    """Places of the inputs that can be one batch: equal size and modalities. In order of their first."""
-    groups: dict[tuple[torch.Size | None, ...], list[int]] = {}
-    for place, frames in enumerate(inputs):
-        groups.setdefault(tuple(None if x is None else x.shape for x in frames), []).append(place)
+def alike(inputs: Sequence[Inputs], networks: Sequence[Hashable]) -> list[list[int]]:
+    """Places of the inputs that can be one batch: equal network, size and modalities. In order of their first."""
+    groups: dict[tuple[Hashable, ...], list[int]] = {}
+    for place, (frames, network) in enumerate(zip(inputs, networks, strict=True)):
+        groups.setdefault((network, *(None if x is None else x.shape for x in frames)), []).append(place)
     return list(groups.values())
 
 

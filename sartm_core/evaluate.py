@@ -25,7 +25,8 @@ from sartm_core.evaluation.run import evaluate, frame_group
 from sartm_core.evaluation.scores import all_scores
 from sartm_core.evaluation.sources import dataset_of, open_frames
 from sartm_core.evaluation.tta import Views
-from sartm_core.segmenter import DEFAULT, Segmenter, default_checkpoint
+from sartm_core.opening import DEFAULT, default_checkpoint
+from sartm_core.segmenter import Segmenter
 
 __all__ = ["evaluate", "frame_group", "main", "run"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from sartm_core.cli import INTERRUPTED, add_config_options, build_config, parse
 from sartm_core.exporting.config import ExportConfig
 from sartm_core.exporting.run import Written, export
-from sartm_core.segmenter import DEFAULT, default_checkpoint
+from sartm_core.opening import DEFAULT, default_checkpoint
 
 MB = 1e6
 

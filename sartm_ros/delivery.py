@@ -61,7 +61,8 @@ class Delivery:
             return None
         usable = replace(job, rgb=None if rgb is None else job.rgb, thermal=None if thermal is None else job.thermal)
         confidence = self._outputs.confidence_wanted()
-        return Request(rgb, thermal, s.registration, s.thermal_norm, s.threshold, confidence, job=usable, settings=s)
+        options = (s.registration, s.thermal_norm, s.threshold, confidence, s.adapter)
+        return Request(rgb, thermal, *options, job=usable, settings=s)
 
     def _convert(
         self, stream: str, frame: Incoming | None, to_array: Callable[[Incoming], np.ndarray]

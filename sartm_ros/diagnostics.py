@@ -75,6 +75,7 @@ KEYS = {
     "internal_errors": "errors in the node's own code that it survived: please report them with the log",
     "subscribers": "subscriptions on the image topics of the node",
     "model.name": "name of the weights",
+    "model.adapters": "names of all weights that are loaded; model.name is the one in use",
     "model.sha256": "hash of the weights' file",
     "model.device": "where the model runs",
     "model.engine": "what executes it",

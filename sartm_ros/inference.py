@@ -67,6 +67,8 @@ class Request:
     confidence_threshold: float = 0.0
     confidence: bool = True
     """Whether the result's `confidence` is wanted."""
+    adapter: str | None = None
+    """Name of the weights that are to see it; None: the checkpoint's."""
     job: Any = None
     """The frames as they came, without one that could not be converted."""
     settings: Any = None

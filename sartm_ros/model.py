@@ -12,6 +12,7 @@ import numpy as np
 from sartm_ros import fallback, parameter_checks
 
 if TYPE_CHECKING:
+    from sartm_core.network import Network
     from sartm_core.segmenter import Segmenter
     from sartm_ros.inference import Request
 
@@ -20,6 +21,8 @@ SHRINK = 0.7
 """A smaller input has this share of the height and width, rounded to the model's stride: half the memory."""
 SMALLEST_SIDE = 128
 """No input gets smaller than this."""
+CHECKPOINT = "checkpoint"
+"""Value of `adapter` for the weights of the parameter `checkpoint`."""
 
 
 class Model:
@@ -44,19 +47,32 @@ class Model:
         self.warnings: list[str] = []
         """To be told once after loading."""
 
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of what is loaded, the checkpoint's first."""
+        return tuple(self._segmenter.adapters)
+
+    def weights(self, adapter: str) -> Network:
+        """What a value of the parameter `adapter` stands for. ValueError: it is not loaded."""
+        loaded = self._segmenter.adapters
+        if adapter not in (CHECKPOINT, *loaded):
+            raise ValueError(f"adapter: got '{adapter}', loaded are {CHECKPOINT} ({', '.join(loaded)})")
+        network: Network = loaded[self.name if adapter == CHECKPOINT else adapter]
+        return network
+
     def batch(self, requests: Sequence[Request]) -> list[Any]:
         """A `SegmentationResult` for each request."""
         from sartm_core.segmenter import FramePair
 
         self._use_threads()
         pairs = [
-            FramePair(r.rgb, r.thermal, r.registration, r.thermal_norm, r.confidence_threshold, r.confidence)
+            FramePair(r.rgb, r.thermal, r.registration, r.thermal_norm, r.confidence_threshold, r.confidence, r.adapter)
             for r in requests
         ]
         return list(self._segmenter.batch(pairs))
 
     def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
-        """Raise ValueError when the weights give no usable scores for a frame pair."""
+        """Raise ValueError when the weights of an adapter give no usable scores for a frame pair."""
         self._use_threads()
         self._segmenter.check(rgb, thermal)
 
@@ -79,14 +95,17 @@ class Model:
         return used
 
     def warm_up(self, shrink: bool) -> float:
-        """Run twice on an empty pair, the second time by the clock; seconds. Smaller when memory runs out, if asked."""
+        """Run every adapter twice on an empty pair, the second time by the clock; seconds for one of them.
+
+        Smaller when memory runs out, if asked.
+        """
         rgb, thermal = np.zeros((*WARMUP_SIZE, 3), np.uint8), np.zeros(WARMUP_SIZE, np.uint8)
         while True:
             try:
                 self.check(rgb, thermal)
                 begin = time.monotonic()
                 self.check(rgb, thermal)
-                return time.monotonic() - begin
+                return (time.monotonic() - begin) / len(self.adapters)
             except Exception as error:
                 if not (shrink and fallback.is_out_of_memory(error)):
                     raise
@@ -119,9 +138,10 @@ def segmenter_of(values: dict[str, Any]) -> Segmenter:
         device=values["device"],
         precision=values["precision"],
         engine=values["engine"],
-        sam2=None if values["sam2"] == "none" else values["sam2"],
+        sam2=None if values["sam2"] == parameter_checks.NONE else values["sam2"],
         input_size=parameter_checks.input_size(values),
         threads=values["threads"] or None,
+        adapters=parameter_checks.adapters(values),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 STRIDE = 32
 """Model inputs are multiples of this (`sartm_core.preprocess.STRIDE`; importing that takes seconds)."""
 LARGEST_INPUT = 8192
+NONE = "none"
+"""Of `adapters` and `sam2`."""
 
 
 class ParameterError(ValueError):
@@ -78,7 +80,15 @@ def input_size(values: dict[str, Any]) -> tuple[int, int] | None:
 def files(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
     """Which of the changed parameters name a file that is not there."""
     problems = []
-    for name, keyword in (("checkpoint", "default"), ("sam2", "none")):
+    for name, keyword in (("checkpoint", "default"), ("sam2", NONE)):
         if name in changed and values[name] != keyword and not Path(values[name]).is_file():
             problems.append(f"{name}: got '{values[name]}', expected '{keyword}' or a file; there is no such file")
+    if "adapters" in changed:
+        missing = [file for file in adapters(values) if not Path(file).is_file()]
+        problems += [f"adapters: got '{file}', expected '{NONE}' or files; there is no such file" for file in missing]
     return problems
+
+
+def adapters(values: dict[str, Any]) -> list[str]:
+    """The files of the parameter `adapters`."""
+    return [] if values["adapters"] == NONE else [file.strip() for file in values["adapters"].split(",")]

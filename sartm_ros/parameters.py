@@ -114,7 +114,7 @@ BACK = "Seconds a camera that was gone must send without a gap before its frames
 FROZEN = "Seconds of identical frames, while the other camera's change, that make a camera count as frozen; 0: never."
 OOM = "When GPU memory runs out: smaller (fewer pairs at a time, a smaller input, then the CPU), cpu, or inactive."
 REMAP = "Other ids for the model's classes, e.g. 'bike=person, car=10, curve=ignore'. 'none': the model's own."
-STRANGERS = "Let ~/reload load weights with other classes than the running ones; who reads the masks must know."
+STRANGERS = "Let ~/reload and adapter change to weights with other classes; who reads the masks must know."
 HOMOGRAPHY = "Row-major 3x3 matrix from thermal to rgb pixels (homography)."
 OF_SIZE = "Width and height of the {} images the homography was measured with; 0, 0: of those that come."
 SCALE = "Horizontal and vertical size of the thermal view in that of the rgb camera (scale_shift)."
@@ -125,6 +125,8 @@ DECODE = (
     "Convert the next frames while the model works on the last ones. auto: when it runs on a GPU; on a CPU, decoding "
     "frames that newer ones replace takes time from the model."
 )
+ADAPTERS = "More files like checkpoint, in memory beside it, for the parameter adapter to choose from by their names."
+ADAPTER = "Which of the loaded files makes the masks, from the next frame on; other classes need allow_class_change."
 CROP = "Pixels cut off the thermal image at this side (telemetry rows)."
 
 SPECS = (
@@ -132,6 +134,8 @@ SPECS = (
         "checkpoint", "default", RELOAD, "Weights, or an exported model.",
         form="'default' (shipped) or the path of a .safetensors, .onnx or .xml file",
     ),
+    Spec("adapters", "none", RELOAD, ADAPTERS, form="'none' or FILE, FILE, ..."),
+    Spec("adapter", "checkpoint", LIVE, ADAPTER, form="'checkpoint' or the name of a file of adapters, no suffix"),
     Spec("sam2", "none", RELOAD, "Meta's SAM2 file; adapter checkpoints need it.", form="'none' or a path"),
     Spec("device", "auto", RELOAD, "Where the model runs.", form="auto, cpu, cuda or cuda:N"),
     Spec("precision", "auto", RELOAD, "Number format of the model; auto: the fastest that agrees.", PRECISIONS),

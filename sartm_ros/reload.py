@@ -17,6 +17,16 @@ TRIAL_SIZE = (480, 640)
 """Of the empty frame the new weights are tried on when no real one has come yet."""
 
 
+def strangers(running: Any, coming: Any) -> str:
+    """Why the weights that come must not take the place of those that run; empty when they have the same classes."""
+    if tuple(running.classes) == tuple(coming.classes):
+        return ""
+    return (
+        f"its classes are {', '.join(coming.classes)}; running are {', '.join(running.classes)}. Readers of the "
+        "masks would take one for another: set allow_class_change to true if they know"
+    )
+
+
 class ReloadError(RuntimeError):
     """New weights that cannot be used; the text says why."""
 
@@ -84,11 +94,10 @@ class Reloader:
     def _load(self, before: Any, values: dict[str, Any]) -> Any:
         """In a thread: load, compare, try on the latest frame."""
         model = self._server.load(values | {"oom_fallback": fallback.INACTIVE})  # at full size, or not at all
-        if tuple(model.classes) != tuple(before.classes) and not values["allow_class_change"]:
-            raise ReloadError(
-                f"its classes are {', '.join(model.classes)}; running are {', '.join(before.classes)}. Readers of the "
-                "masks would take one for another: set allow_class_change to true if they know"
-            )
+        for adapter in {user.values["adapter"] for user in self._server.users}:
+            reason = strangers(before.weights(adapter), model.weights(adapter))
+            if reason and not values["allow_class_change"]:
+                raise ReloadError(reason)
         latest = self._server.inference.latest
         if latest is None:
             model.check(np.zeros((*TRIAL_SIZE, 3), np.uint8), np.zeros(TRIAL_SIZE, np.uint8))

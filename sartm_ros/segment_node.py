@@ -29,7 +29,7 @@ from sartm_ros.loading import Loading
 from sartm_ros.model import load_segmenter
 from sartm_ros.monitor import Monitor
 from sartm_ros.outputs import Outputs
-from sartm_ros.reload import Reloader
+from sartm_ros.reload import Reloader, strangers
 from sartm_ros.server import ModelServer
 from sartm_ros.settings import Settings
 
@@ -87,6 +87,11 @@ class SegmentNode(LifecycleNode):
     def model(self) -> Any:
         """The model in use, None before configure and after cleanup."""
         return self.server.model if self in self.server.users else None
+
+    @property
+    def weights(self) -> Any:
+        """Those of the model that make this node's masks, None without a model."""
+        return self.model.weights(self.values["adapter"]) if self.model is not None else None
 
     # Lifecycle
 
@@ -199,12 +204,12 @@ class SegmentNode(LifecycleNode):
         for warning in model.warnings:
             self.get_logger().warning(warning)
         self._settle(self.values)
-        self._tell_classes(model, self.values["confidence_threshold"])
+        self._tell_classes()
 
-    def _tell_classes(self, model: Any, threshold: float) -> None:
+    def _tell_classes(self) -> None:
         class_map = self.delivery.settings.class_map
         if class_map is not None:
-            self.outputs.classes(model, threshold, class_map)
+            self.outputs.classes(self.weights, self.values["confidence_threshold"], class_map)
 
     def restore_parameters(self, model_values: dict[str, Any]) -> None:
         """Make the model's parameters tell what is loaded."""
@@ -227,6 +232,7 @@ class SegmentNode(LifecycleNode):
         if not result.successful:
             return result
         try:
+            self._check_classes(values)
             self._settle(values)
         except Exception as error:  # e.g. a class_remap that names a class the model does not have
             result.successful, result.reason = False, str(error)
@@ -234,9 +240,16 @@ class SegmentNode(LifecycleNode):
         self.values = values
         if self in self.server.users:
             self.server.prefer(self, values["oom_fallback"])
-        if changed & {"confidence_threshold", "class_remap"} and self.model is not None:
-            self._tell_classes(self.model, values["confidence_threshold"])
+        if changed & {"confidence_threshold", "class_remap", "adapter"} and self.model is not None:
+            self._tell_classes()
         return result
+
+    def _check_classes(self, values: dict[str, Any]) -> None:
+        """Raise ValueError when another adapter has other classes, and nobody said that it may."""
+        if self.model is None or self._restoring or values["allow_class_change"]:
+            return
+        if reason := strangers(self.weights, self.model.weights(values["adapter"])):
+            raise ValueError(f"adapter: got '{values['adapter']}', but {reason}")
 
     def _settle(self, values: dict[str, Any]) -> None:
         settings = Settings.of(values, self.model)
@@ -256,10 +269,11 @@ class SegmentNode(LifecycleNode):
     def report(self) -> None:
         """Publish the diagnostics."""
         dropped = self._dropped_before + (self.mailbox.dropped if self.mailbox else 0)
-        model = {
-            name: getattr(self.model, name, "") for name in ("name", "sha256", "device", "engine", "precision", "note")
-        }
-        model["gpu_memory_mb"] = self.model.memory_mb() if self.model else None
+        weights, whole = self.weights, self.model
+        model = {name: getattr(weights, name, "") for name in ("name", "sha256", "engine", "precision")}
+        model |= {name: getattr(whole, name, "") for name in ("device", "note")}
+        model["adapters"] = ", ".join(whole.adapters) if whole else ""
+        model["gpu_memory_mb"] = whole.memory_mb() if whole else None
         model["reload"] = self.reloader.last
         self.monitor.publish(self.intake.pairer.counters, dropped, model)
 

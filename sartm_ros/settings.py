@@ -27,12 +27,15 @@ class Settings:
     """Pixels of lower confidence (0..1) become 255."""
     alpha: float
     """Weight of the class colours in the overlay, 0..1."""
+    adapter: str | None
+    """Name of the weights; None while there is no model."""
     class_map: ClassMap | None
     """From the model's classes to the ids that are published; None while there is no model."""
 
     @classmethod
     def of(cls, values: dict[str, Any], loaded: Any = None) -> Settings:
         """From parameter values and the model, if there is one. Raises ValueError naming the parameter."""
+        weights = loaded.weights(values["adapter"]) if loaded else None
         return cls(
             crop=Crop(*(values[f"thermal.crop_{side}"] for side in ("top", "bottom", "left", "right"))),
             scale=values["thermal.scale"],
@@ -41,5 +44,6 @@ class Settings:
             thermal_norm=model.thermal_norm(values),
             threshold=values["confidence_threshold"],
             alpha=values["overlay_alpha"],
-            class_map=ClassMap.parse(values["class_remap"], loaded.classes, loaded.palette) if loaded else None,
+            adapter=weights.name if weights else None,
+            class_map=ClassMap.parse(values["class_remap"], weights.classes, weights.palette) if weights else None,
         )

@@ -15,7 +15,7 @@ from sartm_core.config import ModelConfig
 from sartm_core.data.datasets import open_pairs
 from sartm_core.data.synthetic import SceneConfig, SyntheticScenes
 from sartm_core.model.sartm import SARTM
-from sartm_core.segmenter import DEFAULT, default_checkpoint
+from sartm_core.opening import DEFAULT, default_checkpoint
 
 SEED = 0
 FRAMES_SEED = 30_000_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sartm_core.evaluation.config import EvaluateConfig
 from sartm_core.fields import at_least
-from sartm_core.segmenter import DEFAULT
+from sartm_core.opening import DEFAULT
 
 LEAST_RESAMPLES = 100
 """Fewer do not make an interval."""

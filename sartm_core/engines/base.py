@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sartm_core.engines.sharing import Shared
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess import Pixels
 
@@ -34,11 +35,15 @@ class Settings:
 
 
 class Source:
-    """The model to run, in memory only while something is built from it."""
+    """The model to run, in memory only while something is built from it.
 
-    def __init__(self, model: SARTM, reload: Callable[[], SARTM] | None = None) -> None:
+    shared: tensors that what is built should have in common with what was built from other sources.
+    """
+
+    def __init__(self, model: SARTM, reload: Callable[[], SARTM] | None = None, shared: Shared | None = None) -> None:
         self._model: SARTM | None = model.eval()
         self._reload = reload
+        self.shared = shared or Shared()
 
     def __call__(self) -> SARTM:
         """The model in eval mode, to be read only."""

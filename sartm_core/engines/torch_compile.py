@@ -33,7 +33,7 @@ def make(source: Source, settings: Settings) -> Engine:
     """One compiled function per shape; what the compiler wrote is reused by the next start."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "engines" / "inductor"))
     allow_shapes(SHAPES)
-    folded = FoldedSARTM(source()).to(settings.device, settings.dtype)
+    folded = source.shared.among(FoldedSARTM(source()).to(settings.device, settings.dtype))
     layouts = Layouts(folded)
     together = settings.device.type != "cpu"
     options: dict[str, Any] = {"triton.cudagraphs": True} if together else {"freezing": True}

@@ -19,7 +19,7 @@ def precisions(device: torch.device) -> tuple[str, ...]:
 
 def make(source: Source, settings: Settings) -> Engine:
     """Both modalities as one batch on a GPU, one after the other on a CPU."""
-    folded = FoldedSARTM(source()).to(settings.device, settings.dtype)
+    folded = source.shared.among(FoldedSARTM(source()).to(settings.device, settings.dtype))
     layouts = Layouts(folded)
     together = settings.device.type != "cpu"
 

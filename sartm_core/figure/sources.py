@@ -12,7 +12,7 @@ from sartm_core.data.datasets import Sample
 from sartm_core.data.labels import LabelSet
 from sartm_core.evaluation.config import WeightsAndFrames
 from sartm_core.evaluation.sources import dataset_of, open_frames
-from sartm_core.segmenter import DEFAULT, default_checkpoint
+from sartm_core.opening import DEFAULT, default_checkpoint
 
 
 def open_source(config: WeightsAndFrames) -> tuple[list[str], Sequence[Sample], LabelSet]:

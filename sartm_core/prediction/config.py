@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sartm_core.data.datasets import DISK_LAYOUTS
 from sartm_core.engines import ENGINES, PRECISIONS
 from sartm_core.fields import at_least, one_of
-from sartm_core.segmenter import DEFAULT
+from sartm_core.opening import DEFAULT
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sartm_core.config import ModelConfig, TrainConfig
 from sartm_core.data.datasets import open_dataset
 from sartm_core.fields import differences, from_dict, load_yaml, to_dict
 from sartm_core.model.sartm import SARTM, ModelInfo
-from sartm_core.segmenter import DEFAULT, default_checkpoint
+from sartm_core.opening import DEFAULT, default_checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -46,7 +46,7 @@ class Extraction:
     def __init__(self, bag: Bag, topics: Topics, values: dict[str, Any], which: Which) -> None:
         self.bag, self.topics, self.values, self.which = bag, topics, values, which
         self.model = BagModel(values)
-        self.label_set = LabelSet(self.model.segmenter.classes, self.model.segmenter.palette)
+        self.label_set = LabelSet(self.model.weights.classes, self.model.weights.palette)
         self.frames: list[dict[str, Any]] = []
         self.pairing = self._pairing()
 
@@ -125,8 +125,8 @@ class Extraction:
             "rgb_topic": self.topics.rgb,
             "thermal_topic": self.topics.thermal,
             "command": command,
-            "model": self.model.segmenter.name,
-            "model_sha256": self.model.segmenter.sha256,
+            "model": self.model.weights.name,
+            "model_sha256": self.model.weights.sha256,
             "pairs_in_bag": self.pairing.pairer.counters.pairs,
             "frames": self.frames,
         }

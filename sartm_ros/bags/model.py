@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sartm_core.batching import FramePair
 from sartm_ros.bags.pairs import BagPair
 from sartm_ros.bags.reading import BagError
 from sartm_ros.class_map import ClassMap
-from sartm_ros.model import segmenter_of
+from sartm_ros.inference import Request
+from sartm_ros.model import Model, library_threads, segmenter_of
 from sartm_ros.settings import Settings
 
 
@@ -35,10 +35,11 @@ class BagModel:
     def __init__(self, values: dict[str, Any]) -> None:
         """BagError or ValueError names the parameter."""
         try:
-            self.segmenter = segmenter_of(values)
+            self.model = Model(segmenter_of(values), values["threads"] or library_threads())
         except OSError as error:
             raise BagError(f"--checkpoint {values['checkpoint']}: {error}") from error
-        self.settings = Settings.of(values, self.segmenter)
+        self.weights = self.model.weights(values["adapter"])
+        self.settings = Settings.of(values, self.model)
         assert self.settings.class_map is not None
         self.class_map: ClassMap = self.settings.class_map
 
@@ -46,6 +47,6 @@ class BagModel:
         """Segment one pair. ImageError when a frame's pixels cannot be read."""
         s = self.settings
         rgb, thermal = pair.rgb.rgb(), pair.thermal.thermal(s.scale, s.offset)
-        frames = FramePair(rgb, thermal, s.registration, s.thermal_norm, s.threshold, confidence)
-        result = self.segmenter.batch([frames])[0]
+        request = Request(rgb, thermal, s.registration, s.thermal_norm, s.threshold, confidence, s.adapter)
+        result = self.model.batch([request])[0]
         return Segmented(rgb, thermal, result.mask, result.confidence)

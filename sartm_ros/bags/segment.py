@@ -78,7 +78,7 @@ class Masks:
     def classes(self) -> str:
         """The JSON that the node latches on `classes`."""
         listed = [{"id": e.id, "name": e.name, "color": list(e.color)} for e in self._model.class_map.entries]
-        return json.dumps({"model": self._model.segmenter.name, "unlabelled": IGNORE, "classes": listed})
+        return json.dumps({"model": self._model.weights.name, "unlabelled": IGNORE, "classes": listed})
 
     def write(self, pairs: list[BagPair]) -> None:
         """The mask of each pair under the header of its rgb frame, recorded when the later frame was."""

@@ -24,7 +24,7 @@ from sartm_core.benchmarking.results import Row
 from sartm_core.benchmarking.session import Session, Way
 from sartm_core.benchmarking.subjects import Frames, make_frames, random_model, weights_from, weights_of
 from sartm_core.engines import ENGINES, pick_device
-from sartm_core.segmenter import DEFAULT
+from sartm_core.opening import DEFAULT
 from test.core.test_benchmark_worker import Refusing
 
 SIZE = (64, 96)

@@ -10,7 +10,8 @@ from sartm_core.data.labels import MFNET, remap_table
 from sartm_core.data.synthetic import SyntheticScenes
 from sartm_core.data.synthetic.config import SceneConfig
 from sartm_core.metrics import ConfusionMatrix
-from sartm_core.segmenter import Segmenter, default_checkpoint
+from sartm_core.opening import default_checkpoint
+from sartm_core.segmenter import Segmenter
 
 PERSON = 2
 

@@ -108,7 +108,7 @@ def test_frames_of_every_size_share_a_session(checkpoint: Path, size: tuple[int,
     """Resized frames went to a network of their own, compiled in the middle of the work."""
     segmenter = Segmenter.load(checkpoint, device="cpu", engine="openvino", precision="fp32")
     masks = [segmenter(*make_frames(*s)).mask for s in (size, SIZE)]
-    assert list(segmenter._run._sessions) == [SIZE] and masks[0].shape == size
+    assert list(segmenter._network._run._sessions) == [SIZE] and masks[0].shape == size
     plain_mask = Segmenter.load(checkpoint, **PLAIN)(*make_frames(*size)).mask
     assert (masks[0] == plain_mask).mean() > 0.99
 
@@ -170,7 +170,7 @@ def test_reduced_precision_gives_the_same_classes(name: str) -> None:
     usable(name)
     from sartm_core.engines.agreement import agreement, plain
     from sartm_core.model.sartm import SARTM
-    from sartm_core.segmenter import default_checkpoint
+    from sartm_core.opening import default_checkpoint
 
     model = SARTM.load(default_checkpoint())
     small = PreprocessConfig(input_size=(160, 160))

@@ -117,8 +117,8 @@ def test_calls_from_several_threads_do_not_mix_their_cameras(segmenter: Segmente
 def test_another_input_size(checkpoint) -> None:
     segmenter = Segmenter.load(checkpoint, **PLAIN, input_size=(32, 64))
     shapes = []
-    run = segmenter._run
-    segmenter._run = lambda rgb, thermal: shapes.append(tuple(thermal.shape[2:])) or run(rgb, thermal)
+    run = segmenter._network._run
+    segmenter._network._run = lambda rgb, thermal: shapes.append(tuple(thermal.shape[2:])) or run(rgb, thermal)
     frames = make_frames(32, 64)
     assert segmenter.input_size == (32, 64) and segmenter(*frames).mask.shape == (32, 64)
     segmenter.set_input_size((64, 128))
@@ -163,8 +163,8 @@ def test_check_names_weights_that_give_no_numbers() -> None:
 
 def test_check_names_scores_of_a_wrong_shape(checkpoint) -> None:
     segmenter = Segmenter.load(checkpoint, **PLAIN)
-    run = segmenter._run
-    segmenter._run = lambda rgb, thermal: run(rgb, thermal)[:, :3]
+    run = segmenter._network._run
+    segmenter._network._run = lambda rgb, thermal: run(rgb, thermal)[:, :3]
     with pytest.raises(ValueError, match=r"tiny: .*shape \(1, 3, 16, 24\), expected \(1, 4, 16, 24\)"):
         segmenter.check(*make_frames(64, 96))
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from sartm_core.batching import FramePair
+from sartm_core.network import GRIDS_KEPT
 from sartm_core.preprocess import PreprocessConfig, ThermalNorm
 from sartm_core.registration import Registration
-from sartm_core.segmenter import GRIDS_KEPT, SegmentationResult, Segmenter
+from sartm_core.segmenter import SegmentationResult, Segmenter
 
 from .conftest import PLAIN, make_frames, make_model, train_lora
 
@@ -39,13 +40,13 @@ def alone(segmenter: Segmenter, pair: FramePair) -> SegmentationResult:
 def passes(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Frames in each forward pass since the test began."""
     counts: list[int] = []
-    run = segmenter._run
+    run = segmenter._network._run
 
     def counted(rgb, thermal):
         counts.append(len(rgb if rgb is not None else thermal))
         return run(rgb, thermal)
 
-    monkeypatch.setattr(segmenter, "_run", counted)
+    monkeypatch.setattr(segmenter._network, "_run", counted)
     return counts
 
 
@@ -113,10 +114,10 @@ def test_registration_moves_what_thermal_shows(segmenter: Segmenter) -> None:
 
 def test_sampling_grids_are_made_once_and_few_are_kept(segmenter: Segmenter) -> None:
     rgb, thermal = make_frames()
-    segmenter._grid.cache_clear()
+    segmenter._network._grid.cache_clear()
     for _ in range(3):
         segmenter(rgb, thermal, registration=Registration.scale_shift((0.5, 0.5), (5, -3)))
-    assert segmenter._grid.cache_info()[:2] == (2, 1)  # hits, misses
+    assert segmenter._network._grid.cache_info()[:2] == (2, 1)  # hits, misses
     for shift in range(GRIDS_KEPT + 2):
         segmenter.inputs(FramePair(rgb, thermal, Registration.scale_shift((1, 1), (shift, 0))))
-    assert segmenter._grid.cache_info().currsize == GRIDS_KEPT
+    assert segmenter._network._grid.cache_info().currsize == GRIDS_KEPT

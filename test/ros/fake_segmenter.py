@@ -30,10 +30,22 @@ class FakeSegmenter:
         self.classes = classes
         self.device, self.engine, self.precision, self.choice, self.note = "cpu", "torch", "fp32", "", ""
         self.warnings: list[str] = []
+        self.others: dict[str, FakeSegmenter] = {}
+        """By name, what else `adapter` may choose."""
         self.gate = gate
         self.calls: list[tuple[np.ndarray | None, np.ndarray | None]] = []
         self.requests: list[Any] = []
         self.batches: list[int] = []
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        return (self.name, *self.others)
+
+    def weights(self, adapter: str) -> FakeSegmenter:
+        """ValueError: it is not loaded."""
+        if adapter not in ("checkpoint", *self.adapters):
+            raise ValueError(f"adapter: got '{adapter}', loaded are {', '.join(self.adapters)}")
+        return self.others.get(adapter, self)
 
     def batch(self, requests: Sequence[Any]) -> list[SimpleNamespace]:
         self.calls += [(request.rgb, request.thermal) for request in requests]

@@ -61,14 +61,14 @@ def test_nothing_is_said_about_the_cpu_when_it_was_asked_for(values: dict) -> No
 
 def out_of_memory_above(loaded: Model, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the real model fail as CUDA does for inputs of more than `pixels` pixels."""
-    run = loaded._segmenter._run
+    run = loaded._segmenter._network._run
 
     def limited(rgb, thermal):
         if rgb.shape[-1] * rgb.shape[-2] > pixels:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
         return run(rgb, thermal)
 
-    monkeypatch.setattr(loaded._segmenter, "_run", limited)
+    monkeypatch.setattr(loaded._segmenter._network, "_run", limited)
 
 
 def test_a_smaller_input_is_found_during_warm_up(values: dict, monkeypatch: pytest.MonkeyPatch) -> None:

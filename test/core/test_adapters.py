@@ -1,0 +1,163 @@
+"""Adapters side by side: one base in memory, switched by name, each with the masks it has alone."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sartm_core.batching import FramePair
+from sartm_core.engines.sharing import Shared
+from sartm_core.model.sartm import SARTM
+from sartm_core.preprocess import PreprocessConfig
+from sartm_core.segmenter import Segmenter
+from test.core.conftest import PLAIN, make_frames, make_model, train_lora
+
+UNDERGROUND = ("unlabeled", "survivor", "backpack")
+
+
+def adapted(seed: int, **changes) -> SARTM:
+    """A model on the common base with adapters and heads of its own."""
+    base, model = make_model(), train_lora(make_model(**changes))
+    torch.manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if "lora" in name or name.startswith(("fusion", "mask_decoder")):
+            torch.nn.init.normal_(parameter, std=0.1)
+    kept = {k: v for k, v in base.state_dict().items() if k.startswith("encoder") and "lora" not in k}
+    model.load_state_dict(kept, strict=False)
+    model.info = replace(model.info, preprocess=PreprocessConfig(input_size=(64, 96)))
+    return model
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("adapters")
+    return [
+        adapted(1).save(folder / "urban.safetensors"),
+        adapted(2, classes=UNDERGROUND).save(folder / "underground.safetensors"),
+        adapted(3).save(folder / "forest.safetensors"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def loaded(files) -> Segmenter:
+    return Segmenter.load(files[0], **PLAIN, adapters=files[1:])
+
+
+@pytest.fixture
+def segmenter(loaded: Segmenter) -> Segmenter:
+    loaded.set_adapter("urban")
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def alone(files) -> dict[str, Segmenter]:
+    return {file.stem: Segmenter.load(file, **PLAIN) for file in files}
+
+
+def same(a, b) -> bool:
+    return np.array_equal(a.mask, b.mask) and np.array_equal(a.confidence, b.confidence)
+
+
+def test_each_adapter_gives_what_its_file_gives_alone(alone, segmenter: Segmenter) -> None:
+    frames = make_frames()
+    results = []
+    for name in [*alone, *reversed(alone)]:  # there and back
+        segmenter.set_adapter(name)
+        expected, result = alone[name], segmenter(*frames)
+        assert same(result, expected(*frames))
+        assert torch.equal(segmenter.logits(*frames, (48, 64)), expected.logits(*frames, (48, 64)))
+        assert (segmenter.name, segmenter.adapter, segmenter.sha256) == (name, name, expected.sha256)
+        assert (segmenter.classes, segmenter.palette) == (expected.classes, expected.palette)
+        results.append(result)
+    assert not same(results[0], results[1]) and not same(results[0], results[2])
+
+
+def test_compiled_adapters_give_what_they_give_alone(files) -> None:
+    pytest.importorskip("openvino")
+    options, frames = PLAIN | {"engine": "openvino"}, make_frames(64, 96)
+    segmenter = Segmenter.load(files[0], **options, adapters=files[1:2])
+    before = segmenter(*frames)
+    segmenter.set_adapter("underground")
+    assert same(segmenter(*frames), Segmenter.load(files[1], **options)(*frames))
+    segmenter.set_adapter("urban")
+    assert same(segmenter(*frames), before)
+
+
+def test_a_batch_may_mix_adapters(alone, segmenter: Segmenter) -> None:
+    rgb, thermal = make_frames()
+    names = [None, "underground", "forest", "underground", None]
+    results = segmenter.batch([FramePair(rgb, thermal, adapter=name) for name in names])
+    for name, result in zip(names, results, strict=True):
+        assert np.array_equal(result.mask, alone[name or "urban"](rgb, thermal).mask)
+    assert segmenter.adapter == "urban"
+
+
+def test_what_adapters_have_in_common_is_in_memory_once(files) -> None:
+    """By address: a second adapter brings its own adapters, fusion and decoder, and nothing of the base."""
+    from sartm_core.deploy.graph import FoldedSARTM
+
+    shared = Shared()
+    first, second = (shared.among(FoldedSARTM(adapted(seed))) for seed in (1, 2))
+    before = {name: tensor.clone() for name, tensor in FoldedSARTM(adapted(2)).named_parameters()}
+    addresses = {name: parameter.data_ptr() for name, parameter in first.named_parameters()}
+    once = {name for name, parameter in second.named_parameters() if parameter.data_ptr() == addresses[name]}
+    own = {name for name in before if name not in once}
+    assert all(torch.equal(parameter, before[name]) for name, parameter in second.named_parameters())
+    assert {name for name in own if name.startswith("trunk")} == {name for name in before if name.endswith(".qkv")}
+    assert sum(name.endswith((".up.weight", ".down.weight", ".proj.weight")) for name in once) >= 3 * len(
+        first.trunk.blocks
+    )
+
+
+def test_unknown_adapter_is_named_with_the_nearest(segmenter: Segmenter) -> None:
+    with pytest.raises(
+        ValueError, match="adapter: got .underground2., expected one of urban, underground, forest; did"
+    ):
+        segmenter.set_adapter("underground2")
+    with pytest.raises(ValueError, match="adapter: got 'sea'"):
+        segmenter.batch([FramePair(*make_frames(), adapter="sea")])
+    assert segmenter.adapter == "urban"
+
+
+def test_two_files_of_one_name_are_refused(files, tmp_path) -> None:
+    other = adapted(4).save(tmp_path / "urban.safetensors")
+    with pytest.raises(ValueError, match="adapters: two files are called 'urban'"):
+        Segmenter.load(files[0], **PLAIN, adapters=[other])
+
+
+def test_a_missing_adapter_file_is_named(files) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        Segmenter.load(files[0], **PLAIN, adapters=["nowhere.safetensors"])
+
+
+def test_check_finds_the_damaged_adapter(files, tmp_path) -> None:
+    model = adapted(5)
+    with torch.no_grad():
+        next(model.fusion.parameters()).fill_(float("nan"))
+    damaged = model.save(tmp_path / "damaged.safetensors")
+    with pytest.raises(ValueError, match="^damaged: "):
+        Segmenter.load(files[0], **PLAIN, adapters=[damaged]).check(*make_frames())
+
+
+def test_input_size_is_that_of_all(files) -> None:
+    segmenter = Segmenter.load(files[0], **PLAIN, adapters=files[1:2])
+    segmenter.set_input_size((64, 64))
+    assert {network.preprocess.input_size for network in segmenter.adapters.values()} == {(64, 64)}
+
+
+def test_switching_while_other_threads_segment_mixes_nothing(segmenter: Segmenter) -> None:
+    frames, names = make_frames(), list(segmenter.adapters)
+    expected = {name: segmenter.batch([FramePair(*frames, adapter=name)])[0].mask for name in names}
+
+    def work(k: int) -> bool:
+        segmenter.set_adapter(names[k % 3])
+        mask = segmenter(*frames).mask
+        return any(np.array_equal(mask, of_one) for of_one in expected.values())
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(pool.map(work, range(24)))
