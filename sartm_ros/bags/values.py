@@ -14,6 +14,8 @@ from sartm_ros.bags.reading import BagError
 
 DEFAULTS: dict[str, Any] = {
     "checkpoint": "default",
+    "adapters": "none",
+    "adapter": "checkpoint",
     "sam2": "none",
     "device": "auto",
     "precision": "auto",
