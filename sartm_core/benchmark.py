@@ -5,11 +5,12 @@ r"""How fast is SARTM on this machine, and how near to what the machine can do?
     python -m sartm_core.benchmark --checkpoint FILE --frames DIR --frames-for-growth 1000 --output bench
     python -m sartm_core.benchmark --compare before/benchmark.json after/benchmark.json
     python -m sartm_core.benchmark --training config/train/mfnet.yaml --output bench
+    python -m sartm_core.benchmark --adapters 3 --backbones b+ --engines torch --output bench
 
 Every engine and precision runs in a process of its own, in turn with the plain model as two fp32 passes and with the
 matrix products of the model alone, so that noise hits all alike. Measured are time by stage, memory, agreement with
 plain fp32 and the time from start to first mask. --output DIR receives benchmark.json and benchmark.md (--training:
-training.json and training.md). How to read the tables: docs/performance.md.
+training.json and .md; --adapters: adapters.json and .md). How to read the tables: docs/performance.md.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sartm_core.benchmarking import adapters
 from sartm_core.benchmarking.compare import compare
 from sartm_core.benchmarking.config import BenchmarkConfig
 from sartm_core.benchmarking.report import report
@@ -44,6 +46,12 @@ def run_training(path: str, steps: int, threads: int, output: Path | None) -> st
 
     result = training.run(training.read_config(path), steps, threads or None)
     return write(output, "training", result, training.report(result))
+
+
+def run_adapters(config: BenchmarkConfig, count: int, output: Path | None) -> str:
+    """The same for adapters side by side."""
+    result = adapters.measure(config, count)
+    return write(output, "adapters", result, adapters.report(result))
 
 
 def write(output: Path | None, name: str, result: dict[str, Any], text: str) -> str:
@@ -77,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--anyway", action="store_true", help="compare also what is not of one machine, with a warning")
     parser.add_argument("--training", metavar="FILE.yaml", help="measure the training of this configuration instead")
+    parser.add_argument(
+        "--adapters", type=int, metavar="N", help="measure N adapters side by side instead: memory, and a switch's time"
+    )
     parser.add_argument("--steps", type=int, default=5, metavar="N", help="steps of --training [default: 5]")
     add_options(parser)
     args = parse(parser, argv)
@@ -85,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             text = compare(args.compare[0], args.compare[1], args.anyway)
         elif args.training:
             text = run_training(args.training, args.steps, build_config(BenchmarkConfig, args).threads, args.output)
+        elif args.adapters is not None:
+            text = run_adapters(build_config(BenchmarkConfig, args), args.adapters, args.output)
         else:
             text = run(build_config(BenchmarkConfig, args), args.output)
     except (ValueError, OSError) as error:
