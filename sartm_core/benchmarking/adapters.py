@@ -177,7 +177,7 @@ def report(found: dict[str, Any]) -> str:
     count = found["adapters"]
     lines = [
         f"Adapters side by side: {count} of one base, {size_name(BenchmarkConfig(**found['config']).sizes[0])}", "",
-        f"| model | engine | MB, one | MB, {count} | each more | set_adapter us | frame ms | after a switch | as alone |",
+        f"| model | engine | MB, one | MB, {count} | each more | set_adapter us | frame ms | switched ms | as alone |",
         "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for row in found["sides"]:
