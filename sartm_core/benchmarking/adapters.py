@@ -86,13 +86,15 @@ class Session:
             found.append(hashlib.sha256(scores.tobytes()).hexdigest())
         return found
 
-    def frame(self, name: str) -> tuple[float, float]:
-        """Seconds: of `set_adapter`, and of it and a frame."""
+    def round(self, name: str) -> tuple[float, float, float]:
+        """Seconds: of `set_adapter`, of it and a frame, and of one more frame."""
         started = perf_counter()
         self.segmenter.set_adapter(name)
         switched = perf_counter()
         self.segmenter.batch([self.pair])
-        return switched - started, perf_counter() - started
+        first = perf_counter()
+        self.segmenter.batch([self.pair])
+        return switched - started, first - started, perf_counter() - first
 
 
 def measure(config: BenchmarkConfig, count: int) -> dict[str, Any]:
@@ -163,13 +165,11 @@ def side(
     with session(files) as worker:
         every, digests = worker.ask("memory"), worker.ask("digests")
         names = [Path(file).stem for file in files]
-        switched = [worker.ask("frame", names[i % len(names)]) for i in range(config.runs + config.warmup)]
-        stayed = [worker.ask("frame", names[0]) for _ in range(config.runs + config.warmup)]
-    switched, stayed = switched[config.warmup :], stayed[config.warmup :]
+        rounds = [worker.ask("round", names[i % len(names)]) for i in range(config.warmup + config.runs)]
+    set_s, switched, stayed = (median(column) for column in zip(*rounds[config.warmup :], strict=True))
     return Side(
-        backbone, way[0], way[1], one / MB, every / MB, median(t for t, _ in switched) * 1e6,
-        median(t for _, t in stayed) * 1e3, median(t for _, t in switched) * 1e3, digests == alone,
-    )  # fmt: skip
+        backbone, way[0], way[1], one / MB, every / MB, set_s * 1e6, stayed * 1e3, switched * 1e3, digests == alone
+    )
 
 
 def report(found: dict[str, Any]) -> str:
