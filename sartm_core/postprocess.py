@@ -22,6 +22,8 @@ BORDER = 255
 """Marks cells whose corners differ; no class has this id."""
 TABLES_KEPT = 16
 """Sizes of cameras and networks, height and width each, whose tables stay in memory."""
+FEW = 8
+"""Classes up to which numpy finds the largest score sooner than torch."""
 MANY = 0.2
 """Share of pixels along borders from which on enlarging everything is faster."""
 
@@ -58,12 +60,24 @@ def class_ids(scores: Tensor, size: tuple[int, int]) -> Tensor:
 def cells(scores: Tensor) -> np.ndarray:
     """(C, h, w) -> (h + 1, w + 1) uint8: class at all four corners of a cell between scores, or `BORDER`."""
     best = np.empty([n + 2 for n in scores.shape[1:]], np.uint8)  # (h + 2, w + 2), the rim repeated
-    best[1:-1, 1:-1] = scores.max(0).indices.numpy()
+    best[1:-1, 1:-1] = winners(scores)
     best[0], best[-1] = best[1], best[-2]
     best[:, 0], best[:, -1] = best[:, 1], best[:, -2]
     corner = best[:-1, :-1]
     same = (corner == best[1:, :-1]) & (corner == best[:-1, 1:]) & (corner == best[1:, 1:])
     return np.where(same, corner, np.uint8(BORDER))
+
+
+def winners(scores: Tensor) -> np.ndarray:
+    """(C, h, w) -> (h, w): class of the largest score, the first of equal ones."""
+    if len(scores) > FEW:
+        return scores.max(0).indices.numpy()
+    first, *others = scores.numpy()
+    top, ids = first.copy(), np.zeros(first.shape, np.uint8)
+    for c, other in enumerate(others, start=1):
+        ids[other > top] = c
+        np.maximum(top, other, out=top)
+    return ids
 
 
 def ids_by_cell(scores: Tensor, known: np.ndarray, times: int) -> np.ndarray:
@@ -75,16 +89,22 @@ def ids_by_cell(scores: Tensor, known: np.ndarray, times: int) -> np.ndarray:
     down, across = known.shape
     ids = np.empty((down, times, across, times), np.uint8)
     ids.reshape(down, times, -1)[:] = known.repeat(times, axis=1)[:, None]
-    i, j = np.divmod(np.flatnonzero(known == BORDER), across)  # (n,) each
-    if len(i):
-        rows = np.stack([i - 1, i]).clip(0, height - 1) * width  # (2, n)
-        columns = np.stack([j - 1, j]).clip(0, width - 1)  # (2, n)
-        places = torch.from_numpy((rows[:, None] + columns).ravel())  # (4 * n,)
+    borders = np.flatnonzero(known == BORDER)  # (n,)
+    if len(borders):
+        places = torch.from_numpy(corner_places(height, width).take(borders, axis=1).ravel())  # (4 * n,)
         corners = scores.flatten(1).index_select(1, places).view(classes, 4, -1)  # (C, 4, n)
         pixels = corners.transpose(1, 2) @ shares(times)  # (C, n, times * times)
+        i, j = np.divmod(borders, across)  # (n,) each
         ids[i, :, j] = pixels.max(0).indices.numpy().reshape(-1, times, times)
     rim = times // 2  # the cells of the rim reach half beyond the image
     return np.ascontiguousarray(ids.reshape(down * times, across * times)[rim:-rim, rim:-rim])
+
+
+@lru_cache(TABLES_KEPT)
+def corner_places(height: int, width: int) -> np.ndarray:
+    """(4, (height + 1) * (width + 1)): where the corners of each cell lie in a flat map, in the order of `shares`."""
+    rows, columns = (np.stack([at - 1, at]).clip(0, n - 1) for n in (height, width) for at in [np.arange(n + 1)])
+    return (rows[:, None, :, None] * width + columns[None, :, None, :]).reshape(4, -1)
 
 
 @lru_cache(TABLES_KEPT)
