@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint soak clean
+.PHONY: help demo test lint docs soak clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -47,8 +47,12 @@ lint: $(VENV)/.ready-dev ## ruff check, ruff format, mypy on the public modules
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy $(LINT_MODULES)
 
-clean: ## remove what was built: .venv, demo_out, soak_out, caches
-	rm -rf $(VENV) demo_out soak_out build install log dist .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+docs: $(VENV)/.ready-docs ## the documentation site, in site/; an outdated page or a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --clean --quiet
+	@echo "open site/index.html"
+
+clean: ## remove what was built: .venv, demo_out, soak_out, site, caches
+	rm -rf $(VENV) demo_out soak_out site build install log dist .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
 	find sartm_core sartm_ros test -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the package and the demo need. The order matters: torch and torchvision together and first, then sam2 without
@@ -73,5 +77,12 @@ $(VENV)/.ready-demo: setup.py Makefile
 $(VENV)/.ready-dev: $(VENV)/.ready-demo
 	@touch $(MARK)
 	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino,onnx,train,calibrate,tools,dev]"
+	$(PY) -m pip check
+	@rm -f $(MARK) && touch $@
+
+# Its pages hold the --help of every command, so it needs what the commands need.
+$(VENV)/.ready-docs: $(VENV)/.ready-dev
+	@touch $(MARK)
+	$(PY) -m pip install -q --no-build-isolation -e ".[docs]"
 	$(PY) -m pip check
 	@rm -f $(MARK) && touch $@

@@ -17,6 +17,7 @@ CALIBRATE = ["scikit-image>=0.21", "scipy"]  # python -m sartm_ros.calibrate
 TOOLS = ["av", "rosbags>=0.11"]  # videos in python -m sartm_core.predict; python -m sartm_ros.bag
 TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn", "scipy"]
 DEV = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "colcon-common-extensions"]
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.28"]  # make docs
 
 setup(
     name=NAME,
@@ -57,6 +58,7 @@ setup(
         "openvino": ["openvino"],  # engine openvino: about twice as fast on a CPU
         "onnx": ["onnx", "onnxscript", "onnxruntime"],  # engine onnxruntime, export --format onnx
         "dev": DEV,
+        "docs": DOCS,
     },
     entry_points={
         "console_scripts": [

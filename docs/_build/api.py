@@ -1,0 +1,79 @@
+"""The pages of the Python API: which objects are shown where. Their text is their docstrings, read without importing."""
+
+from __future__ import annotations
+
+PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "segmenter": (
+        "Segmenter",
+        "Frames in, masks out: what a robot, a script or a notebook uses. `from sartm_core import Segmenter, FramePair`.",
+        ("segmenter.Segmenter", "batching.FramePair", "batching.SegmentationResult", "registration.Registration"),
+    ),
+    "model": (
+        "Model",
+        "The network. `from sartm_core import SARTM, ModelConfig`. How the parts fit together: [design](../design.md).",
+        (
+            "model.sartm.SARTM",
+            "model.sartm.SARTMOutput",
+            "model.sartm.ModelInfo",
+            "config.ModelConfig",
+            "model.encoder",
+            "model.lora",
+            "model.fusion",
+            "model.mask_decoder",
+            "model.aux_heads",
+        ),
+    ),
+    "checkpoints": (
+        "Checkpoints",
+        "Weights in and out of files. A checkpoint is one `.safetensors` file with everything needed to use it.",
+        (
+            "checkpoint.save",
+            "checkpoint.load",
+            "checkpoint.load_sam2",
+            "checkpoint.LoadReport",
+            "checkpoint.read_metadata",
+            "checkpoint.sha256",
+        ),
+    ),
+    "preprocessing": (
+        "Preprocessing",
+        "From camera arrays to tensors: the same code in training, in evaluation and on the robot.",
+        ("preprocess",),
+    ),
+    "losses": (
+        "Losses",
+        "The objective L = w0 L_seg(S~0) + w1 L_seg(S~1) + w2 L_cr + w3 L_se and its terms, one a file.",
+        (
+            "losses.objective",
+            "losses.ohem",
+            "losses.prototypes",
+            "losses.consistency",
+            "losses.semantic",
+            "losses.teacher",
+        ),
+    ),
+    "data": (
+        "Data, metrics, pictures",
+        "Data sets on disk, synthetic scenes, scores, and masks as pictures.",
+        (
+            "data.datasets.open_dataset",
+            "data.datasets.open_pairs",
+            "data.pairs.Pairs",
+            "data.pairs.Sample",
+            "data.labels.LabelSet",
+            "data.synthetic.scenes.render_scene",
+            "data.synthetic.scenes.drive",
+            "data.synthetic.scenes.Scene",
+            "data.synthetic.config.SceneConfig",
+            "metrics",
+            "visualize",
+        ),
+    ),
+}
+"""File name -> title, first sentence, objects below `sartm_core`."""
+
+
+def page(name: str) -> str:
+    """A page: its sentence, then one mkdocstrings block for each object."""
+    title, text, objects = PAGES[name]
+    return f"# {title}\n\n{text}\n\n" + "\n".join(f"::: sartm_core.{path}\n" for path in objects)

@@ -1,0 +1,191 @@
+"""The documentation site, as far as it can be known without building it (`make docs` does that, strictly)."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from test.test_imports import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def build() -> Any:
+    """Imports a module of docs/_build by its name."""
+    sys.path.insert(0, str(DOCS / "_build"))
+    try:
+        yield importlib.import_module
+    finally:
+        sys.path.remove(str(DOCS / "_build"))
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, Any]:
+    """mkdocs.yml; its one Python object (the slug function) is left out."""
+    loader = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+    return yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), loader)
+
+
+def leaves(nav: Any) -> list[str]:
+    """The pages of a navigation tree."""
+    if isinstance(nav, str):
+        return [nav]
+    return [page for entry in (nav.values() if isinstance(nav, dict) else nav) for page in leaves(entry)]
+
+
+def test_every_page_is_in_the_navigation_once(build: Any, settings: dict[str, Any]) -> None:
+    written = [path.name for path in DOCS.glob("*.md")]
+    assert sorted(leaves(settings["nav"])) == sorted([*written, *build("generate").NAMES])
+    assert len(written) > 20
+
+
+def test_warnings_are_errors(settings: dict[str, Any]) -> None:
+    assert settings["strict"] is True
+    checks = settings["validation"]
+    assert {value for group in checks.values() for value in group.values()} == {"warn"}
+    assert settings["theme"]["font"] is False, "web fonts come from the network"
+
+
+def test_every_command_is_on_the_help_page(build: Any) -> None:
+    commands = build("commands")
+    runnable = commands.runnable(ROOT)
+    assert runnable == {*commands.COMMANDS, *commands.NODES, *commands.INTERNAL}
+    on_top = {f"sartm_core.{name}" for name in COMMANDS if f"sartm_core.{name}" in runnable}
+    assert len(on_top) > 10 and on_top <= set(commands.COMMANDS)
+
+
+def test_the_pages_that_commands_and_configurations_name_exist(build: Any) -> None:
+    guides = [guide for guide, _, _ in build("commands").COMMANDS.values()]
+    guides += [config[-1] for config in build("configuration").CONFIGS]
+    assert [guide for guide in guides if not (DOCS / guide).is_file()] == []
+
+
+def test_subcommands_are_read_from_a_help_text(build: Any) -> None:
+    arguments = "  COMMAND\n    info      topics\n              more\n    play_all  all\n"
+    text = f"usage: x\n\npositional arguments:\n{arguments}\noptions:\n    -h\n"
+    assert build("commands").listed(text) == ("info", "play_all")
+    assert build("commands").listed("usage: x\n\noptions:\n  -h\n") == ()
+
+
+def test_a_command_without_help_is_an_error(build: Any, tmp_path: Path) -> None:
+    (tmp_path / "no_help.py").write_text("import sys\nsys.exit('no such option: --help')\n")
+    code = (
+        f"import sys; sys.path[:0] = [{str(DOCS / '_build')!r}, {str(tmp_path)!r}]\n"
+        "import commands\ntry:\n    commands.help_text(('no_help',))\nexcept commands.HelpError as e:\n    print(e)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("python -m no_help --help: no such option: --help")
+
+
+def test_links_of_the_markdown_files_lead_somewhere(build: Any) -> None:
+    assert build("links").broken(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("link", "complaint"),
+    [
+        ("other.md", None),
+        ("other.md#b-c_d", None),
+        ("#here", None),
+        ("../README.md", None),
+        ("https://example.org/none.md", None),
+        ("gone.md", "docs/a.md: gone.md: there is no gone.md"),
+        ("other.md#gone", "docs/a.md: other.md#gone: no heading with this anchor"),
+        ("../config/gone.yaml", "docs/a.md: ../config/gone.yaml: there is no ../config/gone.yaml"),
+    ],
+)
+def test_a_broken_link_is_named(build: Any, tmp_path: Path, link: str, complaint: str | None) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("# Readme\n")
+    (tmp_path / "docs" / "other.md").write_text("# Other\n## B: c_d\n```\n## gone\n```\n")
+    (tmp_path / "docs" / "a.md").write_text(
+        f"# A\n## Here\nSee [it]({link}).\n`[x](in-code.md)`\n```\n[y](fenced.md)\n```\n"
+    )
+    assert build("links").broken(tmp_path) == ([complaint] if complaint else [])
+
+
+def test_links_out_of_docs_lead_into_the_site(build: Any) -> None:
+    pytest.importorskip("mkdocs", reason="make docs installs it")
+    inside = build("hooks").inside
+    assert inside("../config/segment.yaml", "node.md") == "reference/files.md#config-segment-yaml"
+    assert inside("../README.md", "node.md") == "index.md"
+    assert inside("docs/node.md", "changelog.md") == "node.md"
+    for untouched in ("nav2.md#parameters", "#here", "https://example.org", "../gone.md"):
+        assert inside(untouched, "node.md") == untouched
+    assert inside("../node.md", "reference/commands.md") == "../node.md"
+
+
+def test_a_page_that_needs_the_network_is_found(build: Any, tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="make docs installs it")
+    (tmp_path / "good.html").write_text(
+        '<a href="https://example.org">x</a><img src="a.png"><script src="b.js"></script>'
+    )
+    assert build("hooks").network_loads(tmp_path) == []
+    (tmp_path / "bad.html").write_text(
+        '<script async src="https://example.org/x.js"></script><link href=//cdn.example/x.css>'
+    )
+    assert build("hooks").network_loads(tmp_path) == [
+        "bad.html: https://example.org/x.js",
+        "bad.html: //cdn.example/x.css",
+    ]
+
+
+def test_launch_arguments_are_read_without_ros(build: Any) -> None:
+    nodes = build("nodes")
+    for name in nodes.LAUNCH_FILES:
+        path = ROOT / "launch" / name
+        arguments = {argument: text for argument, _, text in nodes.launch_arguments(path)}
+        assert "use_sim_time" in arguments and all(arguments.values())
+        source = path.read_text(encoding="utf-8")
+        assert all(f'"{argument}"' in source for argument in arguments)
+    assert ("namespace", "sartm", "Namespace of the node and of its topics.") in list(
+        nodes.launch_arguments(ROOT / "launch" / "segment.launch.py")
+    )
+
+
+def test_every_field_of_the_training_configuration_is_on_its_page(build: Any) -> None:
+    from sartm_core.cli import leaves as fields
+    from sartm_core.config import TrainConfig
+
+    page = build("configuration").fields_page()
+    rows = {name: text for name, text, _ in fields(TrainConfig)}
+    assert len(rows) > 50
+    assert [name for name in rows if f"| `--{name}` |" not in page] == []
+    assert "| `--seed` | `int` | `0` | Seed of weights" in page
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in page.splitlines() if line.startswith("|")}
+    assert widths == {5}
+
+
+def test_the_objects_of_the_python_pages_exist(build: Any) -> None:
+    missing = []
+    for _, _, objects in build("api").PAGES.values():
+        for name in objects:
+            path = ROOT.joinpath("sartm_core", *name.split("."))
+            owner, last = (path, None) if path.with_suffix(".py").is_file() else (path.parent, path.name)
+            tree = ast.parse(owner.with_suffix(".py").read_text(encoding="utf-8"))
+            if last and last not in {getattr(node, "name", None) for node in tree.body}:
+                missing.append(name)
+    assert missing == []
+
+
+def test_images_of_the_pages_are_there_and_readable_in_both_schemes() -> None:
+    for path in (DOCS / "images").glob("*.svg"):
+        text = path.read_text(encoding="utf-8")
+        assert "prefers-color-scheme: dark" in text and "<title>" in text, path.name
+        assert not re.search(r"(href|src|url\()\W*https?:", text), f"{path.name} loads from the network"
+
+
+def test_the_site_is_not_packed_or_tracked() -> None:
+    assert "/site/" in (ROOT / ".gitignore").read_text().splitlines()
+    assert "make docs" in (ROOT / ".ci" / "run").read_text()
