@@ -17,6 +17,7 @@ import nodes
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
+    "readme.md",
     "changelog.md",
     "reference/commands.md",
     "reference/configuration.md",
@@ -30,7 +31,7 @@ NAMES = (
 def pages() -> dict[str, str]:
     """The pages. Raises when the code does not say what a page needs."""
     texts = (
-        (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        *((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md")),
         commands.page(commands.every_help()),
         configuration.fields_page(),
         configuration.files_page(ROOT),

@@ -16,8 +16,8 @@ from mkdocs.structure.files import File, Files
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-ELSEWHERE = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"}
-"""Files of the repository that are another page here."""
+ELSEWHERE = {"README.md": "readme.md", "CHANGELOG.md": "changelog.md"}
+"""Files of the repository that are pages here."""
 EXTRA = {"assets/javascripts/iframe-worker.js": "iframe-worker.js", "assets/site.css": "site.css"}
 """Files of this folder that the site needs: the first for search in a site opened from a disk."""
 LOADS = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=[\"']?(?P<url>(?:https?:)?//[^\"'\s>]+)[^>]*>")
@@ -52,8 +52,9 @@ def inside(target: str, source: str) -> str:
     """A link of the page `source` as it is in the site; one that stays within docs/ is left alone."""
     if OUTSIDE.match(target) or target.startswith("#"):
         return target
-    outside = source in ELSEWHERE.values() and source != "index.md"  # a file of the root, shown here
-    goal = (ROOT / ("" if outside else "docs") / Path(source).parent / target.partition("#")[0]).resolve()
+    path, mark, anchor = target.partition("#")
+    outside = source in ELSEWHERE.values()
+    goal = (ROOT / ("" if outside else "docs") / Path(source).parent / path).resolve()
     if not goal.is_relative_to(ROOT):
         return target
     if goal.is_relative_to(ROOT / "docs"):
@@ -61,7 +62,7 @@ def inside(target: str, source: str) -> str:
     up = "../" * source.count("/")
     name = goal.relative_to(ROOT).as_posix()
     if name in ELSEWHERE:
-        return up + ELSEWHERE[name]
+        return up + ELSEWHERE[name] + mark + anchor
     if name.startswith("config/"):
         return f"{up}reference/files.md#{heading(name)}"
     return target  # the builder says that it leads nowhere

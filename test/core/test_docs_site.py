@@ -119,7 +119,10 @@ def test_links_out_of_docs_lead_into_the_site(build: Any) -> None:
     pytest.importorskip("mkdocs", reason="make docs installs it")
     inside = build("hooks").inside
     assert inside("../config/segment.yaml", "node.md") == "reference/files.md#config-segment-yaml"
-    assert inside("../README.md", "node.md") == "index.md"
+    assert inside("../README.md#fast", "node.md") == "readme.md#fast"
+    assert inside("docs/node.md#topics", "readme.md") == "node.md#topics"
+    assert inside("config/cameras.yaml", "readme.md") == "reference/files.md#config-cameras-yaml"
+    assert inside("CHANGELOG.md", "readme.md") == "changelog.md"
     assert inside("docs/node.md", "changelog.md") == "node.md"
     for untouched in ("nav2.md#parameters", "#here", "https://example.org", "../gone.md"):
         assert inside(untouched, "node.md") == untouched
