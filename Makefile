@@ -47,8 +47,9 @@ lint: $(VENV)/.ready-dev ## ruff check, ruff format, mypy on the public modules
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy $(LINT_MODULES)
 
+# Not --quiet: mkdocs then does not see its own warnings, and --strict finds nothing.
 docs: $(VENV)/.ready-docs ## the documentation site, in site/; an outdated page or a broken link is an error
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --clean --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --clean
 	@echo "open site/index.html"
 
 clean: ## remove what was built: .venv, demo_out, soak_out, site, caches
