@@ -112,7 +112,13 @@ def make_parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto: the simplest that is about as good as the best",
     )
-    parser.add_argument("--output", type=Path, default=Path("calibration"), metavar="DIR", help="default: calibration")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("calibration"),
+        metavar="DIR",
+        help="folder to write into [default: calibration]",
+    )
     return parser
 
 

@@ -52,7 +52,13 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
         metavar="HZ",
         help="fixed camera rate; without it the next pair is sent when its mask is there",
     )
-    parser.add_argument("--output", type=Path, default=Path("demo_out"), metavar="DIR", help="default: demo_out")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("demo_out"),
+        metavar="DIR",
+        help="folder for what it leaves (default demo_out)",
+    )
     parser.add_argument("--checkpoint", metavar="FILE", help="weights for the node instead of the shipped ones")
     parser.add_argument(
         "--seed", type=int, default=DEFAULT_SEED, help=f"of the synthetic drive (default {DEFAULT_SEED})"

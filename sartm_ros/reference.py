@@ -233,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--check", action="store_true", help="compare only; exit code 1 when the page is out of date")
     action.add_argument("--write", action="store_true", help="fill the tables in")
-    parser.add_argument("page", type=Path, nargs="?", default=Path("docs/node.md"), help="Markdown file")
+    parser.add_argument("page", type=Path, nargs="?", default=Path("docs/node.md"), help="[default: docs/node.md]")
     options = parser.parse_args(arguments)
     try:
         before = options.page.read_text(encoding="utf-8")

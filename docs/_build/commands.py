@@ -58,7 +58,9 @@ class HelpError(Exception):
 def runnable(root: Path) -> set[str]:
     """Every module of the two packages that `python -m` runs."""
     paths = [path for package in ("sartm_core", "sartm_ros") for path in (root / package).rglob("*.py")]
-    return {".".join(path.relative_to(root).with_suffix("").parts) for path in paths if runs(ast.parse(path.read_text()))}
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts) for path in paths if runs(ast.parse(path.read_text()))
+    }
 
 
 def runs(tree: ast.Module) -> bool:

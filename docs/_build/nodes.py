@@ -34,7 +34,7 @@ def launch_arguments(path: Path) -> Iterator[tuple[str, str, str]]:
             if not isinstance(node.args[0], ast.Constant):
                 continue  # the loop over ARGUMENTS
             given = {word.arg: word.value for word in node.keywords}
-            yield node.args[0].value, default(given["default_value"]), ast.literal_eval(given["description"])
+            yield str(node.args[0].value), default(given["default_value"]), ast.literal_eval(given["description"])
 
 
 def default(value: ast.expr) -> str:

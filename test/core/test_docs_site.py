@@ -54,6 +54,8 @@ def test_warnings_are_errors(settings: dict[str, Any]) -> None:
     assert settings["strict"] is True
     checks = settings["validation"]
     assert {value for group in checks.values() for value in group.values()} == {"warn"}
+    (recipe,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if "-m mkdocs" in line]
+    assert "--strict" in recipe and "--quiet" not in recipe, "with --quiet mkdocs does not see its own warnings"
     assert settings["theme"]["font"] is False, "web fonts come from the network"
 
 
