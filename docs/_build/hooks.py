@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from blocks import plain
 from configuration import heading
 from links import LINK, OUTSIDE, broken
 from mkdocs.exceptions import PluginError
@@ -40,12 +41,12 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Links out of docs/ lead to what the site has in their place."""
+    """Links out of docs/ lead to what the site has in their place; lists and tables are those of a Git host."""
 
     def moved(found: re.Match[str]) -> str:
         return found["mark"] + inside(found["target"], page.file.src_uri) + found["end"]
 
-    return LINK.sub(moved, markdown)
+    return LINK.sub(moved, plain(markdown))
 
 
 def inside(target: str, source: str) -> str:

@@ -131,6 +131,18 @@ def test_links_out_of_docs_lead_into_the_site(build: Any) -> None:
     assert inside("../node.md", "reference/commands.md") == "../node.md"
 
 
+def test_lists_and_tables_after_text_are_lists_and_tables(build: Any) -> None:
+    page = (
+        "Text\n- one\n  goes on\n  1. inner\n- two\nmore\n\nText\n| a |\n|---|\n| b |\n```\nx\n- code\n  | code\n```\n"
+    )
+    assert build("blocks").plain(page) == (
+        "Text\n\n- one\n    goes on\n    1. inner\n- two\nmore\n\nText\n\n| a |\n|---|\n| b |\n"
+        "```\nx\n- code\n  | code\n```\n"
+    )
+    written = "# A\n\n- one\n- two\n\n| a |\n|---|\n"
+    assert build("blocks").plain(written) == written
+
+
 def test_a_page_that_needs_the_network_is_found(build: Any, tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="make docs installs it")
     (tmp_path / "good.html").write_text(
