@@ -23,7 +23,7 @@ from rclpy.parameter import Parameter
 from rclpy.validate_namespace import validate_namespace
 from rclpy.validate_topic_name import validate_topic_name
 
-from sartm_ros import parameters, running
+from sartm_ros import node_help, parameters, running
 from sartm_ros.model import load_segmenter
 from sartm_ros.pairing import STREAMS
 from sartm_ros.parameters import BY_NAME, MODEL, ParameterError, Spec
@@ -211,6 +211,9 @@ def cameras_file() -> Path:
 
 def main(args: list[str] | None = None, load: Callable[[dict[str, Any]], Any] = load_segmenter) -> int:
     """Run the nodes until Ctrl-C or SIGTERM. Exit code 0 then, 1 if they could not start."""
+    if node_help.asked(args):
+        print(node_help.text(__doc__, [("cameras_file", "", FILE)]))
+        return 0
     return running.run(lambda: make_nodes(cameras_file(), load), args, name="cameras")
 
 

@@ -26,6 +26,7 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.timer import Timer
 from sensor_msgs.msg import Image
 
+from sartm_ros import node_help
 from sartm_ros.images import write_pixels
 from sartm_ros.parameters import overrides
 from sartm_ros.replay_sources import (
@@ -206,6 +207,9 @@ class ReplayNode(Node):
 
 def main(args: list[str] | None = None, make: Callable[[], ReplayNode] = ReplayNode) -> int:
     """Run until the last pair or Ctrl-C; exit 0, or 1 when the source or a parameter is wrong. make: the node."""
+    if node_help.asked(args):
+        print(node_help.text(__doc__, ((name, default, meaning) for name, (default, meaning) in PARAMETERS.items())))
+        return 0
     use_shipped_profile()
     try:
         rclpy.init(args=args)

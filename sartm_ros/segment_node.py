@@ -19,7 +19,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
-from sartm_ros import parameters, running
+from sartm_ros import node_help, parameters, running
 from sartm_ros.delivery import Delivery
 from sartm_ros.guards import survives
 from sartm_ros.inference import Box
@@ -280,6 +280,9 @@ class SegmentNode(LifecycleNode):
 
 def main(args: list[str] | None = None, load: Callable[[dict[str, Any]], Any] = load_segmenter) -> int:
     """Run the node until Ctrl-C or SIGTERM. Exit code 0 then, 1 if it could not start."""
+    if node_help.asked(args):
+        print(node_help.text(__doc__, ((spec.name, spec.default, spec.text) for spec in parameters.SPECS)))
+        return 0
     return running.run(lambda: [SegmentNode(load)], args)
 
 

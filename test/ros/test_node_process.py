@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -81,3 +83,18 @@ def test_two_ctrl_c_in_a_row_end_it_with_code_zero_and_no_traceback(domain):
         node._process.send_signal(signal.SIGINT)
         assert node.interrupt(10) == 0, node.output
     assert "Traceback" not in node.output, node.output
+
+
+@pytest.mark.parametrize(
+    ("module", "parts"),
+    [
+        ("segment_node", ("two camera topics in", "sync.tolerance [0.05]", "Takes effect: live.")),
+        ("cameras", ("Several camera pairs", "cameras_file []")),
+        ("replay_node", ("Publishes recorded or synthetic", "rate [")),
+    ],
+)
+def test_help_of_a_node_is_text_and_starts_nothing(module, parts):
+    """Regression: rclpy knows no --help, so the node started."""
+    command = [sys.executable, "-m", f"sartm_ros.{module}", "--help"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0 and all(part in run.stdout for part in parts), run.stdout + run.stderr
