@@ -29,6 +29,11 @@ class FixedMask:
     device, engine, precision = "cpu", "none", "-"
     classes, palette = MFNET.names, MFNET.palette
     warnings: tuple[str, ...] = ()
+    adapters = (name,)
+
+    def weights(self, adapter: str) -> FixedMask:
+        """Itself, whatever the parameter `adapter` says."""
+        return self
 
     def batch(self, requests: Sequence[Request]) -> list[SimpleNamespace]:
         """A result for each request."""

@@ -24,6 +24,8 @@ from sartm_core.segmenter import Segmenter
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = SceneConfig(height=256, width=320)
 TRAINED, HELD_OUT = 24, 12
+BLACK_HOT = np.float32(600)
+"""This camera shows heat dark, as the shipped weights have never seen it: kelvin below this."""
 FIRST_SEED = 5000
 """Far from the seeds that the shipped weights were trained on."""
 
@@ -60,7 +62,7 @@ def test_a_recording_becomes_better_weights(tmp_path: Path) -> None:
     scenes = [render_scene(FIRST_SEED + i, SCENES) for i in range(TRAINED + HELD_OUT)]
     frames = []
     for i, scene in enumerate(scenes):
-        pictures = {RGB: scene.rgb, THERMAL: scene.kelvin}
+        pictures = {RGB: scene.rgb, THERMAL: BLACK_HOT - scene.kelvin}
         frames += [Frame(topic, i * PERIOD_S, i * PERIOD_S, picture) for topic, picture in pictures.items()]
     bag, data, trained = record(tmp_path / "drive", frames), tmp_path / "frames", tmp_path / "run"
     root = ["--root", str(data)]
