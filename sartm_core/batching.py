@@ -57,6 +57,8 @@ class SegmentationResult:
     """(H, W) uint8: softmax of the winning class, 0..255. None when it was not wanted."""
     timing: dict[str, float]
     """Milliseconds of `preprocess`, `forward`, `postprocess`; of all frames that shared the forward pass."""
+    adapter: str = ""
+    """Name of the weights that made it: whose classes the ids are."""
 
 
 def input_size(rgb: Tensor | None, thermal: Tensor | None) -> tuple[int, int]:

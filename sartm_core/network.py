@@ -18,6 +18,7 @@ from sartm_core.engines import Source, exported
 from sartm_core.engines.choice import Wish, choose
 from sartm_core.engines.exported import Exported
 from sartm_core.engines.hardware import give_back_memory
+from sartm_core.exporting.description import at_size
 from sartm_core.postprocess import picture
 from sartm_core.preprocess import PreprocessConfig, prepare
 from sartm_core.registration import sampling_grid
@@ -64,6 +65,10 @@ class Network:
         self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)
         log.info("%s: %d classes on %s, %s", name, len(self.classes), self.device, self.choice)
 
+    def set_input_size(self, size: tuple[int, int]) -> None:
+        """As `Segmenter.set_input_size`."""
+        self.preprocess = at_size(self.preprocess, (size[0], size[1]))
+
     def inputs(self, pair: FramePair, config: PreprocessConfig | None = None) -> Inputs:
         """What the engine takes, on `device`; `config` stands in for the network's own. ValueError as of a call."""
         config = config or self.preprocess
@@ -106,7 +111,7 @@ class Network:
         ]
         stages = {"preprocess": prepared, "forward": forwarded - started, "postprocess": perf_counter() - forwarded}
         timing = {stage: seconds * 1e3 for stage, seconds in stages.items()}
-        return [SegmentationResult(mask, confidence, dict(timing)) for mask, confidence in pictures]
+        return [SegmentationResult(mask, confidence, dict(timing), self.name) for mask, confidence in pictures]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +125,9 @@ class Prepared:
     """That making the inputs took."""
 
     @classmethod
-    def of(cls, pair: FramePair, network: Network) -> Prepared:
+    def of(cls, pair: FramePair, network: Network, config: PreprocessConfig) -> Prepared:
         """ValueError as of a call."""
-        started, config = perf_counter(), network.preprocess  # whatever `set_input_size` does meanwhile
+        started = perf_counter()
         inputs = network.inputs(pair, config)
         return cls(network, config, inputs, perf_counter() - started)
 

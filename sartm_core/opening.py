@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
@@ -15,6 +16,8 @@ from sartm_core.exporting.description import at_size
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess import PreprocessConfig, ThermalNorm
 
+Adapters = Sequence[str | Path] | Mapping[str, str | Path] | str | Path
+"""Files, called after themselves, or by name; or one file."""
 DEFAULT = "default"
 """Stands for the weights shipped with the package."""
 
@@ -24,7 +27,6 @@ class Opened:
     """A file of weights, about to be made ready."""
 
     weights: Source | Exported
-    name: str
     sha256: str
     device: str
 
@@ -36,14 +38,35 @@ class Opened:
         return config if input_size is None else at_size(config, (input_size[0], input_size[1]))
 
 
+def by_name(checkpoint: str | Path, adapters: Adapters) -> dict[str, str | Path]:
+    """Name -> file, the checkpoint first. ValueError: two of one name."""
+    if isinstance(adapters, str | Path):
+        adapters = [adapters]
+    named = list(adapters.items() if isinstance(adapters, Mapping) else ((stem(path), path) for path in adapters))
+    found = {stem(checkpoint): checkpoint}
+    for name, path in named:
+        if name in found:
+            raise ValueError(
+                f"adapters: {found[name]} and {path} are both called {name!r}; give names that differ, as "
+                f'{{"other": "{path}"}} (node: other={path})'
+            )
+        found[name] = path
+    return found
+
+
+def stem(path: str | Path) -> str:
+    """What a file is called unless it is given another name."""
+    return default_checkpoint().stem if str(path) == DEFAULT else Path(path).stem
+
+
 def open_weights(path: str | Path, sam2: str | Path | None, device: str, engine: str, shared: Shared) -> Opened:
     """Any kind of file that `Segmenter.load` takes."""
     file = default_checkpoint() if str(path) == DEFAULT else Path(path)
     if exported.is_exported(file):
         model = exported.open_exported(file)
-        return Opened(model, file.stem, model.sha256, exported.device_of(model, device, engine))
+        return Opened(model, model.sha256, exported.device_of(model, device, engine))
     loaded, digest = load(file, sam2), sha256(file)
-    return Opened(Source(loaded, partial(load_same, file, sam2, digest), shared), file.stem, digest, device)
+    return Opened(Source(loaded, partial(load_same, file, sam2, digest), shared), digest, device)
 
 
 def load_same(path: Path, sam2: str | Path | None, digest: str) -> SARTM:

@@ -72,7 +72,7 @@ def winners(scores: Tensor) -> np.ndarray:
     """(C, h, w) -> (h, w): class of the largest score, the first of equal ones."""
     if len(scores) > FEW:
         return scores.max(0).indices.numpy()
-    first, *others = scores.numpy()
+    first, *others = scores.float().numpy()
     top, ids = first.copy(), np.zeros(first.shape, np.uint8)
     for c, other in enumerate(others, start=1):
         ids[other > top] = c

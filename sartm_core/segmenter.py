@@ -30,7 +30,7 @@ from sartm_core.engines.sharing import Shared
 from sartm_core.exporting.description import at_size
 from sartm_core.model.sartm import SARTM, ModelInfo
 from sartm_core.network import Network, Prepared
-from sartm_core.opening import DEFAULT, open_weights
+from sartm_core.opening import DEFAULT, Adapters, by_name, open_weights
 from sartm_core.postprocess import enlarge
 from sartm_core.preprocess import PreprocessConfig, ThermalNorm
 from sartm_core.registration import Registration
@@ -73,7 +73,7 @@ class Segmenter:
         thermal: ThermalNorm | None = None,
         input_size: tuple[int, int] | None = None,
         threads: int | None = None,
-        adapters: Sequence[str | Path] = (),
+        adapters: Adapters = (),
     ) -> Segmenter:
         """Load weights.
 
@@ -89,20 +89,20 @@ class Segmenter:
             thermal: another thermal normalisation than the one the weights were trained with.
             input_size: another (height, width) of the model input, in multiples of 32; not for exported files.
             threads: CPU threads; None: the library's own choice. (torch: `torch.set_num_threads`.)
-            adapters: more files like `checkpoint`, to be switched to by name (`set_adapter`); classes and
-                preprocessing are each one's own. What two files have in common, as the SAM2 base, is in memory once
-                with the engines "torch" and "torch-compile"; compiled networks share nothing.
+            adapters: more files like `checkpoint`, to be switched to by name (`set_adapter`): their stems, or the keys
+                of a mapping. Classes and preprocessing are each one's own. What two files have in common, as the SAM2
+                base, is in memory once with the engines "torch" and "torch-compile"; compiled networks share nothing.
 
         Raises:
             FileNotFoundError, ValueError: naming the file or argument.
         """
-        shared = Shared()
+        shared, files = Shared(), by_name(checkpoint, adapters)
 
-        def opened(path: str | Path) -> Segmenter:
+        def opened(name: str, path: str | Path) -> Segmenter:
             source = open_weights(path, sam2, device, engine, shared)
             return cls(
                 source.weights,
-                name=source.name,
+                name=name,
                 sha256=source.sha256,
                 device=source.device,
                 precision=precision,
@@ -111,23 +111,20 @@ class Segmenter:
                 preprocess=source.preprocess(thermal, input_size),
             )
 
-        segmenter = opened(checkpoint)
-        for path in adapters:
-            segmenter._add(opened(path)._network)
+        first, *others = files.items()
+        segmenter = opened(*first)
+        for name, path in others:
+            try:
+                network = segmenter._networks[name] = opened(name, path)._network
+                if network.device != segmenter.device:
+                    raise ValueError(f"it runs on {network.device}, {segmenter.name} on {segmenter.device}")
+            except (ValueError, FileNotFoundError) as error:
+                raise type(error)(f"adapters: {name}: {error}") from error
         return segmenter
-
-    def _add(self, network: Network) -> None:
-        if network.name in self._networks:
-            raise ValueError(f"adapters: two files are called {network.name!r}; the names must differ, rename one")
-        if network.device != self.device:
-            raise ValueError(f"adapters: {network.name} runs on {network.device}, the others on {self.device}")
-        self._networks[network.name] = network
-
-    # Adapters
 
     @property
     def adapters(self) -> Mapping[str, Network]:
-        """What `set_adapter` can switch to, by name: the stem of each file, the checkpoint's first."""
+        """What `set_adapter` can switch to, by name; the checkpoint first."""
         return MappingProxyType(self._networks)
 
     @property
@@ -149,11 +146,9 @@ class Segmenter:
             raise ValueError(f"adapter: got {name!r}, expected one of {', '.join(self._networks)}{hint}")
         return self._networks[name]
 
-    # What it tells of itself
-
     @property
     def name(self) -> str:
-        """The stem of the file's name."""
+        """The stem of the file's name, or the one given to it."""
         return self._network.name
 
     @property
@@ -180,6 +175,10 @@ class Segmenter:
     def preprocess(self) -> PreprocessConfig:
         """How frames become model inputs."""
         return self._network.preprocess
+
+    @preprocess.setter
+    def preprocess(self, config: PreprocessConfig) -> None:
+        self._network.preprocess = config
 
     @property
     def engine(self) -> str:
@@ -209,11 +208,10 @@ class Segmenter:
     def set_input_size(self, size: tuple[int, int]) -> None:
         """Work at another (H, W) from the next call on, all adapters. ValueError unless both are multiples of 32; an
         exported file has its own size only."""
-        sizes = {network: at_size(network.preprocess, (size[0], size[1])) for network in self._networks.values()}
-        for network, preprocess in sizes.items():
-            network.preprocess = preprocess
-
-    # Frames
+        for network in self._networks.values():
+            at_size(network.preprocess, (size[0], size[1]))  # all, or none
+        for network in self._networks.values():
+            network.set_input_size(size)
 
     def __call__(
         self,
@@ -225,27 +223,25 @@ class Segmenter:
         thermal_norm: ThermalNorm | None = None,
         confidence: bool = True,
     ) -> SegmentationResult:
-        """Segment one pair of frames, or one frame alone. The arguments are described at `FramePair`.
+        """Segment one pair of frames, or one frame alone. The arguments are those of `FramePair`.
 
-        Raises:
-            ValueError: naming the argument, what was found and what was expected.
+        ValueError names the argument, what was found and what was expected.
         """
         return self.batch([FramePair(rgb, thermal, registration, thermal_norm, confidence_threshold, confidence)])[0]
 
     def batch(self, pairs: Sequence[FramePair]) -> list[SegmentationResult]:
         """Segment the pairs of several cameras; results in the same order, the same as one by one.
 
-        Pairs of equal model size, modalities and adapter share one forward pass.
-
-        Raises:
-            ValueError: naming the argument, and the pair by its place when there are several.
+        Pairs of equal model size, modalities and adapter share one forward pass. ValueError names the argument, and the
+        pair by its place when there are several.
         """
-        current = self._network  # one for all, whatever `set_adapter` does meanwhile
+        current = self._network  # one for all, whatever `set_adapter` or `set_input_size` does meanwhile
+        configs = {network: network.preprocess for network in self._networks.values()}
         ready: list[Prepared] = []
         for i, pair in enumerate(pairs):
             try:
                 network = current if pair.adapter is None else self._named(pair.adapter)
-                ready.append(Prepared.of(pair, network))
+                ready.append(Prepared.of(pair, network, configs[network]))
             except ValueError as error:
                 if len(pairs) == 1:
                     raise
@@ -280,13 +276,13 @@ class Segmenter:
         for network in self._networks.values():
             network.check(rgb, thermal)
 
-    def inputs(self, pair: FramePair) -> Inputs:
-        """What the engine takes, on `device`. ValueError as of a call."""
-        return self._network.inputs(pair)
+    def inputs(self, pair: FramePair, config: PreprocessConfig | None = None) -> Inputs:
+        """What the engine takes, on `device`; `config` in place of the adapter's own. ValueError as of a call."""
+        return (self._network if pair.adapter is None else self._named(pair.adapter)).inputs(pair, config)
 
-    def scores(self, inputs: Inputs) -> Tensor:
-        """The network alone: prepared inputs -> (N, C, H / 4, W / 4) float32 on `device`."""
-        return self._network.scores(inputs)
+    def scores(self, inputs: Inputs, adapter: str | None = None) -> Tensor:
+        """The network alone: prepared inputs -> (N, C, H / 4, W / 4) float32 on `device`. adapter: see `FramePair`."""
+        return (self._network if adapter is None else self._named(adapter)).scores(inputs)
 
     def memory_mb(self) -> float | None:
         """MiB that torch holds on the GPU, of all models in this process; None on CPU."""

@@ -67,8 +67,8 @@ class Request:
     confidence_threshold: float = 0.0
     confidence: bool = True
     """Whether the result's `confidence` is wanted."""
-    adapter: str | None = None
-    """Name of the weights that are to see it; None: the checkpoint's."""
+    adapter: str = "checkpoint"
+    """Value of the parameter `adapter`: which weights are to see it."""
     job: Any = None
     """The frames as they came, without one that could not be converted."""
     settings: Any = None
@@ -200,7 +200,9 @@ class Inference:
             size = (
                 self.batch if getattr(self.model, "takes_batches", True) else 1
             )  # else the first would wait for the last
-            part, asked = asked[:size], asked[size:]
+            adapter = asked[0][2].adapter  # others would not share its forward pass
+            part = [one for one in asked if one[2].adapter == adapter][:size]
+            asked = [one for one in asked if one not in part]
             if fault := self._infer(part):
                 self._failed(part, fault, going)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,6 @@ SHRINK = 0.7
 """A smaller input has this share of the height and width, rounded to the model's stride: half the memory."""
 SMALLEST_SIDE = 128
 """No input gets smaller than this."""
-CHECKPOINT = "checkpoint"
-"""Value of `adapter` for the weights of the parameter `checkpoint`."""
 
 
 class Model:
@@ -54,10 +53,10 @@ class Model:
 
     def weights(self, adapter: str) -> Network:
         """What a value of the parameter `adapter` stands for. ValueError: it is not loaded."""
-        loaded = self._segmenter.adapters
-        if adapter not in (CHECKPOINT, *loaded):
-            raise ValueError(f"adapter: got '{adapter}', loaded are {CHECKPOINT} ({', '.join(loaded)})")
-        network: Network = loaded[self.name if adapter == CHECKPOINT else adapter]
+        loaded, own = self._segmenter.adapters, parameter_checks.CHECKPOINT
+        if adapter not in (own, *loaded):
+            raise ValueError(f"adapter: got '{adapter}', loaded are {own} ({', '.join(loaded)})")
+        network: Network = loaded[self.name if adapter == own else adapter]
         return network
 
     def batch(self, requests: Sequence[Request]) -> list[Any]:
@@ -66,7 +65,15 @@ class Model:
 
         self._use_threads()
         pairs = [
-            FramePair(r.rgb, r.thermal, r.registration, r.thermal_norm, r.confidence_threshold, r.confidence, r.adapter)
+            FramePair(
+                r.rgb,
+                r.thermal,
+                r.registration,
+                r.thermal_norm,
+                r.confidence_threshold,
+                r.confidence,
+                self.weights(r.adapter).name,
+            )  # fmt: skip
             for r in requests
         ]
         return list(self._segmenter.batch(pairs))
@@ -77,17 +84,23 @@ class Model:
         self._segmenter.check(rgb, thermal)
 
     def shrink(self) -> str:
-        """Work at a smaller input from now on; a note about it, empty when it is as small as it may get."""
-        before = self._segmenter.input_size or WARMUP_SIZE
-        stride = parameter_checks.STRIDE
-        height, width = (round(side * SHRINK / stride) * stride for side in before)
-        if min(height, width) < SMALLEST_SIDE:
+        """Work at a smaller input from now on, each adapter at its own; a note about the largest.
+
+        Empty when all are as small as they may get.
+        """
+        stride, changed = parameter_checks.STRIDE, []
+        for network in self._segmenter.adapters.values():
+            before = network.preprocess.input_size or WARMUP_SIZE
+            size = tuple(round(side * SHRINK / stride) * stride for side in before)
+            if min(size) < SMALLEST_SIDE:
+                continue
+            with suppress(ValueError):  # an exported file has one size only
+                network.set_input_size(size)
+                changed.append((before, size))
+        if not changed:
             return ""
-        try:
-            self._segmenter.set_input_size((height, width))
-        except ValueError:  # an exported file has one size only
-            return ""
-        return f"input {height}x{width} instead of {before[0]}x{before[1]} after the GPU ran out of memory"
+        before, size = max(changed, key=lambda sizes: sizes[0][0] * sizes[0][1])
+        return f"input {size[0]}x{size[1]} instead of {before[0]}x{before[1]} after the GPU ran out of memory"
 
     def memory_mb(self) -> float | None:
         """GPU memory in use, MB; None on the CPU."""

@@ -12,6 +12,10 @@ STRIDE = 32
 LARGEST_INPUT = 8192
 NONE = "none"
 """Of `adapters` and `sam2`."""
+CHECKPOINT = "checkpoint"
+"""Value of `adapter` for the weights of the parameter `checkpoint`."""
+DEFAULT = "default"
+"""Stands for the shipped weights."""
 
 
 class ParameterError(ValueError):
@@ -27,7 +31,7 @@ def together(values: dict[str, Any]) -> list[str]:
         input_size(values)
     except ParameterError as error:
         problems.append(str(error))
-    problems += _thermal(values)
+    problems += _thermal(values) + _names(values)
     return problems
 
 
@@ -84,11 +88,31 @@ def files(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
         if name in changed and values[name] != keyword and not Path(values[name]).is_file():
             problems.append(f"{name}: got '{values[name]}', expected '{keyword}' or a file; there is no such file")
     if "adapters" in changed:
-        missing = [file for file in adapters(values) if not Path(file).is_file()]
+        missing = [file for _, file in _named(values["adapters"]) if file != DEFAULT and not Path(file).is_file()]
         problems += [f"adapters: got '{file}', expected '{NONE}' or files; there is no such file" for file in missing]
     return problems
 
 
-def adapters(values: dict[str, Any]) -> list[str]:
-    """The files of the parameter `adapters`."""
-    return [] if values["adapters"] == NONE else [file.strip() for file in values["adapters"].split(",")]
+def adapters(values: dict[str, Any]) -> dict[str, str]:
+    """The files of the parameter `adapters`, by name."""
+    return dict(_named(values["adapters"]))
+
+
+def _named(text: str) -> list[tuple[str, str]]:
+    """`NAME=FILE, FILE, ...` -> (name, file) each; a file without a name is called by its stem."""
+    found = []
+    for part in [] if text == NONE else text.split(","):
+        name, equals, file = (word.strip() for word in part.partition("="))
+        found.append((name, file) if equals and "/" not in name else (Path(part.strip()).stem, part.strip()))
+    return found
+
+
+def _names(values: dict[str, Any]) -> list[str]:
+    problems, files = [], {Path(values["checkpoint"]).stem: values["checkpoint"]}
+    for name, file in _named(values["adapters"]):
+        if name in ("", CHECKPOINT):
+            problems.append(f"adapters: '{file}' cannot be called '{name}'; give it another name: NAME={file}")
+        elif name in files:
+            problems.append(f"adapters: {files[name]} and {file} are both called '{name}'; give a name: NAME={file}")
+        files[name] = file
+    return problems

@@ -82,28 +82,37 @@ class Reloader:
         model = loading.result()
         if server.reload_obstacle:
             raise ReloadError(server.reload_obstacle)
-        for user in server.users:
-            user.check_model(model)
+        self._check(before, model)  # again: `adapter` may have been set meanwhile
         server.swap(model, values)
         for member in server.members:
             member.restore_parameters(server.values)
         for user in server.users:
             user.use_model(model)
-        return f"now {model.name} ({model.sha256[:12]})"
+        loaded = [model.weights(name) for name in model.adapters]
+        return f"now {', '.join(f'{one.name} ({one.sha256[:12]})' for one in loaded)}"
 
     def _load(self, before: Any, values: dict[str, Any]) -> Any:
         """In a thread: load, compare, try on the latest frame."""
         model = self._server.load(values | {"oom_fallback": fallback.INACTIVE})  # at full size, or not at all
-        for adapter in {user.values["adapter"] for user in self._server.users}:
-            reason = strangers(before.weights(adapter), model.weights(adapter))
-            if reason and not values["allow_class_change"]:
-                raise ReloadError(reason)
+        self._check(before, model)
         latest = self._server.inference.latest
         if latest is None:
             model.check(np.zeros((*TRIAL_SIZE, 3), np.uint8), np.zeros(TRIAL_SIZE, np.uint8))
         else:
             model.check(latest.rgb, latest.thermal)
         return model
+
+    def _check(self, before: Any, model: Any) -> None:
+        """Raise ReloadError unless the new model fits every node that uses the old one."""
+        for user in self._server.users:
+            adapter = user.values["adapter"]
+            try:
+                reason = strangers(before.weights(adapter), model.weights(adapter))
+                user.check_model(model)
+            except ValueError as error:
+                raise ReloadError(f"the new weights do not fit: {error}") from error
+            if reason and not self._node.values["allow_class_change"]:
+                raise ReloadError(reason)
 
     async def _patiently(self, loading: Loading, limit: float) -> None:
         """Return when the loading is done or has taken `limit` seconds; the executor goes on meanwhile."""

@@ -120,7 +120,8 @@ class SegmentNode(LifecycleNode):
         model = self.server.join(self, loading, self.values)
         self.check_model(model)
         self.use_model(model)
-        self.get_logger().info(f"model {model.name} on {model.device}: classes {', '.join(model.classes)}")
+        weights = self.weights
+        self.get_logger().info(f"model {weights.name} on {model.device}: classes {', '.join(weights.classes)}")
         self.monitor.lifecycle("inactive")
         return super().on_configure(state)
 

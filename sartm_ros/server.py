@@ -15,6 +15,11 @@ from sartm_ros.loading import Loading
 from sartm_ros.parameters import MODEL, ParameterError
 
 
+def hashes(model: Any) -> dict[str, str]:
+    """SHA-256 of all weights of a model, by name."""
+    return {name: model.weights(name).sha256 for name in model.adapters}
+
+
 class ModelServer:
     """Loads and shares the model. `load` turns parameter values into a `sartm_ros.model.Model`."""
 
@@ -151,7 +156,7 @@ class ModelServer:
         except Exception as error:
             self._give_up(f"{reason}; and on the CPU: {type(error).__name__}: {error}")
             return
-        if model.sha256 != before.sha256:  # the file has changed since: nobody asked for other weights
+        if hashes(model) != hashes(before):  # a file has changed since: nobody asked for other weights
             self._give_up(f"{reason}; and the file of the weights has changed meanwhile")
             return
         self.model = model

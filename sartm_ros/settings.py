@@ -27,8 +27,8 @@ class Settings:
     """Pixels of lower confidence (0..1) become 255."""
     alpha: float
     """Weight of the class colours in the overlay, 0..1."""
-    adapter: str | None
-    """Name of the weights; None while there is no model."""
+    adapter: str
+    """The parameter `adapter`: which weights. Not their name, which another `checkpoint` has too."""
     class_map: ClassMap | None
     """From the model's classes to the ids that are published; None while there is no model."""
 
@@ -44,6 +44,6 @@ class Settings:
             thermal_norm=model.thermal_norm(values),
             threshold=values["confidence_threshold"],
             alpha=values["overlay_alpha"],
-            adapter=weights.name if weights else None,
+            adapter=values["adapter"],
             class_map=ClassMap.parse(values["class_remap"], weights.classes, weights.palette) if weights else None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +12,22 @@ import pytest
 import torch
 
 from sartm_core.batching import FramePair
+from sartm_core.deploy.graph import FoldedSARTM
 from sartm_core.engines.sharing import Shared
 from sartm_core.model.sartm import SARTM
-from sartm_core.preprocess import PreprocessConfig
+from sartm_core.network import Network
+from sartm_core.preprocess import PreprocessConfig, ThermalNorm
 from sartm_core.segmenter import Segmenter
 from test.core.conftest import PLAIN, make_frames, make_model, train_lora
 
 UNDERGROUND = ("unlabeled", "survivor", "backpack")
 
 
-def adapted(seed: int, **changes) -> SARTM:
-    """A model on the common base with adapters and heads of its own."""
+SMALL = PreprocessConfig(input_size=(64, 96))
+
+
+def adapted(seed: int, preprocess: PreprocessConfig = SMALL, **changes) -> SARTM:
+    """A model on the common base with adapters, heads and preprocessing of its own."""
     base, model = make_model(), train_lora(make_model(**changes))
     torch.manual_seed(seed)
     for name, parameter in model.named_parameters():
@@ -29,17 +35,20 @@ def adapted(seed: int, **changes) -> SARTM:
             torch.nn.init.normal_(parameter, std=0.1)
     kept = {k: v for k, v in base.state_dict().items() if k.startswith("encoder") and "lora" not in k}
     model.load_state_dict(kept, strict=False)
-    model.info = replace(model.info, preprocess=PreprocessConfig(input_size=(64, 96)))
+    model.info = replace(model.info, preprocess=preprocess)
     return model
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> list[Path]:
+    """Of different classes, input sizes and thermal normalisation."""
     folder = tmp_path_factory.mktemp("adapters")
+    square = PreprocessConfig(input_size=(64, 64), thermal=ThermalNorm("range", 20.0, 90.0))
+    large = PreprocessConfig(input_size=(96, 128), thermal=ThermalNorm("unit"))
     return [
         adapted(1).save(folder / "urban.safetensors"),
-        adapted(2, classes=UNDERGROUND).save(folder / "underground.safetensors"),
-        adapted(3).save(folder / "forest.safetensors"),
+        adapted(2, square, classes=UNDERGROUND).save(folder / "underground.safetensors"),
+        adapted(3, large).save(folder / "forest.safetensors"),
     ]
 
 
@@ -73,6 +82,7 @@ def test_each_adapter_gives_what_its_file_gives_alone(alone, segmenter: Segmente
         assert torch.equal(segmenter.logits(*frames, (48, 64)), expected.logits(*frames, (48, 64)))
         assert (segmenter.name, segmenter.adapter, segmenter.sha256) == (name, name, expected.sha256)
         assert (segmenter.classes, segmenter.palette) == (expected.classes, expected.palette)
+        assert result.adapter == name and segmenter.preprocess == expected.preprocess
         results.append(result)
     assert not same(results[0], results[1]) and not same(results[0], results[2])
 
@@ -97,10 +107,23 @@ def test_a_batch_may_mix_adapters(alone, segmenter: Segmenter) -> None:
     assert segmenter.adapter == "urban"
 
 
+def folded(network: Network) -> FoldedSARTM:
+    """What a network of engine torch runs."""
+    found = inspect.getclosurevars(network._run).nonlocals["folded"]
+    assert isinstance(found, FoldedSARTM)
+    return found
+
+
+def test_a_loaded_segmenter_has_the_base_once(segmenter: Segmenter) -> None:
+    first, *others = (dict(folded(network).named_parameters()) for network in segmenter.adapters.values())
+    base = [name for name in first if name.startswith("trunk") and name.endswith((".up.weight", ".down.weight"))]
+    assert len(base) == 20
+    for other in others:
+        assert all(other[name].data_ptr() == first[name].data_ptr() for name in base)
+
+
 def test_what_adapters_have_in_common_is_in_memory_once(files) -> None:
     """By address: a second adapter brings its own adapters, fusion and decoder, and nothing of the base."""
-    from sartm_core.deploy.graph import FoldedSARTM
-
     shared = Shared()
     first, second = (shared.among(FoldedSARTM(adapted(seed))) for seed in (1, 2))
     before = {name: tensor.clone() for name, tensor in FoldedSARTM(adapted(2)).named_parameters()}
@@ -126,12 +149,26 @@ def test_unknown_adapter_is_named_with_the_nearest(segmenter: Segmenter) -> None
 
 def test_two_files_of_one_name_are_refused(files, tmp_path) -> None:
     other = adapted(4).save(tmp_path / "urban.safetensors")
-    with pytest.raises(ValueError, match="adapters: two files are called 'urban'"):
+    with pytest.raises(
+        ValueError, match=r"adapters: .*urban\.safetensors and .*urban\.safetensors are both called 'urban'"
+    ):
         Segmenter.load(files[0], **PLAIN, adapters=[other])
 
 
+def test_files_may_be_given_names(files, tmp_path) -> None:
+    """Trained files are all called weights.safetensors."""
+    segmenter = Segmenter.load(files[0], **PLAIN, adapters={"town": files[0], "wood": files[2]})
+    assert list(segmenter.adapters) == ["urban", "town", "wood"]
+    segmenter.set_adapter("wood")
+    assert segmenter.name == "wood" and segmenter(*make_frames()).adapter == "wood"
+
+
+def test_one_file_needs_no_list(files) -> None:
+    assert list(Segmenter.load(files[0], **PLAIN, adapters=files[2]).adapters) == ["urban", "forest"]
+
+
 def test_a_missing_adapter_file_is_named(files) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"adapters: nowhere: .*no file nowhere\.safetensors"):
         Segmenter.load(files[0], **PLAIN, adapters=["nowhere.safetensors"])
 
 
@@ -150,14 +187,28 @@ def test_input_size_is_that_of_all(files) -> None:
     assert {network.preprocess.input_size for network in segmenter.adapters.values()} == {(64, 64)}
 
 
+def test_prepared_inputs_are_those_of_the_adapter(alone, segmenter: Segmenter) -> None:
+    pair = FramePair(*make_frames(), adapter="underground")
+    scores = segmenter.scores(segmenter.inputs(pair), "underground")
+    assert torch.equal(scores, alone["underground"].scores(alone["underground"].inputs(FramePair(*make_frames()))))
+    with pytest.raises(ValueError, match="adapter: got 'sea'"):
+        segmenter.inputs(FramePair(*make_frames(), adapter="sea"))
+
+
+def test_preprocessing_can_be_set(files) -> None:
+    segmenter = Segmenter.load(files[0], **PLAIN)
+    segmenter.preprocess = replace(segmenter.preprocess, input_size=(32, 64))
+    assert segmenter.input_size == (32, 64) and segmenter(*make_frames()).mask.shape == (48, 64)
+
+
 def test_switching_while_other_threads_segment_mixes_nothing(segmenter: Segmenter) -> None:
     frames, names = make_frames(), list(segmenter.adapters)
-    expected = {name: segmenter.batch([FramePair(*frames, adapter=name)])[0].mask for name in names}
+    expected = {name: segmenter.batch([FramePair(*frames, adapter=name)])[0] for name in names}
 
     def work(k: int) -> bool:
         segmenter.set_adapter(names[k % 3])
-        mask = segmenter(*frames).mask
-        return any(np.array_equal(mask, of_one) for of_one in expected.values())
+        result = segmenter(*frames)
+        return same(result, expected[result.adapter])
 
     with ThreadPoolExecutor(3) as pool:
         assert all(pool.map(work, range(24)))

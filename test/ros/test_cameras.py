@@ -11,6 +11,7 @@ import rclpy
 from fake_segmenter import DEADLINE_S, FakeSegmenter
 from processes import ROOT, new_domain
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
@@ -110,9 +111,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_two_pairs_share_one_model_and_one_batch(tmp_path, request):
     path = tmp_path / "cameras.yaml"
-    path.write_text(
-        "cameras: {front: {rgb_topic: /front/image}, rear: {parameters: {confidence_threshold: 0.9, adapter: sea}}}"
-    )
+    path.write_text("cameras: {front: {rgb_topic: /front/image}, rear: {parameters: {confidence_threshold: 0.9}}}")
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=new_domain())
     request.addfinalizer(lambda: rclpy.try_shutdown(context=context))
@@ -171,7 +170,13 @@ def test_two_pairs_share_one_model_and_one_batch(tmp_path, request):
     until(lambda: all(masks[name] and masks[name][-1].header.stamp.sec == 2 for name in topics), "masks of both")
     assert 2 in model.batches, model.batches
     assert {name: masks[name][-1].header.frame_id for name in topics} == {"front": "front_rgb8", "rear": "rear_rgb8"}
-    assert {r.adapter for r in model.requests[-2:]} == {"fake", "sea"}, "each with its own adapter"
     assert masks["front"][-1].data[0] == 0 and masks["rear"][-1].data[0] == 255, "each with its own threshold"
+    assert nodes[1].set_parameters([Parameter("adapter", value="sea")])[0].successful
+    send()
+    until(lambda: all(masks[name][-1].header.stamp.sec == 3 for name in topics), "masks of both, by two adapters")
+    assert {request.adapter for request in model.requests[-2:]} == {"checkpoint", "sea"} and model.batches[-2:] == [
+        1,
+        1,
+    ]
     nodes[0].release()
     assert nodes[1].model is model and nodes[0].model is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 import torch
 
 from sartm_core import SARTM, ModelConfig
+from sartm_core.preprocess import PreprocessConfig
 from sartm_ros import model as model_module
 from sartm_ros.inference import Request
 from sartm_ros.model import Model, library_threads, load_segmenter, registration, thermal_norm
@@ -79,6 +82,22 @@ def test_a_smaller_input_is_found_during_warm_up(values: dict, monkeypatch: pyte
     assert loaded._segmenter.input_size == (224, 224)
     assert "input 224x224 instead of 320x320" in loaded.note
     assert loaded.batch([REQUEST])[0].mask.shape == (64, 64), "the mask stays at the camera's size"
+
+
+def test_each_adapter_shrinks_from_its_own_size(values: dict, tmp_path: Path) -> None:
+    """Regression: all got 0.7 of the checkpoint's size, so that a small one grew."""
+    files = {}
+    for name, size in {"large": (320, 320), "small": (192, 224)}.items():
+        model = SARTM(ModelConfig(backbone="hiera_nano", classes=("unlabeled", "car"), lora_rank=2))
+        model.info = replace(model.info, preprocess=PreprocessConfig(input_size=size))
+        files[name] = str(model.save(tmp_path / f"{name}.safetensors"))
+    own = {"checkpoint": files["large"], "adapters": files["small"], "input_size": "checkpoint"}
+    loaded = load_segmenter(values | own)
+    assert loaded.shrink() == "input 224x224 instead of 320x320 after the GPU ran out of memory"
+    sizes = {name: network.preprocess.input_size for name, network in loaded._segmenter.adapters.items()}
+    assert sizes == {"large": (224, 224), "small": (128, 160)}
+    assert "input 160x160" in loaded.shrink() and "input 128x128" in loaded.shrink() and loaded.shrink() == ""
+    assert loaded._segmenter.adapters["small"].preprocess.input_size == (128, 160)
 
 
 def test_no_smaller_input_unless_asked_and_an_end_to_it(values: dict, monkeypatch: pytest.MonkeyPatch) -> None:

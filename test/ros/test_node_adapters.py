@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 import torch
-from fake_segmenter import FakeSegmenter
+from fake_segmenter import DEADLINE_S, FakeSegmenter
 from rclpy.parameter import Parameter
 from rig import LATCHED
 from std_msgs.msg import String
@@ -18,7 +19,11 @@ from std_srvs.srv import Trigger
 
 from sartm_core import SARTM, ModelConfig, Segmenter
 from sartm_core.preprocess import PreprocessConfig
+from sartm_ros.inference import Request
 from sartm_ros.model import load_segmenter
+from sartm_ros.parameter_checks import adapters
+from sartm_ros.parameters import SPECS
+from sartm_ros.settings import Settings
 
 PLAIN = {"device": "cpu", "engine": "torch", "precision": "fp32"}
 CLASSES = ("unlabeled", "car", "person")
@@ -40,6 +45,14 @@ def files(tmp_path_factory):
         model.info = replace(model.info, preprocess=PreprocessConfig(input_size=(64, 96)))
         found[name] = model.save(folder / f"{name}.safetensors", kind="full")
     return found
+
+
+def reload(r):
+    client = r.peer.create_client(Trigger, "/sartm/segment/reload")
+    r.until(client.service_is_ready, "service")
+    future = client.call_async(Trigger.Request())
+    r.stream_until(future.done, "reload")
+    return future.result()
 
 
 def set_adapter(r, name: str):
@@ -111,12 +124,80 @@ def test_a_reload_without_the_adapter_in_use_is_refused(rig) -> None:
     models = iter([with_other(("unlabeled", "car")), FakeSegmenter("new")])
     r = rig(load=lambda values: next(models), parameters={"adapter": "sea"})
     r.ready()
+    response = reload(r)
+    assert not response.success and "the new weights do not fit: adapter: got 'sea'" in response.message
+    assert r.node.model.name == "urban" and r.masks_after(1)
+
+
+def test_what_comes_by_reload_may_bring_other_adapters(rig) -> None:
+    new = FakeSegmenter("new")
+    new.others["snow"] = FakeSegmenter("snow")
+    models = iter([with_other(("unlabeled", "car")), new])
+    r = rig(load=lambda values: next(models))
+    r.ready()
+    r.masks_after(1)
+    assert reload(r).success and r.node.model.adapters == ("new", "snow")
+    assert set_adapter(r, "snow").successful and not set_adapter(r, "sea").successful
+
+
+def test_an_adapter_set_during_a_reload_does_not_bring_other_classes(rig) -> None:
+    """Regression: classes were compared at the beginning of the reload only."""
+    new, go_on = with_other(("unlabeled", "boat")), threading.Event()
+    models = iter([with_other(("unlabeled", "car")), new])
+    loaded: list[FakeSegmenter] = []
+
+    def load(values):
+        if loaded:
+            go_on.wait(DEADLINE_S)
+        loaded.append(next(models))
+        return loaded[-1]
+
+    trial, tried = threading.Event(), threading.Event()
+    new.check = lambda rgb, thermal: (tried.set(), trial.wait(DEADLINE_S))
+    r = rig(load=load)
+    r.ready()
+    r.masks_after(1)
     client = r.peer.create_client(Trigger, "/sartm/segment/reload")
     r.until(client.service_is_ready, "service")
     future = client.call_async(Trigger.Request())
-    r.stream_until(future.done, "reload")
-    assert not future.result().success and "adapter: got 'sea'" in future.result().message
-    assert r.node.model.name == "urban" and r.masks_after(1)
+    r.until(lambda: r.node.reloader.last == "loading", "the reload")
+    go_on.set()
+    r.until(tried.is_set, "the trial, after the classes were compared")
+    assert set_adapter(r, "sea").successful
+    trial.set()
+    r.stream_until(future.done, "the end of the reload")
+    assert not future.result().success and "allow_class_change" in future.result().message
+    assert r.node.model is loaded[0]
+
+
+def test_a_frame_under_way_through_a_reload_to_a_file_of_another_name_gets_its_mask(files) -> None:
+    """Regression: the name of the old file went with the frame, and the new model did not know it."""
+    values = {spec.name: spec.default for spec in SPECS} | PLAIN | {"warmup": False}
+    before, after = (load_segmenter(values | {"checkpoint": str(files[name])}) for name in ("urban", "underground"))
+    adapter = Settings.of(values, before).adapter
+    request = Request(np.zeros((64, 96, 3), np.uint8), None, adapter=adapter)
+    assert [model.batch([request])[0].adapter for model in (before, after)] == ["urban", "underground"]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("{a}, {b}", "are both called 'weights'; give a name: NAME="),
+        ("checkpoint={a}", "cannot be called 'checkpoint'"),
+    ],
+)
+def test_names_that_do_not_tell_apart_are_refused(rig, tmp_path, text, part) -> None:
+    """Every training calls its file weights.safetensors."""
+    paths = {name: tmp_path / name / "weights.safetensors" for name in "ab"}
+    for path in paths.values():
+        path.parent.mkdir()
+        path.touch()
+    r = rig()
+    result = r.node.set_parameters([Parameter("adapters", value=text.format(**paths))])[0]
+    assert not result.successful and part in result.reason
+    named = Parameter("adapters", value=f"town={paths['a']}, wood={paths['b']}")
+    assert r.node.set_parameters([named])[0].successful
+    assert adapters(r.node.values) == {"town": str(paths["a"]), "wood": str(paths["b"])}
 
 
 def test_missing_files_are_refused_when_they_are_set(rig, tmp_path) -> None:

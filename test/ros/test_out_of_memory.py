@@ -64,8 +64,22 @@ def test_out_of_memory_with_no_way_out_gives_up_and_says_so(fallback):
     server.inference.close(box)
 
 
-def test_weights_that_changed_on_disk_do_not_come_in_by_the_back_door():
-    server, client = hungry_server(Hungry(fits=0), "cpu", on_cpu=lambda: FakeSegmenter("other"))
+def with_adapter(model: FakeSegmenter, name: str) -> FakeSegmenter:
+    """The fake's hash is of its name."""
+    model.others["sea"] = FakeSegmenter(name)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "copy"),
+    [
+        (Hungry(fits=0), FakeSegmenter("other")),
+        (with_adapter(Hungry(fits=0), "sea"), with_adapter(FakeSegmenter("hungry"), "trained again")),
+    ],
+)
+def test_weights_that_changed_on_disk_do_not_come_in_by_the_back_door(model, copy):
+    """Regression: an adapter that had changed came in."""
+    server, client = hungry_server(model, "cpu", on_cpu=lambda: copy)
     box = server.inference.open(client)
     box.put("one")
     (gave_up,) = [event for event in client.wait_for(2) if event[0] == "gave up"]
