@@ -9,24 +9,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from rclpy.signals import uninstall_signal_handlers
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def quiet_end() -> Iterator[None]:
-    """Ctrl-C does nothing in the block, which ends what runs: a second one (`ros2 launch` in a terminal sends two)
-    would cut it short. Afterwards all is as before, but for the interpreter's own end. Main thread only; elsewhere
+    """Ctrl-C and SIGTERM do nothing in the block, which ends what runs: a second one (`ros2 launch` in a terminal sends
+    two) would cut it short. Afterwards all is as before, but for the interpreter's own end. Main thread only; elsewhere
     Python hears no signals, and this does nothing.
+
+    rclpy's own handlers are gone for good: its thread that wakes executors on a signal looks at their guard conditions
+    without a lock, and one that shuts down at that moment was a segmentation fault. This waits for that thread's end.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is None:  # None: not from Python
+    before = {number: signal.getsignal(number) for number in ENDING}
+    if threading.current_thread() is not threading.main_thread() or None in before.values():  # None: not from Python
         yield
         return
+    uninstall_signal_handlers()
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     # No SIG_IGN here: rclpy puts Python's own handler back when it shuts down, which complains about SIG_IGN.
-    signal.signal(signal.SIGINT, _nothing)
+    for number in ENDING:
+        signal.signal(number, _nothing)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:

@@ -31,6 +31,7 @@ def from_topics(
         from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     except ImportError as error:
         raise CalibrationError(f"--topics needs ROS 2 ({error}); source a distro, or pip install '.[ros]'") from error
+    from sartm_ros.signals import quiet_end
     from sartm_ros.transport import use_shipped_profile
 
     use_shipped_profile()
@@ -53,9 +54,10 @@ def from_topics(
     except ExternalShutdownException:
         raise KeyboardInterrupt from None
     finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+        with quiet_end():
+            executor.shutdown()
+            node.destroy_node()
+            rclpy.try_shutdown()
 
 
 def _frame(index: int, rgb: Any, thermal: Any) -> FramePair:

@@ -1,5 +1,6 @@
 """The replay node as a process, heard over real DDS."""
 
+import os
 import signal
 import threading
 import time
@@ -11,6 +12,12 @@ from PIL import Image as Picture
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 from processes import Domain, stamp_ns
+from rclpy.signals import (
+    SignalHandlerOptions,
+    get_current_signal_handlers_options,
+    install_signal_handlers,
+    uninstall_signal_handlers,
+)
 from sensor_msgs.msg import Image
 
 from sartm_ros.signals import quiet_end
@@ -100,6 +107,27 @@ def test_quiet_end_leaves_signals_as_they_were_and_other_threads_alone() -> None
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_rclpys_thread_for_signals_has_ended_when_executors_shut_down(request) -> None:
+    """Regression: it looked at a guard condition that was being destroyed; a node died by signal 11 at Ctrl-C."""
+    uninstall_signal_handlers()
+    without = threads()
+    request.addfinalizer(uninstall_signal_handlers)
+    install_signal_handlers()
+    assert get_current_signal_handlers_options() == SignalHandlerOptions.ALL and len(threads() - without) == 1
+    before = signal.getsignal(signal.SIGTERM)
+    with quiet_end():
+        assert threads() == without
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.raise_signal(number)
+    assert get_current_signal_handlers_options() == SignalHandlerOptions.NO
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def threads() -> set[str]:
+    """Native ones of this process."""
+    return set(os.listdir("/proc/self/task"))
 
 
 def test_rate_delay_and_jitter(domain: Domain, tmp_path: Path) -> None:
