@@ -7,8 +7,12 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
-# Processes that share the tests of sartm_core; those of the node watch the clock and have the machine to themselves.
+# Processes that share the tests of sartm_core, and those of sartm_ros that need no other process. The others of sartm_ros
+# watch the clock and have the machine to themselves.
 JOBS ?= 2
+SHARED := $(wildcard test/core test/test_*.py $(addprefix test/ros/test_,$(addsuffix .py,bag_extract bag_info bag_segment \
+          bag_values calibrate calibration_m* calibration_selftest class_map compressed fingerprints images* layouts model \
+          pairing* reference replay_sources timeline)))
 PY := $(VENV)/bin/python
 MARK := $(VENV)/.installing
 LINT_MODULES := $(wildcard $(addprefix sartm_core/,$(addsuffix .py,segmenter config fields checkpoint preprocess postprocess metrics visualize)) \
@@ -35,8 +39,8 @@ test: $(VENV)/.ready-dev ## all tests, real DDS included; ARGS="-k name" picks s
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
-	OMP_NUM_THREADS=1 $(PY) -m pytest test --ignore test/ros -n $(JOBS) --dist worksteal
-	$(PY) -m pytest test/ros
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(SHARED) -n $(JOBS) --dist worksteal
+	$(PY) -m pytest test $(addprefix --ignore=,$(SHARED))
 endif
 
 soak: $(VENV)/.ready-dev ## half an hour of bad days for the node: slow model, fuzzed messages, killed cameras; ARGS="--minutes 1"
