@@ -119,7 +119,8 @@ class Segmenter:
                 if network.device != segmenter.device:
                     raise ValueError(f"it runs on {network.device}, {segmenter.name} on {segmenter.device}")
             except (ValueError, FileNotFoundError) as error:
-                raise type(error)(f"adapters: {name}: {error}") from error
+                kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+                raise kind(f"adapters: {name}: {error}") from error
         return segmenter
 
     @property
