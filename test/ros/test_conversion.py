@@ -77,7 +77,7 @@ def test_what_waits_is_converted_beside_the_busy_model_and_only_once(busy):
     occupy(model, client, box)
     box.put("next")
     client.wait_until(lambda: len(client.converted) == 2)
-    assert client.converted == [("first", "sartm-worker"), ("next", "sartm-decode")]
+    assert client.converted[1] == ("next", "sartm-decode")  # "first" by whichever thread was up first
     model.gate.set()
     assert client.wait_for(2) == [("mask", "first"), ("mask", "next")]
     assert client.names == ["first", "next"]
