@@ -18,6 +18,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from sartm_ros.segment_node import SegmentNode
 
@@ -163,6 +164,14 @@ class Rig:
         start = len(self.masks)
         self.stream_until(lambda: len(self.masks) >= start + count, what)
         return self.masks[start:]
+
+    def reload(self) -> Trigger.Response:
+        """Call ~/reload over DDS while both cameras send; its response."""
+        client = self.peer.create_client(Trigger, "/sartm/segment/reload")
+        self.until(client.service_is_ready, "service")
+        future = client.call_async(Trigger.Request())
+        self.stream_until(future.done, "reload")
+        return future.result()
 
     def numbers(self) -> dict[str, str]:
         """The latest diagnostics, by key."""

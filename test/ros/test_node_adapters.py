@@ -47,14 +47,6 @@ def files(tmp_path_factory):
     return found
 
 
-def reload(r):
-    client = r.peer.create_client(Trigger, "/sartm/segment/reload")
-    r.until(client.service_is_ready, "service")
-    future = client.call_async(Trigger.Request())
-    r.stream_until(future.done, "reload")
-    return future.result()
-
-
 def set_adapter(r, name: str):
     return r.node.set_parameters([Parameter("adapter", value=name)])[0]
 
@@ -124,7 +116,7 @@ def test_a_reload_without_the_adapter_in_use_is_refused(rig) -> None:
     models = iter([with_other(("unlabeled", "car")), FakeSegmenter("new")])
     r = rig(load=lambda values: next(models), parameters={"adapter": "sea"})
     r.ready()
-    response = reload(r)
+    response = r.reload()
     assert not response.success and "the new weights do not fit: adapter: got 'sea'" in response.message
     assert r.node.model.name == "urban" and r.masks_after(1)
 
@@ -136,7 +128,7 @@ def test_what_comes_by_reload_may_bring_other_adapters(rig) -> None:
     r = rig(load=lambda values: next(models))
     r.ready()
     r.masks_after(1)
-    assert reload(r).success and r.node.model.adapters == ("new", "snow")
+    assert r.reload().success and r.node.model.adapters == ("new", "snow")
     assert set_adapter(r, "snow").successful and not set_adapter(r, "sea").successful
 
 

@@ -23,15 +23,6 @@ def weights(tmp_path):
     return [str(path) for path in paths]
 
 
-def reload(r):
-    """Call ~/reload over DDS while both cameras send; its response."""
-    client = r.peer.create_client(Trigger, "/sartm/segment/reload")
-    r.until(client.service_is_ready, "service")
-    future = client.call_async(Trigger.Request())
-    r.stream_until(future.done, "reload")
-    return future.result()
-
-
 def test_masks_go_on_while_weights_load_and_each_frame_has_one_model(rig):
     names, go_on = iter(["first", "second"]), threading.Event()
 
@@ -85,7 +76,7 @@ def test_a_failed_reload_changes_nothing_not_even_the_parameters(rig, weights, o
     r.ready()
     r.masks_after(1)
     assert r.node.set_parameters([Parameter("checkpoint", value=weights[1])])[0].successful
-    response = reload(r)
+    response = r.reload()
     assert not response.success and part in response.message and "kept running" in response.message
     assert r.node.model.name == "running" and r.node.get_parameter("checkpoint").value == weights[0]
     r.masks_after(2)
@@ -97,7 +88,7 @@ def test_other_classes_are_loaded_when_that_is_allowed(rig):
     r = rig(load=lambda values: next(models), parameters={"allow_class_change": True})
     r.ready()
     r.masks_after(1)
-    assert reload(r).success and r.node.model.classes == ("unlabeled", "tram")
+    assert r.reload().success and r.node.model.classes == ("unlabeled", "tram")
 
 
 def test_weights_whose_classes_do_not_fit_the_remap_are_refused(rig):
@@ -105,7 +96,7 @@ def test_weights_whose_classes_do_not_fit_the_remap_are_refused(rig):
     r = rig(load=lambda values: next(models), parameters={"allow_class_change": True, "class_remap": "car=9"})
     r.ready()
     r.masks_after(1)
-    response = reload(r)
+    response = r.reload()
     assert not response.success and "class_remap" in response.message and r.node.model.name == "a"
 
 
@@ -127,7 +118,7 @@ def test_a_reload_that_takes_too_long_is_given_up(rig):
     models = iter([lambda: first, lambda: go_on.wait(DEADLINE_S)])
     r = rig(load=lambda values: next(models)(), parameters={"load_timeout": 1.0})
     r.ready()
-    response = reload(r)
+    response = r.reload()
     go_on.set()
     assert not response.success and "load_timeout (1 s)" in response.message and r.node.model is first
 
