@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sartm_core.config import ModelConfig
+    from sartm_core.model.config import ModelConfig
     from sartm_core.model.sartm import SARTM
     from sartm_core.registration import Registration
     from sartm_core.segmenter import FramePair, Segmenter
@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 __all__ = ["SARTM", "FramePair", "ModelConfig", "Registration", "Segmenter"]
 _HOMES = {
     "SARTM": "sartm_core.model.sartm",
-    "ModelConfig": "sartm_core.config",
+    "ModelConfig": "sartm_core.model.config",
     "Registration": "sartm_core.registration",
     "FramePair": "sartm_core.segmenter",
     "Segmenter": "sartm_core.segmenter",

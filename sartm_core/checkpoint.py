@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sartm_core.config import SAM2_BACKBONES, ModelConfig
 from sartm_core.fields import from_dict, to_dict
 from sartm_core.files import replacing
+from sartm_core.model.config import SAM2_BACKBONES, ModelConfig
 from sartm_core.model.sartm import SARTM, ModelInfo
 
 log = logging.getLogger(__name__)

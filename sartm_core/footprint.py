@@ -25,9 +25,10 @@ import torch
 from tqdm import tqdm
 
 from sartm_core.cli import INTERRUPTED, add_config_options, build_config, field_docs, parse
-from sartm_core.config import BACKBONES, TrainConfig
+from sartm_core.config import TrainConfig
 from sartm_core.fields import at_least, one_of
 from sartm_core.files import write_text
+from sartm_core.model.config import BACKBONES
 from sartm_core.preprocess import STRIDE
 from sartm_core.training.footprint import Size, StepCounter
 from sartm_core.training.footprint_tables import GIB, Footprint, Step, Work, as_dict, name_of, report

@@ -24,8 +24,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sartm_core.cli import INTERRUPTED, parse
-from sartm_core.config import MODALITIES
 from sartm_core.importing.run import Sources, import_weights, write
+from sartm_core.model.config import MODALITIES
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sartm_core.config import BACKBONES
 from sartm_core.engines import ENGINES, PRECISIONS, pick_device
 from sartm_core.fields import at_least, one_of
+from sartm_core.model.config import BACKBONES
 from sartm_core.preprocess import STRIDE
 
 Size = tuple[int, int]

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from sartm_core.config import DataConfig, TrainConfig
+from sartm_core.config import TrainConfig
+from sartm_core.data.config import DataConfig
 from sartm_core.data.frames import FixedScenes, Item
 from sartm_core.data.labels import MFNET
 from sartm_core.data.loading import EpochBatches, training_loader, training_set

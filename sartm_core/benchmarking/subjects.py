@@ -11,9 +11,9 @@ from PIL import Image
 
 from sartm_core.benchmarking.config import Size
 from sartm_core.checkpoint import load, read_metadata, sha256
-from sartm_core.config import ModelConfig
 from sartm_core.data.datasets import open_pairs
 from sartm_core.data.synthetic import SceneConfig, SyntheticScenes
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
 from sartm_core.opening import DEFAULT, default_checkpoint
 

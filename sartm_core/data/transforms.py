@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 from torchvision.transforms.v2.functional import InterpolationMode
 
-from sartm_core.config import DataConfig
+from sartm_core.data.config import DataConfig
 from sartm_core.data.labels import IGNORE
 
 DARK_GAIN = (0.05, 0.5)

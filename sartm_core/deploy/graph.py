@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sartm_core.batching import input_size
-from sartm_core.config import MODALITIES
 from sartm_core.deploy.decoder import Decoder
 from sartm_core.deploy.folding import frozen
 from sartm_core.deploy.fusion import FOLDED
 from sartm_core.deploy.neck import Neck
 from sartm_core.deploy.trunk import Modalities, Trunk
 from sartm_core.deploy.windows import stage_orders
+from sartm_core.model.config import MODALITIES
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess import normalize_pixels
 

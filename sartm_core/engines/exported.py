@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from sartm_core.config import ModelConfig
 from sartm_core.engines import ENGINES, onnxruntime, openvino
 from sartm_core.engines.agreement import ENOUGH
 from sartm_core.engines.base import Engine, Settings
@@ -22,6 +21,7 @@ from sartm_core.engines.choice import EXACT, Choice, Wish, known_agreement, sett
 from sartm_core.engines.sessions import Session, Sessions, Size
 from sartm_core.exporting import onnx_file, openvino_file
 from sartm_core.exporting.description import JOINTS, PRESENT, Description
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import ModelInfo
 from sartm_core.preprocess import Pixels, PreprocessConfig
 

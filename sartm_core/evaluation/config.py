@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sartm_core.config import DATASETS
+from sartm_core.data.config import DATASETS
 from sartm_core.data.labels import LABEL_SETS
 from sartm_core.data.synthetic import CONDITIONS
 from sartm_core.data.synthetic.config import check_conditions

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from sartm_core.config import ModelConfig
 from sartm_core.engines.base import PRECISIONS
 from sartm_core.exporting.stages import THERMAL_TYPES, Size
 from sartm_core.fields import from_dict, one_of, to_dict
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import ModelInfo
 from sartm_core.preprocess import PreprocessConfig
 

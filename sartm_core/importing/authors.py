@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sartm_core.config import ModelConfig
 from sartm_core.importing.taking import TOKENS, Imported, backbone_of, take
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM, ModelInfo
 from sartm_core.preprocess import PreprocessConfig, ThermalNorm
 

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sartm_core.config import MODALITIES
 from sartm_core.importing.taking import Imported
 from sartm_core.importing.tensors import read_tensors
+from sartm_core.model.config import MODALITIES
 from sartm_core.model.lora import LoRAQKV
 from sartm_core.model.sartm import SARTM
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from sartm_core.config import ModelConfig
 from sartm_core.importing.taking import TOKENS, Imported, backbone_of, take
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
 
 KIND_MODEL, KIND_ENCODER = "SAM2 model", "SAM2 image encoder"

@@ -17,7 +17,7 @@ from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from sartm_core.config import MODALITIES, SAM2_BACKBONES
+from sartm_core.model.config import MODALITIES, SAM2_BACKBONES
 from sartm_core.model.lora import add_lora
 from sartm_core.preprocess import STRIDE
 

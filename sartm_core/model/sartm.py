@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sartm_core.config import MODALITIES, ModelConfig
 from sartm_core.model.aux_heads import build_aux_head
+from sartm_core.model.config import MODALITIES, ModelConfig
 from sartm_core.model.encoder import ModalityEncoder, check_image
 from sartm_core.model.fusion import build_fusion
 from sartm_core.model.lora import lora_layers

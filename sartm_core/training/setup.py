@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from sartm_core.checkpoint import comes_from_sam2, load
-from sartm_core.config import ModelConfig, TrainConfig
+from sartm_core.config import TrainConfig
 from sartm_core.data.datasets import open_dataset
 from sartm_core.fields import differences, from_dict, load_yaml, to_dict
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM, ModelInfo
 from sartm_core.opening import DEFAULT, default_checkpoint
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core.config import ModelConfig
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
 
 PLAIN = {"device": "cpu", "engine": "torch", "precision": "fp32"}

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from sam2.build_sam import build_sam2
 
 from sartm_core.checkpoint import read_metadata, sha256
-from sartm_core.config import ModelConfig
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM, ModelInfo
 from sartm_core.preprocess import PreprocessConfig, ThermalNorm
 

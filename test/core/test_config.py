@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from sartm_core.cli import add_config_options, build_config, field_docs, leaves, parse
-from sartm_core.config import AUX_HEADS, BACKBONES, DATASETS, FUSIONS, LOSSES, SAM2_BACKBONES, ModelConfig, TrainConfig
+from sartm_core.config import LOSSES, TrainConfig
+from sartm_core.data.config import DATASETS
 from sartm_core.data.datasets import DISK_LAYOUTS
 from sartm_core.data.labels import FMB, MFNET, PST900, frame_condition
 from sartm_core.fields import from_dict, load_yaml, to_dict
 from sartm_core.losses.ohem import SEGMENTATION_LOSSES
 from sartm_core.model.aux_heads import AUX_HEADS as HEAD_TABLE
+from sartm_core.model.config import AUX_HEADS, BACKBONES, FUSIONS, SAM2_BACKBONES, ModelConfig
 from sartm_core.model.encoder import ENCODERS
 from sartm_core.model.fusion import FUSION_LEVELS
 

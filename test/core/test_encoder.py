@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sartm_core.config import SAM2_BACKBONES
+from sartm_core.model.config import SAM2_BACKBONES
 from sartm_core.model.encoder import ENCODERS, ModalityEncoder
 from sartm_core.model.lora import lora_layers
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from sklearn.metrics import jaccard_score
 
-from sartm_core.config import ModelConfig
 from sartm_core.data.datasets import Sample
 from sartm_core.data.labels import MFNET, PST900
 from sartm_core.evaluation import protocol, run
@@ -18,6 +17,7 @@ from sartm_core.evaluation.config import CAMERAS, EvaluateConfig
 from sartm_core.evaluation.tta import Views, segment
 from sartm_core.evaluation.worst import FALSE_ALARM, MISSED, WRONG_CLASS, WorstFrames, difference
 from sartm_core.metrics import ConfusionMatrix
+from sartm_core.model.config import ModelConfig
 from sartm_core.preprocess import PreprocessConfig
 from sartm_core.segmenter import Segmenter
 from sartm_core.visualize import IGNORE_COLOR

@@ -12,7 +12,8 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from sartm_core import footprint
-from sartm_core.config import LossConfig, ModelConfig, OptimConfig, TrainConfig
+from sartm_core.config import LossConfig, OptimConfig, TrainConfig
+from sartm_core.model.config import ModelConfig
 from sartm_core.training import footprint as counting
 from sartm_core.training.footprint import (
     ATTENTION_FLOPS,

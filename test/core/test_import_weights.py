@@ -15,7 +15,7 @@ import torch
 from sam2.modeling.sam2_base import SAM2Base
 
 from sartm_core.batching import FramePair
-from sartm_core.config import ModelConfig, TrainConfig
+from sartm_core.config import TrainConfig
 from sartm_core.deploy.graph import FoldedSARTM
 from sartm_core.evaluation import tta
 from sartm_core.exporting.config import ExportConfig
@@ -23,6 +23,7 @@ from sartm_core.exporting.run import describe
 from sartm_core.import_weights import main
 from sartm_core.importing.authors import class_names, import_authors
 from sartm_core.importing.run import Sources, import_weights, write
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
 from sartm_core.segmenter import Segmenter
 from sartm_core.training.setup import build_model

@@ -52,7 +52,8 @@ def test_a_decoder_with_a_token_per_class_runs() -> None:
 
 def test_the_package_s_model_is_a_base(tuned, tmp_path: Path) -> None:
     """As a command, and on into a training."""
-    from sartm_core.config import ModelConfig, TrainConfig
+    from sartm_core.config import TrainConfig
+    from sartm_core.model.config import ModelConfig
 
     path, output = tmp_path / "tuned.pt", tmp_path / "base.safetensors"
     torch.save({"model": tuned, "optimizer": {}, "epoch": 3}, path)

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score, recall_score
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassF1Score, MulticlassJaccardIndex
 
-from sartm_core.config import DATASETS
+from sartm_core.data.config import DATASETS
 from sartm_core.data.labels import FMB, MFNET
 from sartm_core.evaluation.conventions import CONVENTIONS, usual
 from sartm_core.metrics import ConfusionMatrix

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sartm_core.config import ModelConfig
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.fusion import FeatureFuse, FrmFfm
 from sartm_core.model.sartm import SARTM
 

@@ -13,10 +13,11 @@ from sam2.build_sam import build_sam2
 
 from sartm_core import evaluate, train
 from sartm_core.checkpoint import read_metadata
-from sartm_core.config import ModelConfig, OptimConfig, TrainConfig
+from sartm_core.config import OptimConfig, TrainConfig
 from sartm_core.data.frames import draw_keep
 from sartm_core.data.loading import training_set
 from sartm_core.fields import from_dict
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
 from sartm_core.segmenter import Segmenter
 from sartm_core.training.module import LitSARTM, lr_factor

@@ -11,7 +11,7 @@ from sam2.build_sam import build_sam2
 
 from sartm_core import train
 from sartm_core.checkpoint import read_metadata
-from sartm_core.config import ModelConfig
+from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
 from sartm_core.training.module import LitSARTM
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core.config import DataConfig
+from sartm_core.data.config import DataConfig
 from sartm_core.data.transforms import Frame, augment, jitter_rgb, jitter_thermal, scale_and_crop
 from sartm_core.preprocess import ThermalNorm, normalize_thermal
 

@@ -1,0 +1,61 @@
+"""What decides a network's shape and which of its parameters train; travels in its checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sartm_core.data.labels import IGNORE, MFNET, Color, default_palette
+from sartm_core.fields import at_least, one_of
+
+MODALITIES = ("rgb", "thermal")
+FUSIONS = ("frm_ffm", "mean", "late")
+AUX_HEADS = ("fpn", "deeplab", "segformer", "none")
+SAM2_BACKBONES = tuple(f"{release}_hiera_{size}" for release in ("sam2", "sam2.1") for size in ("t", "s", "b+", "l"))
+BACKBONES = (*SAM2_BACKBONES, "hiera_nano")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that decides a network's shape and which of its parameters train."""
+
+    backbone: str = "sam2.1_hiera_b+"
+    """`sam2_hiera_{t,s,b+,l}`, `sam2.1_hiera_{t,s,b+,l}` or `hiera_nano`."""
+    classes: tuple[str, ...] = MFNET.names
+    """Class names in id order; id 0 is unlabeled or background. Training on a data set of other names takes those."""
+    palette: tuple[Color, ...] | None = None
+    """RGB colour of every class, 0..255; None: those of a known data set with these names, else made."""
+    lora_rank: int = 16
+    """Rank of the low-rank updates of q and v, one set per modality; 0 for none."""
+    lora_parts: str = "qv"
+    """What those updates change: `qv`, or `qkv` as imported adapters may."""
+    fusion: str = "frm_ffm"
+    """`frm_ffm` (rectify, then fuse), `mean` (average), `late` (decode each modality, average the logits)."""
+    aux_head: str = "fpn"
+    """Second prediction path, used in training: `fpn`, `deeplab`, `segformer` or `none`."""
+    train_encoder: bool = False
+    """Train the whole encoder instead of its adapters alone (`hiera_nano` has no pretrained file: true there)."""
+    train_decoder_transformer: bool = False
+    """Train the mask decoder's transformer; the paper keeps it frozen."""
+    object_gate: bool = False
+    """SAM2's object-score gate: all logits -1024 where the score is not positive. For imported weights that need it."""
+
+    def __post_init__(self) -> None:
+        allowed = {"backbone": BACKBONES, "lora_parts": ("qv", "qkv"), "fusion": FUSIONS, "aux_head": AUX_HEADS}
+        for name, values in allowed.items():
+            one_of("ModelConfig", name, getattr(self, name), values)
+        at_least("ModelConfig", "lora_rank", self.lora_rank, 0)
+        if not 2 <= len(self.classes) < IGNORE or len(set(self.classes)) != len(self.classes):
+            raise ValueError(
+                f"ModelConfig.classes: got {len(self.classes)} names {self.classes}; "
+                f"expected 2 to {IGNORE - 1} different names"
+            )
+        if self.palette is None:
+            object.__setattr__(self, "palette", default_palette(self.classes))
+        elif len(self.palette) != len(self.classes):
+            raise ValueError(
+                f"ModelConfig.palette: got {len(self.palette)} colours for {len(self.classes)} classes; give one each"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
