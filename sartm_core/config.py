@@ -65,6 +65,8 @@ class OptimConfig:
 
     lr: float = 1e-4
     """Learning rate after the warm-up."""
+    encoder_lr: float = 1.0
+    """Learning rate of the trunk's own weights where they train, as part of `lr`; pretrained ones want less."""
     weight_decay: float = 0.01
     """AdamW weight decay."""
     warmup_ratio: float = 0.02
@@ -77,7 +79,7 @@ class OptimConfig:
     """Exponential moving average of the weights, used for validation and the saved file; 0 for none."""
 
     def __post_init__(self) -> None:
-        for name in ("lr", "weight_decay", "warmup_ratio", "power", "clip_norm"):
+        for name in ("lr", "encoder_lr", "weight_decay", "warmup_ratio", "power", "clip_norm"):
             at_least("OptimConfig", name, getattr(self, name), 0)
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"OptimConfig.ema_decay: got {self.ema_decay}, expected 0..1 (below 1)")
@@ -160,10 +162,11 @@ class TrainConfig:
             raise ValueError(
                 f"LossConfig.class_weights: got {len(weights)}, expected {self.model.num_classes} (one a class)"
             )
-        if not (self.model.train_encoder or self.sam2 or self.init):
+        if not (self.model.train_encoder or self.model.pretrained or self.sam2 or self.init):
             raise ValueError(
                 f"TrainConfig.sam2: not set, and the frozen encoder of {self.model.backbone!r} would stay random. "
-                "Give Meta's file (--sam2 FILE.pt) or --init FILE, or train it whole (--model.train_encoder true)"
+                "Give Meta's file (--sam2 FILE.pt; for timm: --model.pretrained FILE) or --init FILE, or train it whole "
+                "(--model.train_encoder true)"
             )
         if self.init_as_base and not self.init:
             raise ValueError("TrainConfig.init_as_base: true, but there is no --init FILE to take the base from")

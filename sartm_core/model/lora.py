@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 Q, V = 0, 1
 """Places in the adapters of `qv`."""
@@ -29,7 +31,23 @@ class ActiveModalities:
     """Which modalities the current batch holds, in order: one object shared by all adapters of an encoder."""
 
     def __init__(self, count: int) -> None:
+        self.count = count
         self.indices: tuple[int, ...] = tuple(range(count))
+
+    @property
+    def only(self) -> int:
+        """The one modality of the current batch."""
+        (modality,) = self.indices
+        return modality
+
+    @contextmanager
+    def just(self, modality: int) -> Iterator[None]:
+        """Only this one, for a while."""
+        before, self.indices = self.indices, (modality,)
+        try:
+            yield
+        finally:
+            self.indices = before
 
 
 class LoRAQKV(nn.Linear):
@@ -92,6 +110,50 @@ class LoRAQKV(nn.Linear):
         self.folded_weight = None
 
 
+class LowRankUpdate(nn.Module):
+    """W_m = W + B_m A_m for a layer of any kind whose batch holds one modality at a time.
+
+    A parametrization of the layer's weight (`torch.nn.utils.parametrize`): whoever reads the weight gets W_m.
+    """
+
+    folded_weight: Tensor | None
+
+    def __init__(self, weight: Tensor, rank: int, active: ActiveModalities) -> None:
+        """`weight` (out, in), or (out, in, 1, 1) of a convolution."""
+        super().__init__()
+        self.active = active
+        self.lora_a = nn.Parameter(torch.empty(active.count, rank, weight.shape[1]))  # (M, r, in)
+        self.lora_b = nn.Parameter(torch.zeros(active.count, weight.shape[0], rank))  # (M, out, r)
+        for a in self.lora_a.data:
+            nn.init.kaiming_uniform_(a, a=math.sqrt(5))
+        self.register_buffer("folded_weight", None, persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """W -> W_m of the modality that is active, the same shape."""
+        m = self.active.only
+        if self.folded_weight is not None:
+            return self.folded_weight[m]
+        return weight + (self.lora_b[m] @ self.lora_a[m]).view_as(weight)
+
+    @torch.no_grad()
+    def folded(self, weight: Tensor) -> Tensor:
+        """W_m of all modalities, (M, *W.shape)."""
+        return weight + (self.lora_b @ self.lora_a).view(self.active.count, *weight.shape)
+
+
+class ParametrizedFold:
+    """`fold` and `unfold` of a layer whose weight has a `LowRankUpdate`."""
+
+    def __init__(self, parametrizations: parametrize.ParametrizationList) -> None:
+        self.weight, self.update = parametrizations.original, parametrizations[0]
+
+    def fold(self) -> None:
+        self.update.folded_weight = self.update.folded(self.weight)
+
+    def unfold(self) -> None:
+        self.update.folded_weight = None
+
+
 def add_lora(trunk: nn.Module, modalities: int, rank: int, parts: str = "qv") -> ActiveModalities:
     """Give every block's `attn.qkv` its adapters, in place; rank 0 leaves the trunk as it is."""
     active = ActiveModalities(modalities)
@@ -101,6 +163,10 @@ def add_lora(trunk: nn.Module, modalities: int, rank: int, parts: str = "qv") ->
     return active
 
 
-def lora_layers(module: nn.Module) -> Iterator[LoRAQKV]:
-    """All adapters below `module`."""
-    return (m for m in module.modules() if isinstance(m, LoRAQKV))
+def lora_layers(module: nn.Module) -> Iterator[LoRAQKV | ParametrizedFold]:
+    """All adapters below `module`, to fold and unfold."""
+    for m in module.modules():
+        if isinstance(m, LoRAQKV):
+            yield m
+        elif isinstance(m, parametrize.ParametrizationList) and isinstance(m[0], LowRankUpdate):
+            yield ParametrizedFold(m)

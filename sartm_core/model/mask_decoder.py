@@ -13,7 +13,7 @@ from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.transformer import TwoWayTransformer
 from torch import Tensor, nn
 
-TRANSFORMER_SIZES = {256: (8, 2048), 64: (4, 256)}
+TRANSFORMER_SIZES = {256: (8, 2048), 128: (4, 512), 64: (4, 256)}
 """Attention heads and MLP width by decoder width; 256 is SAM2's."""
 NO_POINT_TOKENS = 2
 """SAM2 without a prompt pads with one empty point, and its prompt encoder with a second."""

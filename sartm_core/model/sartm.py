@@ -66,7 +66,7 @@ class SARTM(nn.Module):
         super().__init__()
         self.config = config
         self.info = ModelInfo()
-        self.encoder = ModalityEncoder(config.backbone, config.lora_rank, config.train_encoder, config.lora_parts)
+        self.encoder = ModalityEncoder(config)
         width = self.encoder.width
         channels = (width // 8, width // 4, width)  # of strides 4, 8, 16
         self.fusion = build_fusion(config.fusion, channels)
@@ -104,7 +104,10 @@ class SARTM(nn.Module):
         levels = self._encode(rgb, thermal, keep)  # 3 levels of M maps (B, C, h, w)
         fused = [fuse(*maps) for fuse, maps in zip(self.fusion, levels, strict=True)]  # F~0, F~1, F~n
         low = self._late(levels, rgb, thermal, keep) if self.config.fusion == "late" else self.mask_decoder(*fused)
-        aux = self.aux_head(*fused) if self.aux_head is not None and self.training else None
+        both = self.config.heads == "both" and not self.training
+        aux = self.aux_head(*fused) if self.aux_head is not None and (self.training or both) else None
+        if aux is not None and both:
+            low, aux = (low + aux) / 2, None
         return SARTMOutput(upsample(low, size), None if aux is None else upsample(aux, size), fused[-1])
 
     def _encode(self, rgb: Tensor | None, thermal: Tensor | None, keep: Tensor | None) -> list[list[Tensor]]:

@@ -24,6 +24,8 @@ from sartm_core.visualize import contact_sheet, overlay
 
 WARMUP_START = 0.1
 """The learning rate starts at this part of `optim.lr`."""
+TRUNK = "model.encoder.trunk."
+"""Where the names of the trunk's parameters begin."""
 SHOWN_FRAMES = 4
 """Validation frames drawn into TensorBoard."""
 
@@ -100,26 +102,37 @@ class LitSARTM(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optim = self.config.optim
-        trained = [p for p in self.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": optim.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=optim.lr)
+        optimizer = torch.optim.AdamW(param_groups(self, optim), lr=optim.lr)
         total = max(1, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, total, optim))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
         """A resumed run takes rate, decay and length from its configuration, which may have changed since."""
-        optim, schedule = self.config.optim, self.lr_schedulers()
+        schedule = self.lr_schedulers()
         assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
-        schedule.base_lrs = [optim.lr for _ in schedule.base_lrs]
-        for group, factor, decay in zip(
-            schedule.optimizer.param_groups, schedule.lr_lambdas, (optim.weight_decay, 0.0), strict=True
-        ):
-            group["initial_lr"], group["lr"] = optim.lr, optim.lr * factor(schedule.last_epoch)
-            group["weight_decay"] = decay
+        wanted = param_groups(self, self.config.optim)
+        schedule.base_lrs = [group["lr"] for group in wanted]
+        for group, want, factor in zip(schedule.optimizer.param_groups, wanted, schedule.lr_lambdas, strict=True):
+            group["initial_lr"], group["lr"] = want["lr"], want["lr"] * factor(schedule.last_epoch)
+            group["weight_decay"] = want["weight_decay"]
+
+
+def param_groups(module: LitSARTM, optim: OptimConfig) -> list[dict[str, Any]]:
+    """What trains, for AdamW: the trunk's own weights at `encoder_lr`, vectors (norms, biases) without decay."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            is_trunk = name.startswith(TRUNK) and ".lora_" not in name
+            groups.setdefault((is_trunk, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": optim.lr * (optim.encoder_lr if is_trunk else 1.0),
+            "weight_decay": optim.weight_decay if decays else 0.0,
+        }
+        for (is_trunk, decays), parameters in sorted(groups.items(), reverse=True)
+    ]
 
 
 def epoch_is_whole(trainer: L.Trainer) -> bool:

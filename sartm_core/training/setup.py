@@ -13,6 +13,7 @@ from sartm_core.data.datasets import open_dataset
 from sartm_core.fields import differences, from_dict, load_yaml, to_dict
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM, ModelInfo
+from sartm_core.model.trunks.pretrained import load_pretrained
 from sartm_core.opening import DEFAULT, default_checkpoint
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ TRAINABLE_PARTS = ("train_encoder", "train_decoder_transformer")
 MAY_CHANGE = {
     "sam2", "init", "data.root", "data.workers",  # the checkpoint knows its SAM2 file by content
     "loss.teacher_weights",  # the embeddings are in the checkpoint
-    "optim.lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
+    "optim.lr", "optim.encoder_lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
     *(f"trainer.{name}" for name in (
         "max_epochs", "max_steps", "val_batch_size", "val_every", "checkpoint_every", "threads", "accelerator",
         "activation_checkpointing", "compile",
@@ -50,6 +51,8 @@ def build_model(config: TrainConfig) -> SARTM:
         model.info = ModelInfo() if frozen_now else start.info
     elif config.sam2:
         print(model.load_sam2(config.sam2), file=sys.stderr)
+    elif config.model.pretrained:
+        load_pretrained(model.encoder.trunk, config.model.backbone, config.model.pretrained)
     model.info = ModelInfo(config.preprocess, base_name=model.info.base_name, base_sha256=model.info.base_sha256)
     if config.trainer.activation_checkpointing:
         model.encoder.recompute_activations()
@@ -75,7 +78,7 @@ def take_base(model: SARTM, config: TrainConfig) -> None:
 def check_same_network(config: TrainConfig, other: ModelConfig) -> None:
     """Raise ValueError naming the fields in which the weights of `init` do not fit the run."""
     mine, theirs = to_dict(config.model), to_dict(other)
-    may_differ = (*TRAINABLE_PARTS, "palette")
+    may_differ = (*TRAINABLE_PARTS, "palette", "pretrained", "heads")
     odd = {key: (theirs[key], mine[key]) for key in mine if key not in may_differ and theirs[key] != mine[key]}
     if odd:
         raise ValueError(
