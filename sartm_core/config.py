@@ -165,8 +165,8 @@ class TrainConfig:
         if not (self.model.train_encoder or self.model.pretrained or self.sam2 or self.init):
             raise ValueError(
                 f"TrainConfig.sam2: not set, and the frozen encoder of {self.model.backbone!r} would stay random. "
-                "Give Meta's file (--sam2 FILE.pt; for timm: --model.pretrained FILE) or --init FILE, or train it whole "
-                "(--model.train_encoder true)"
+                "Give Meta's file (--sam2 FILE.pt; for timm: --model.pretrained FILE), or --init FILE, or train it "
+                "whole (--model.train_encoder true)"
             )
         if self.init_as_base and not self.init:
             raise ValueError("TrainConfig.init_as_base: true, but there is no --init FILE to take the base from")
