@@ -17,6 +17,7 @@ from sartm_core.data.frames import Item
 from sartm_core.distributed import all_sum, world_size
 from sartm_core.losses.objective import Objective
 from sartm_core.metrics import ConfusionMatrix
+from sartm_core.model.config import MODALITIES
 from sartm_core.model.sartm import SARTM
 from sartm_core.training.compiling import compiled
 from sartm_core.training.errors import TrainingError
@@ -59,7 +60,8 @@ class LitSARTM(L.LightningModule):
 
     def validation_step(self, batch: Item, batch_idx: int, dataloader_idx: int = 0) -> None:
         size = (batch["label"].shape[-2], batch["label"].shape[-1])
-        ids = self.model(batch["rgb"], batch["thermal"], size=size).logits.argmax(1)  # (B, H, W)
+        rgb, thermal, keep = cameras(batch)
+        ids = self.model(rgb, thermal, keep, size).logits.argmax(1)  # (B, H, W)
         self.confusion[dataloader_idx].update(ids.cpu().numpy(), batch["label"].cpu().numpy())
         if batch_idx == 0:
             self.draw(batch, ids, self.val_names[dataloader_idx])
@@ -120,6 +122,14 @@ class LitSARTM(L.LightningModule):
         ):
             group["initial_lr"], group["lr"] = optim.lr, optim.lr * factor(schedule.last_epoch)
             group["weight_decay"] = decay
+
+
+def cameras(batch: Item) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """(rgb, thermal, keep) for the model: None for a camera that no frame has, and for `keep` where all have the
+    same."""
+    keep = batch["keep"]  # (B, 2)
+    rgb, thermal = (batch[name] if keep[:, m].any() else None for m, name in enumerate(MODALITIES))
+    return rgb, thermal, None if (keep == keep[:1]).all() else keep
 
 
 def epoch_is_whole(trainer: L.Trainer) -> bool:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sartm_core.config import TrainConfig
 from sartm_core.data.datasets import FolderPairs, MFNetImages, open_pairs, read_image
-from sartm_core.data.frames import FixedScenes, RandomScenes, TrainingFrames, fill_missing
+from sartm_core.data.frames import TrainingFrames
 from sartm_core.data.labels import MFNET, remap_table
 from sartm_core.data.loading import stack_equal, training_loader, validation_loaders
 from sartm_core.data.synthetic import SceneConfig
