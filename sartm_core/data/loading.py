@@ -110,8 +110,8 @@ def validation_sets(config: TrainConfig) -> dict[str, ValidationFrames]:
     }
 
 
-def validation_loaders(config: TrainConfig, rank: int = 0, world: int = 1) -> dict[str, DataLoader[Item]]:
-    """One loader per validation set, with every `world`-th frame from `rank` on."""
+def validation_loaders(config: TrainConfig, rank: int = 0, world: int = 1) -> dict[str, DataLoader[list[Item]]]:
+    """One loader per validation set, with every `world`-th frame from `rank` on; its batches come in equal sizes."""
     sources = validation_sets(config)
     for name, source in sources.items():
         if len(source) < world:
@@ -119,15 +119,15 @@ def validation_loaders(config: TrainConfig, rank: int = 0, world: int = 1) -> di
     return {
         name: DataLoader(
             Subset(source, range(rank, len(source), world)), config.trainer.val_batch_size,
-            num_workers=config.data.workers, collate_fn=stack_equal,
+            num_workers=config.data.workers, collate_fn=by_size,
         )
         for name, source in sources.items()
     }  # fmt: skip
 
 
-def stack_equal(items: list[Item]) -> Item:
-    """Stack items of one size. ValueError when cameras differ within a validation set."""
-    sizes = {tuple(item["label"].shape) for item in items}
-    if len(sizes) > 1:
-        raise ValueError(f"validation frames have several sizes {sorted(sizes)}; set --trainer.val_batch_size 1")
-    return default_collate(items)
+def by_size(items: list[Item]) -> list[Item]:
+    """Items as batches of equal sizes: cameras may differ within a validation set."""
+    groups: dict[tuple[int, ...], list[Item]] = {}
+    for item in items:
+        groups.setdefault((*item["rgb"].shape, *item["label"].shape), []).append(item)
+    return [default_collate(group) for group in groups.values()]

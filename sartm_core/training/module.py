@@ -58,13 +58,20 @@ class LitSARTM(L.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.confusion = [ConfusionMatrix(self.config.model.num_classes) for _ in self.val_names]
 
-    def validation_step(self, batch: Item, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def validation_step(self, batches: list[Item], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Count one batch, which comes in parts of equal sizes."""
+        for part, batch in enumerate(batches):
+            ids = self.validate(batch, self.confusion[dataloader_idx])
+            if batch_idx == part == 0:
+                self.draw(batch, ids, self.val_names[dataloader_idx])
+
+    def validate(self, batch: Item, confusion: ConfusionMatrix) -> Tensor:
+        """Class ids (B, H, W) of a batch at its labels' size, which are counted."""
         size = (batch["label"].shape[-2], batch["label"].shape[-1])
         rgb, thermal, keep = cameras(batch)
         ids = self.model(rgb, thermal, keep, size).logits.argmax(1)  # (B, H, W)
-        self.confusion[dataloader_idx].update(ids.cpu().numpy(), batch["label"].cpu().numpy())
-        if batch_idx == 0:
-            self.draw(batch, ids, self.val_names[dataloader_idx])
+        confusion.update(ids.cpu().numpy(), batch["label"].cpu().numpy())
+        return ids
 
     def draw(self, batch: Item, ids: Tensor, name: str) -> None:
         """The first frames of a validation set with truth and prediction, into TensorBoard."""
