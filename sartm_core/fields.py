@@ -62,13 +62,15 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value is None and type(None) in args:
             return None
         return _convert(next(a for a in args if a is not type(None)), value, where)
-    if origin is tuple and args[-1] is Ellipsis and isinstance(value, (str, int, float)):
+    if origin is tuple and args[-1] is Ellipsis and isinstance(value, (str, int, float, dict)):
         value = [value]  # a list of one, written without brackets
     if origin is tuple and isinstance(value, (list, tuple)):
         inner = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
         if len(inner) != len(value):
             raise ValueError(f"{where}: got {len(value)} values {value!r}, expected {len(inner)}")
-        return tuple(_convert(h, v, where) for h, v in zip(inner, value, strict=True))
+        nested = dataclasses.is_dataclass(inner[0]) if inner else False
+        places = [f"{where}[{i}]" if nested else where for i in range(len(inner))]
+        return tuple(_convert(h, v, place) for h, v, place in zip(inner, value, places, strict=True))
     if hint is str and isinstance(value, (int, float, date)):  # 2024_11_03 in a file: its text is lost
         raise ValueError(f"{where}: got {value!r} ({type(value).__name__}), expected str; write it in quotes")
     if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text

@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader
 
 from sartm_core.config import TrainConfig
 from sartm_core.data.config import DataConfig
-from sartm_core.data.frames import FixedScenes, Item
+from sartm_core.data.frames import Item
 from sartm_core.data.labels import MFNET
 from sartm_core.data.loading import EpochBatches, training_loader, training_set
+from sartm_core.data.scenes import FixedScenes
 from sartm_core.data.synthetic import SceneConfig
 
 NO_ROOT = "not-given"

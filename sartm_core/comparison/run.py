@@ -10,8 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from sartm_core.comparison.pictures import DifferentFrame, MostDifferent
+from sartm_core.data.checked import need_label
 from sartm_core.data.datasets import Sample
-from sartm_core.data.frames import need_label
 from sartm_core.data.labels import LabelSet
 from sartm_core.evaluation.run import frame_group, label_table
 from sartm_core.evaluation.tta import Views, segment

@@ -60,6 +60,8 @@ def detect_dataset(root: str | Path) -> str:
     for dataset, layout in LAYOUTS:
         if layout.matches(Path(root)):
             return dataset
+    if FolderPairs.matches_one_camera(Path(root)):  # last: rgb/ is also a part of other layouts
+        return "folder"
     raise no_layout(Path(root), tuple(layout for _, layout in LAYOUTS))
 
 

@@ -9,106 +9,111 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset, Dataset
+from torch.utils.data import Dataset
 
 from sartm_core.config import TrainConfig
-from sartm_core.data.datasets import Sample
-from sartm_core.data.labels import IGNORE, remap_table
-from sartm_core.data.synthetic import SceneConfig, SyntheticScenes, render_scene
-from sartm_core.data.transforms import Frame, augment
-from sartm_core.preprocess import PreprocessConfig, normalize_rgb, normalize_thermal, prepare
-
-VAL_SEED = 10_000_000
-"""Training scenes draw their seeds below this; validation scenes hash (VAL_SEED, index) into 32 bits."""
+from sartm_core.data.checked import CheckedFrames, need_label, some_pixel
+from sartm_core.data.labels import remap_table
+from sartm_core.data.pairs import Sample
+from sartm_core.data.transforms import Frame, augment, chance
+from sartm_core.preprocess import PreprocessConfig, ThermalNorm, normalize_rgb, normalize_thermal, prepare, resize
 
 Item = dict[str, Any]
-"""rgb (3, H, W) float32, thermal (1, H, W) float32, label (H, W) int64, name str; in training also keep (2,) bool: the
-modalities the sample comes with."""
+"""rgb (3, H, W) float32, thermal (1, H, W) float32, label (H, W) int64, name str, keep (2,) bool: the modalities the
+sample comes with; zeros stand for the other."""
 Draw = tuple[int, int]
 """(epoch, index): which training item, and the seed of everything random about it."""
-
-
-class RandomScenes(Sequence[Sample]):
-    """Synthetic scenes; every access draws a new one from torch's generator, so no epoch repeats another."""
-
-    def __init__(self, length: int, config: SceneConfig) -> None:
-        self.length, self.config = length, config
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
-        scene = render_scene(int(torch.randint(0, VAL_SEED, ())), self.config)
-        return Sample(f"synthetic_{scene.seed}_{scene.condition}", scene.rgb, scene.kelvin, scene.label)
-
-
-class FixedScenes(Sequence[Sample]):
-    """The same synthetic scenes at every access, for validation. Names end in the condition."""
-
-    def __init__(self, length: int, config: SceneConfig, seed: int = VAL_SEED) -> None:
-        self.scenes = SyntheticScenes(length, seed, config)
-
-    def __len__(self) -> int:
-        return len(self.scenes)
-
-    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
-        scene = self.scenes[index]
-        return Sample(f"synthetic_{index}_{scene.condition}", scene.rgb, scene.kelvin, scene.label)
+ORDER_STREAM = 1
+"""Sets the order of frames apart from other random numbers of a seed."""
 
 
 class TrainingFrames(Dataset[Item]):
     """Augmented training items of one source."""
 
-    def __init__(self, frames: Sequence[Sample], label_names: tuple[str, ...], config: TrainConfig) -> None:
-        self.frames, self.label_names, self.config = frames, label_names, config
-        self.table = remap_table(label_names, config.model.classes)  # (256,)
+    def __init__(self, frames: CheckedFrames, config: TrainConfig) -> None:
+        self.frames, self.config = frames, config
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Item:
+        data, norm = self.config.data, self.config.preprocess
+        around: int | None = None
+        if chance(data.focus):
+            index, around = self.frames.of_some_class(index)
         sample = self.frames[index]
-        label = torch.from_numpy(self.table[need_label(sample, self.label_names)])[None]  # (1, H, W)
-        rgb = torch.from_numpy(sample.rgb).permute(2, 0, 1)  # (3, H, W)
-        thermal = torch.from_numpy(fill_missing(sample.thermal))[None]  # (1, h, w)
-        if thermal.shape[-2:] != label.shape[-2:]:
-            thermal = torch.nn.functional.interpolate(thermal[None], label.shape[-2:], mode="bilinear")[0]
-        norm = self.config.preprocess
-        height, width = label.shape[-2:]
+        assert sample.label is not None
+        height, width = sample.label.shape
+        frame = Frame(
+            None if sample.rgb is None else torch.from_numpy(sample.rgb).permute(2, 0, 1),  # (3, H, W)
+            None if sample.thermal is None else whole_thermal(sample.thermal, norm.thermal, (height, width)),
+            torch.from_numpy(sample.label)[None],  # (1, H, W)
+        )
+        pixel = None if around is None else some_pixel(sample.label, around)
         zoom = math.sqrt(math.prod(norm.model_size(height, width)) / (height * width))
-        frame = augment(Frame(rgb, thermal, label), self.config.data, zoom)
+        frame = augment(frame, data, zoom, pixel)
+        size = frame.label.shape[-2:]
         return {
-            "rgb": normalize_rgb(frame.rgb.permute(1, 2, 0).numpy(), norm),
-            "thermal": torch.from_numpy(
-                normalize_thermal(to_dtype(frame.thermal[0], sample.thermal.dtype), norm.thermal)
-            )[None],
+            "rgb": torch.zeros(3, *size) if frame.rgb is None else normalize_rgb(channels_last(frame.rgb), norm),
+            "thermal": torch.zeros(1, *size) if frame.thermal is None else frame.thermal.contiguous(),
             "label": frame.label[0].long(),
-            "keep": draw_keep(self.config.data.modality_dropout),
+            "keep": draw_keep(data.modality_dropout, cameras_of(sample)),
             "name": sample.name,
         }
 
 
+def whole_thermal(thermal: np.ndarray, norm: ThermalNorm, size: tuple[int, int]) -> Tensor:
+    """A frame of any camera type -> (1, *size) float32, normalised as a whole like on the robot, before any crop."""
+    return resize(torch.from_numpy(normalize_thermal(thermal, norm))[None, None], size)[0]
+
+
+def channels_last(rgb: Tensor) -> np.ndarray:
+    """(3, H, W) -> (H, W, 3), as cameras give it."""
+    return rgb.permute(1, 2, 0).numpy()
+
+
 class TrainingSet(Dataset[Item]):
     """All training sources as one. An item depends on (seed, epoch, index) alone: not on workers, processes or what
-    was drawn before, so a run continues exactly where it stopped and many processes see what one would."""
+    was drawn before, so a run continues exactly where it stopped and many processes see what one would.
 
-    def __init__(self, parts: Sequence[TrainingFrames], seed: int) -> None:
-        self.parts: ConcatDataset[Item] = ConcatDataset(parts)
-        self.seed = seed
+    Items `starts[s] .. starts[s + 1] - 1` of an epoch are of source s, which goes through its frames in a new order
+    each time around: none comes again before all have come, over the ends of epochs.
+    """
+
+    def __init__(self, parts: Sequence[TrainingFrames], counts: Sequence[int], seed: int) -> None:
+        self.parts, self.counts, self.seed = parts, counts, seed
+        self.starts = np.cumsum([0, *counts])
 
     def __len__(self) -> int:
-        return len(self.parts)
+        return int(self.starts[-1])
 
     def __getitem__(self, draw: Draw) -> Item:
         epoch, index = draw
+        part, frame = self.frame_of(epoch, index)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(np.random.SeedSequence((self.seed, epoch, index)).generate_state(1, np.uint64)[0]))
-            return self.parts[index]
+            return self.parts[part][frame]
+
+    def frame_of(self, epoch: int, index: int) -> tuple[int, int]:
+        """(source, its frame) of an item of an epoch."""
+        part = int(np.searchsorted(self.starts, index, side="right")) - 1
+        before = epoch * self.counts[part] + index - int(self.starts[part])  # items of this source
+        turn, place = divmod(before, len(self.parts[part]))
+        order = np.random.default_rng((ORDER_STREAM, self.seed, part, turn)).permutation(len(self.parts[part]))
+        return part, int(order[place])
 
 
-def draw_keep(dropout: float) -> Tensor:
-    """(2,) bool: the modalities a sample keeps; each is dropped with probability `dropout`, never both."""
+def cameras_of(sample: Sample) -> tuple[bool, bool]:
+    """Whether there is an rgb and a thermal image."""
+    return sample.rgb is not None, sample.thermal is not None
+
+
+def draw_keep(dropout: float, have: tuple[bool, bool] = (True, True)) -> Tensor:
+    """(2,) bool: the modalities a sample keeps; each is dropped with probability `dropout`, never both nor the only
+    one."""
     draw = torch.rand(())
+    if not all(have):
+        return torch.tensor(have)
     return torch.stack((draw >= dropout, (draw < dropout) | (draw >= 2 * dropout)))  # rgb, thermal
 
 
@@ -126,42 +131,15 @@ class ValidationFrames(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         sample = self.frames[index]
-        rgb, thermal = prepare(sample.rgb, sample.thermal, self.config)
-        assert rgb is not None and thermal is not None
         label = torch.from_numpy(self.table[need_label(sample, self.label_names)]).long()
-        return {"rgb": rgb[0], "thermal": thermal[0], "label": label, "name": sample.name}
-
-
-def need_label(sample: Sample, names: tuple[str, ...] | None = None) -> np.ndarray:
-    """The sample's label (H, W), or ValueError naming the frame; with `names`, ids beyond them are refused too."""
-    if sample.label is None:
-        raise ValueError(f"labels: frame {sample.name!r} has none; training and validation need one for every frame")
-    if sample.label.shape != sample.rgb.shape[:2]:
-        raise ValueError(
-            f"labels: frame {sample.name!r} is {sample.label.shape}, its rgb image {sample.rgb.shape[:2]}; "
-            "sizes must be equal"
-        )
-    if names is not None:
-        odd = np.unique(sample.label[(sample.label >= len(names)) & (sample.label != IGNORE)])
-        if odd.size:
-            raise ValueError(
-                f"labels: frame {sample.name!r} holds ids {odd[:5].tolist()}; its label set has {len(names)} classes, "
-                f"0..{len(names) - 1} and {IGNORE} = ignore. Is it another one (--data.label_set, classes.yaml)?"
-            )
-    return sample.label
-
-
-def fill_missing(thermal: np.ndarray) -> np.ndarray:
-    """(h, w) of any camera type -> float32; NaN and infinity become the frame's median, as `percentile` reads them."""
-    values = thermal.astype(np.float32)
-    missing = ~np.isfinite(values)
-    if missing.any():
-        values[missing] = np.median(values[~missing]) if not missing.all() else 0.0
-    return values
-
-
-def to_dtype(thermal: Tensor, dtype: np.dtype) -> np.ndarray:
-    """Augmented float values back in the camera's type, which decides how `unit` normalisation scales them."""
-    if dtype == np.float32:
-        return thermal.numpy()
-    return thermal.round().clamp(0, np.iinfo(dtype).max).numpy().astype(dtype)
+        rgb, thermal = prepare(sample.rgb, sample.thermal, self.config)
+        frame = rgb if rgb is not None else thermal
+        assert frame is not None
+        size = frame.shape[-2:]
+        return {
+            "rgb": torch.zeros(3, *size) if rgb is None else rgb[0],
+            "thermal": torch.zeros(1, *size) if thermal is None else thermal[0],
+            "label": label,
+            "keep": torch.tensor(cameras_of(sample)),
+            "name": sample.name,
+        }

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from sartm_core.data.class_list import read_classes
 from sartm_core.data.files import read_image
 from sartm_core.data.labels import FMB, LABEL_SETS, PST900, LabelSet
-from sartm_core.data.pairs import ListedPairs, PartedPairs, Sample
+from sartm_core.data.pairs import CAMERAS, ListedPairs, PartedPairs, Sample
 
 CLASS_LIST = "classes.yaml"
 
 
 class FolderPairs(ListedPairs):
-    """Own data: `rgb/NAME.*`, `thermal/NAME.*`, `labels/NAME.*` (needed for training only), `classes.yaml`, lists."""
+    """Own data: `rgb/NAME.*`, `thermal/NAME.*`, `labels/NAME.*` (needed for training only), `classes.yaml`, lists.
 
-    expects = f"rgb/ and thermal/ with images of the same names (and labels/, {CLASS_LIST}, split lists)"
+    Of rgb/ and thermal/ one may be missing: the frames are those of one camera then.
+    """
+
+    expects = (
+        f"rgb/ and thermal/ with images of the same names, or one of them (and labels/, {CLASS_LIST}, split lists)"
+    )
     folders = {"rgb": ("rgb",), "thermal": ("thermal",), "label": ("labels",)}
     one_size = False
     lists_needed = False
+
+    @classmethod
+    def matches_one_camera(cls, root: Path) -> bool:
+        """Whether `root` has at least one of the two cameras' folders."""
+        return any((root / name).is_dir() for kind in CAMERAS for name in cls.folders[kind])
+
+    def find_cameras(self) -> tuple[str, ...]:
+        there = tuple(kind for kind in CAMERAS if (self.root / self.folders[kind][0]).is_dir())
+        return there or CAMERAS
 
     def find_label_set(self, name: str | None) -> LabelSet:
         path = self.root / CLASS_LIST

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import torch
 from torch.utils.data import DataLoader, Sampler, Subset, default_collate
 
 from sartm_core.config import TrainConfig
-from sartm_core.data.datasets import open_dataset
-from sartm_core.data.frames import (
-    Draw,
-    FixedScenes,
-    Item,
-    RandomScenes,
-    TrainingFrames,
-    TrainingSet,
-    ValidationFrames,
-)
-from sartm_core.data.labels import MFNET
-from sartm_core.data.synthetic import SceneConfig
+from sartm_core.data.checked import MB, CheckedFrames
+from sartm_core.data.frames import Draw, Item, TrainingFrames, TrainingSet, ValidationFrames
+from sartm_core.data.sources import training_sources, validation_sources
+
+log = logging.getLogger(__name__)
 
 
 class EpochBatches(Sampler[list[Draw]]):
@@ -70,25 +64,31 @@ class EpochBatches(Sampler[list[Draw]]):
 
 
 def training_set(config: TrainConfig) -> TrainingSet:
-    """The data set (repeated as configured) and fresh synthetic scenes."""
-    data = config.data
-    parts: list[TrainingFrames] = []
-    if data.dataset != "synthetic":
-        frames = open_dataset(data.dataset, data.root or "", data.train_split, data.label_set)
-        parts += [TrainingFrames(frames, frames.label_set.names, config)] * data.repeat
-    if data.synthetic_train:
-        scenes = SceneConfig(misalignment=data.synthetic_misalignment)
-        parts.append(TrainingFrames(RandomScenes(data.synthetic_train, scenes), MFNET.names, config))
-    if not parts:
+    """All sources, those on disk read into memory as far as they fit and by class where crops are drawn so."""
+    data, classes = config.data, config.model.classes
+    sources = training_sources(data)
+    if not sources:
         raise ValueError("DataConfig.synthetic_train: 0 with dataset 'synthetic' leaves nothing to train on")
-    known = {name for part in parts for name in part.label_names}
-    strange = [name for name in config.model.classes[1:] if name not in known]
+    known = {name for source in sources for name in source.label_set.names}
+    strange = [name for name in classes[1:] if name not in known]
     if strange:
+        where = ", ".join(repr(source.name) for source in sources)
         raise ValueError(
-            f"ModelConfig.classes: {strange} occur in no label set of {data.dataset!r}, which has "
-            f"{parts[0].label_names}; set --model.classes to (some of) these"
+            f"ModelConfig.classes: {strange} occur in no label set of {where}, which has "
+            f"{tuple(dict.fromkeys(name for source in sources for name in source.label_set.names))}; set "
+            "--model.classes to (some of) these"
         )
-    return TrainingSet(parts, config.seed)
+    parts, room = [], data.cache_mb * MB if data.cache == "memory" else 0
+    for source in sources:
+        frames = CheckedFrames(source.frames, source.label_set.names, classes)
+        kept = frames.load(room, by_class=data.focus > 0)
+        room = max(0, room - kept)
+        log.info(
+            "source %r: %d items an epoch of %d frames, %d of them in memory (%d MB)",
+            source.name, source.count, len(frames), len(frames.kept), kept // MB,
+        )  # fmt: skip
+        parts.append(TrainingFrames(frames, config))
+    return TrainingSet(parts, [source.count for source in sources], config.seed)
 
 
 def training_loader(config: TrainConfig, rank: int = 0, world: int = 1) -> DataLoader[Item]:
@@ -102,39 +102,32 @@ def training_loader(config: TrainConfig, rank: int = 0, world: int = 1) -> DataL
     )  # fmt: skip
 
 
-def validation_sources(config: TrainConfig) -> dict[str, ValidationFrames]:
-    """Validation sets by name: the data set's own split, and synthetic scenes where they are asked for."""
-    data, classes, norm = config.data, config.model.classes, config.preprocess
-    sources = {}
-    if data.dataset != "synthetic":
-        frames = open_dataset(data.dataset, data.root or "", data.val_split, data.label_set)
-        sources[data.dataset] = ValidationFrames(frames, frames.label_set.names, classes, norm)
-    if data.synthetic_val:
-        scenes = FixedScenes(data.synthetic_val, SceneConfig(misalignment=data.synthetic_misalignment))
-        sources["synthetic"] = ValidationFrames(scenes, MFNET.names, classes, norm)
-    if not sources:
-        raise ValueError("DataConfig.synthetic_val: 0 with dataset 'synthetic' leaves nothing to validate on")
-    return sources
+def validation_sets(config: TrainConfig) -> dict[str, ValidationFrames]:
+    """Validation sets by name: the splits of the data sets, and synthetic scenes where they are asked for."""
+    return {
+        source.name: ValidationFrames(source.frames, source.label_set.names, config.model.classes, config.preprocess)
+        for source in validation_sources(config.data)
+    }
 
 
-def validation_loaders(config: TrainConfig, rank: int = 0, world: int = 1) -> dict[str, DataLoader[Item]]:
-    """One loader per validation set, with every `world`-th frame from `rank` on."""
-    sources = validation_sources(config)
+def validation_loaders(config: TrainConfig, rank: int = 0, world: int = 1) -> dict[str, DataLoader[list[Item]]]:
+    """One loader per validation set, with every `world`-th frame from `rank` on; its batches come in equal sizes."""
+    sources = validation_sets(config)
     for name, source in sources.items():
         if len(source) < world:
             raise ValueError(f"validation set {name!r}: {len(source)} frames for {world} processes; use fewer of these")
     return {
         name: DataLoader(
             Subset(source, range(rank, len(source), world)), config.trainer.val_batch_size,
-            num_workers=config.data.workers, collate_fn=stack_equal,
+            num_workers=config.data.workers, collate_fn=by_size,
         )
         for name, source in sources.items()
     }  # fmt: skip
 
 
-def stack_equal(items: list[Item]) -> Item:
-    """Stack items of one size. ValueError when cameras differ within a validation set."""
-    sizes = {tuple(item["label"].shape) for item in items}
-    if len(sizes) > 1:
-        raise ValueError(f"validation frames have several sizes {sorted(sizes)}; set --trainer.val_batch_size 1")
-    return default_collate(items)
+def by_size(items: list[Item]) -> list[Item]:
+    """Items as batches of equal sizes: cameras may differ within a validation set."""
+    groups: dict[tuple[int, ...], list[Item]] = {}
+    for item in items:
+        groups.setdefault((*item["rgb"].shape, *item["label"].shape), []).append(item)
+    return [default_collate(group) for group in groups.values()]

@@ -17,7 +17,8 @@ from sartm_core.data.files import files_by_name, read_label, read_rgb, read_ther
 from sartm_core.data.labels import LABEL_SETS, MFNET, LabelSet
 from sartm_core.data.splits import SPLITS, hold_out, read_split
 
-KINDS = ("rgb", "thermal", "label")
+CAMERAS = ("rgb", "thermal")
+KINDS = (*CAMERAS, "label")
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class Sample:
 
     name: str
     """File name without suffix."""
-    rgb: np.ndarray
-    """(H, W, 3) uint8."""
-    thermal: np.ndarray
-    """(h, w) uint8, uint16 or float32."""
+    rgb: np.ndarray | None
+    """(H, W, 3) uint8; None where the data set has no colour camera."""
+    thermal: np.ndarray | None
+    """(h, w) uint8, uint16 or float32; None where the data set has no thermal camera."""
     label: np.ndarray | None
     """(H, W) uint8 ids of the data set, None where there is no label file."""
 
@@ -81,6 +82,7 @@ class Pairs(Sequence[Sample]):
         self.root = Path(root)
         self.split = split
         self.label_set = self.find_label_set(label_set)
+        self.cameras = self.find_cameras()
         self.names, self.files = self.find(split)
         if check:
             self.check()
@@ -88,7 +90,7 @@ class Pairs(Sequence[Sample]):
     @classmethod
     def matches(cls, root: Path) -> bool:
         """Whether `root` has this layout's rgb and thermal folders."""
-        return all(any((root / name).is_dir() for name in cls.folders[kind]) for kind in ("rgb", "thermal"))
+        return all(any((root / name).is_dir() for name in cls.folders[kind]) for kind in CAMERAS)
 
     @classmethod
     @abstractmethod
@@ -99,6 +101,10 @@ class Pairs(Sequence[Sample]):
         """The folders that hold this layout's `folders`."""
         return [self.root]
 
+    def find_cameras(self) -> tuple[str, ...]:
+        """Those of rgb and thermal that frames have an image of; the first names the frames."""
+        return CAMERAS
+
     def find_label_set(self, name: str | None) -> LabelSet:
         return LABEL_SETS[name] if name else self.labels
 
@@ -107,11 +113,11 @@ class Pairs(Sequence[Sample]):
         """Frame names in order and the files of each."""
 
     def check(self) -> None:
-        """ValueError unless there are frames and each has its rgb and thermal image."""
+        """ValueError unless there are frames and each has the image of every camera."""
         if not self.names:
             what = f"no frames of split {self.split!r}" if self.split else "no frames"
             raise ValueError(f"{self.root}: {what} found; expected {self.expects}")
-        for kind in ("rgb", "thermal"):
+        for kind in self.cameras:
             paths = {name: getattr(self.files[name], kind) for name in self.names}
             missing = [name for name, path in paths.items() if not path.is_file()]
             if missing:
@@ -130,13 +136,13 @@ class Pairs(Sequence[Sample]):
         name = self.names[index]
         return Sample(name, self.rgb_of(name), self.thermal_of(name), self.label_of(name))
 
-    def rgb_of(self, name: str) -> np.ndarray:
-        """(H, W, 3) uint8. ValueError names the file, as in the next two."""
-        return read_rgb(self.files[name].rgb)
+    def rgb_of(self, name: str) -> np.ndarray | None:
+        """(H, W, 3) uint8, None without that camera. ValueError names the file, as in the next two."""
+        return read_rgb(self.files[name].rgb) if "rgb" in self.cameras else None
 
-    def thermal_of(self, name: str) -> np.ndarray:
-        """(h, w) uint8, uint16 or float32."""
-        return read_thermal(self.files[name].thermal)
+    def thermal_of(self, name: str) -> np.ndarray | None:
+        """(h, w) uint8, uint16 or float32, None without that camera."""
+        return read_thermal(self.files[name].thermal) if "thermal" in self.cameras else None
 
     def label_of(self, name: str) -> np.ndarray | None:
         """(H, W) uint8 ids, None without a label file."""
@@ -165,7 +171,7 @@ class ListedPairs(Pairs):
 
     def find(self, split: str | None) -> tuple[list[str], dict[str, FrameFiles]]:
         folders = self.image_folders(self.root)
-        every = sorted(folders["rgb"].files)
+        every = sorted(folders[self.cameras[0]].files)
         if split is None:
             names = every
         elif split in self.splits(self.root) and not (self.root / f"{split}.txt").is_file():

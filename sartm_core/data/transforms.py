@@ -1,6 +1,7 @@
 """Augmentation of a frame pair: geometry for all three images together, photometry for each camera by itself.
 
-Images are torchvision tensors: rgb (3, H, W) uint8, thermal (1, H, W) float32, label (1, H, W) uint8.
+Images are torchvision tensors: rgb (3, H, W) uint8, thermal (1, H, W) float32, normalised, label (1, H, W) uint8; a
+camera that is missing is None.
 Random numbers come from torch's global generator, which the training set seeds anew for every item.
 """
 
@@ -18,30 +19,35 @@ from torchvision.transforms.v2.functional import InterpolationMode
 
 from sartm_core.data.config import DataConfig
 from sartm_core.data.labels import IGNORE
+from sartm_core.preprocess import THERMAL_CLIP
 
 DARK_GAIN = (0.05, 0.5)
 """Range of brightness left when a frame is made night-dark."""
 DARK_NOISE = 12.0
 """Sensor noise of a darkened frame, grey levels, 1 sigma at most."""
 BLUR_SIGMA = (0.3, 2.0)
-THERMAL_NOISE = 0.03
-"""Noise at full `thermal_jitter`, as part of the frame's own range."""
+THERMAL_NOISE = 0.1
+"""Noise at full `thermal_jitter`, 1 sigma at most, in normalised units: from the median to the 99th percentile is 1."""
+THERMAL_OFFSET = 0.5
+"""Offset at full `thermal_jitter`, in normalised units."""
+GAMMA_SPAN = 1.0 - THERMAL_CLIP[0]
+"""A gamma leaves the lowest normalised value and 1 where they are."""
 
 
 @dataclass
 class Frame:
     """One training frame on its way through the augmentations."""
 
-    rgb: Tensor
-    thermal: Tensor
+    rgb: Tensor | None
+    thermal: Tensor | None
     label: Tensor
 
     def apply(self, function: Callable[..., Tensor], **kwargs: Any) -> None:
-        """The same torchvision function on all three; labels with nearest neighbour where it interpolates.
+        """The same torchvision function on all there are; labels with nearest neighbour where it interpolates.
 
         NEAREST_EXACT, because NEAREST would move labels by up to half a pixel against the images.
         """
-        self.rgb, self.thermal = function(self.rgb, **kwargs), function(self.thermal, **kwargs)
+        self.rgb, self.thermal = (None if x is None else function(x, **kwargs) for x in (self.rgb, self.thermal))
         if "interpolation" in kwargs:
             kwargs = {**kwargs, "interpolation": InterpolationMode.NEAREST_EXACT}
             kwargs.pop("antialias", None)
@@ -57,11 +63,12 @@ def chance(probability: float) -> bool:
     return torch.rand(()).item() < probability
 
 
-def augment(frame: Frame, config: DataConfig, zoom: float = 1.0) -> Frame:
-    """All of it; the result has `config.crop_size`. `zoom`: the factor at which the robot sees this camera."""
+def augment(frame: Frame, config: DataConfig, zoom: float = 1.0, around: tuple[int, int] | None = None) -> Frame:
+    """All of it; the result has `config.crop_size`. `zoom`: the factor at which the robot sees this camera; `around`:
+    row and column of a pixel that the crop shall hold."""
     shift_thermal(frame, config.thermal_shift)
     low, high = config.scale_range
-    scale_and_crop(frame, config.crop_size, (low * zoom, high * zoom), config.focus)
+    scale_and_crop(frame, config.crop_size, (low * zoom, high * zoom), around)
     if chance(config.hflip):
         frame.apply(TF.horizontal_flip)
     jitter_rgb(frame, config)
@@ -72,18 +79,19 @@ def augment(frame: Frame, config: DataConfig, zoom: float = 1.0) -> Frame:
 def shift_thermal(frame: Frame, pixels: float) -> None:
     """Move the thermal image by up to `pixels` in x and y; its border repeats."""
     dx, dy = round(uniform(-pixels, pixels)), round(uniform(-pixels, pixels))
-    if dx or dy:
+    if frame.thermal is not None and (dx or dy):
         margin = max(abs(dx), abs(dy))
         height, width = frame.thermal.shape[-2:]
         padded = TF.pad(frame.thermal, [margin], padding_mode="edge")
         frame.thermal = TF.crop(padded, margin + dy, margin + dx, height, width)
 
 
-def scale_and_crop(frame: Frame, size: tuple[int, int], scale_range: tuple[float, float], focus: float = 0.0) -> None:
+def scale_and_crop(
+    frame: Frame, size: tuple[int, int], scale_range: tuple[float, float], around: tuple[int, int] | None = None
+) -> None:
     """Cut a random window that, resized to `size`, shows things larger or smaller by a factor of `scale_range`.
 
-    With probability `focus` the window holds a labelled pixel. A window beyond the image is filled with black and with
-    label 255.
+    The window holds the pixel `around` (row, column). One beyond the image is filled with black and with label 255.
     """
     scale = math.exp(uniform(math.log(scale_range[0]), math.log(scale_range[1])))
     window = [max(1, round(n / scale)) for n in size]  # height, width in source pixels
@@ -91,15 +99,15 @@ def scale_and_crop(frame: Frame, size: tuple[int, int], scale_range: tuple[float
     pad = [max(0, w - h) for w, h in zip(window, have, strict=True)]
     if any(pad):
         border = [pad[1] // 2, pad[0] // 2, pad[1] - pad[1] // 2, pad[0] - pad[0] // 2]  # left, top, right, bottom
-        frame.rgb = TF.pad(frame.rgb, border)
-        frame.thermal = TF.pad(frame.thermal, border, padding_mode="edge")
+        frame.rgb = None if frame.rgb is None else TF.pad(frame.rgb, border)
+        frame.thermal = None if frame.thermal is None else TF.pad(frame.thermal, border, padding_mode="edge")
         frame.label = TF.pad(frame.label, border, fill=IGNORE)
     have = frame.label.shape[-2:]
     room = [h - w for h, w in zip(have, window, strict=True)]
-    pixel = labelled_pixel(frame.label[0]) if chance(focus) else None
-    if pixel is None:
+    if around is None:
         top, left = (int(torch.randint(0, r + 1, ())) for r in room)
     else:
+        pixel = (around[0] + pad[0] // 2, around[1] + pad[1] // 2)
         start = (p - int(torch.randint(0, w, ())) for p, w in zip(pixel, window, strict=True))
         top, left = (min(max(s, 0), r) for s, r in zip(start, room, strict=True))
     frame.apply(
@@ -108,18 +116,10 @@ def scale_and_crop(frame: Frame, size: tuple[int, int], scale_range: tuple[float
     )  # fmt: skip
 
 
-def labelled_pixel(label: Tensor) -> tuple[int, int] | None:
-    """Row and column of a random pixel of a random class other than 0, None if (H, W) has no such pixel."""
-    classes = [c for c in label.flatten().bincount().nonzero().flatten().tolist() if c not in (0, IGNORE)]
-    if not classes:
-        return None
-    rows, columns = (label == classes[int(torch.randint(0, len(classes), ()))]).nonzero(as_tuple=True)
-    pick = int(torch.randint(0, len(rows), ()))
-    return int(rows[pick]), int(columns[pick])
-
-
 def jitter_rgb(frame: Frame, config: DataConfig) -> None:
     """Brightness, contrast, saturation, blur and darkness, on rgb only."""
+    if frame.rgb is None:
+        return
     strength = config.color_jitter
     if strength:
         for change in (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation):
@@ -133,19 +133,14 @@ def jitter_rgb(frame: Frame, config: DataConfig) -> None:
 
 
 def jitter_thermal(frame: Frame, strength: float) -> None:
-    """Gamma, gain, offset, noise and blur, on thermal only.
-
-    Gain and offset keep the frame within its own range, so that integer cameras neither overflow nor saturate. The
-    thermal modes `range` and `unit` see them; `percentile` takes them away again, but for the coarser grey levels.
-    """
-    if not strength:
+    """Gamma, gain, offset, noise and blur, on the normalised thermal image only; it stays within `THERMAL_CLIP`."""
+    if not strength or frame.thermal is None:
         return
-    low, high = frame.thermal.aminmax()
-    span = (high - low).clamp(min=1e-6)
-    unit = ((frame.thermal - low) / span) ** math.exp(uniform(-strength, strength))
-    gain = uniform(1 - strength, 1)
-    unit = unit * gain + uniform(0, 1 - gain)
-    unit = unit + torch.randn(unit.shape) * THERMAL_NOISE * uniform(0, strength)
+    low, high = THERMAL_CLIP
+    unit = (frame.thermal - low).clamp_(min=0) / GAMMA_SPAN  # the coldest is 0: a power of no negative number
+    values = unit.pow_(math.exp(uniform(-strength, strength))).mul_(GAMMA_SPAN).add_(low)
+    values.mul_(uniform(1 - strength, 1 + strength)).add_(THERMAL_OFFSET * uniform(-strength, strength))
+    values.add_(torch.randn(values.shape), alpha=THERMAL_NOISE * uniform(0, strength))
     if chance(strength / 2):
-        unit = TF.gaussian_blur(unit, kernel_size=5, sigma=uniform(*BLUR_SIGMA))
-    frame.thermal = unit * span + low
+        values = TF.gaussian_blur(values, kernel_size=5, sigma=uniform(*BLUR_SIGMA))
+    frame.thermal = values.clamp_(low, high)

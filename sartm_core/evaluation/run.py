@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
+from sartm_core.data.checked import need_label
 from sartm_core.data.datasets import Sample
-from sartm_core.data.frames import need_label
 from sartm_core.data.labels import LabelSet, frame_condition, remap_table
 from sartm_core.data.synthetic import CONDITIONS
 from sartm_core.evaluation.tta import Views, scaled, segment

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sartm_core.data.datasets import Sample, detect_dataset, open_dataset
-from sartm_core.data.frames import FixedScenes
 from sartm_core.data.labels import MFNET, LabelSet
+from sartm_core.data.scenes import FixedScenes
 from sartm_core.data.synthetic import CONDITIONS, SceneConfig
 from sartm_core.evaluation.config import WeightsAndFrames
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from sartm_core.data.checked import need_label
 from sartm_core.data.datasets import Sample
-from sartm_core.data.frames import need_label
 from sartm_core.data.labels import IGNORE, LabelSet
 from sartm_core.losses.prototypes import resize_nearest
 from sartm_core.model.sartm import SARTM

@@ -13,8 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from sartm_core.checkpoint import sha256
+from sartm_core.data.checked import need_label
 from sartm_core.data.datasets import Sample
-from sartm_core.data.frames import need_label
 from sartm_core.data.labels import IGNORE, LabelSet
 from sartm_core.evaluation.run import label_table
 from sartm_core.figure.boxes import Box, region_boxes

@@ -17,6 +17,7 @@ from sartm_core.data.frames import Item
 from sartm_core.distributed import all_sum, world_size
 from sartm_core.losses.objective import Objective
 from sartm_core.metrics import ConfusionMatrix
+from sartm_core.model.config import MODALITIES
 from sartm_core.model.sartm import SARTM
 from sartm_core.training.compiling import compiled
 from sartm_core.training.errors import TrainingError
@@ -59,12 +60,20 @@ class LitSARTM(L.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.confusion = [ConfusionMatrix(self.config.model.num_classes) for _ in self.val_names]
 
-    def validation_step(self, batch: Item, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def validation_step(self, batches: list[Item], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Count one batch, which comes in parts of equal sizes."""
+        for part, batch in enumerate(batches):
+            ids = self.validate(batch, self.confusion[dataloader_idx])
+            if batch_idx == part == 0:
+                self.draw(batch, ids, self.val_names[dataloader_idx])
+
+    def validate(self, batch: Item, confusion: ConfusionMatrix) -> Tensor:
+        """Class ids (B, H, W) of a batch at its labels' size, which are counted."""
         size = (batch["label"].shape[-2], batch["label"].shape[-1])
-        ids = self.model(batch["rgb"], batch["thermal"], size=size).logits.argmax(1)  # (B, H, W)
-        self.confusion[dataloader_idx].update(ids.cpu().numpy(), batch["label"].cpu().numpy())
-        if batch_idx == 0:
-            self.draw(batch, ids, self.val_names[dataloader_idx])
+        rgb, thermal, keep = cameras(batch)
+        ids = self.model(rgb, thermal, keep, size).logits.argmax(1)  # (B, H, W)
+        confusion.update(ids.cpu().numpy(), batch["label"].cpu().numpy())
+        return ids
 
     def draw(self, batch: Item, ids: Tensor, name: str) -> None:
         """The first frames of a validation set with truth and prediction, into TensorBoard."""
@@ -133,6 +142,14 @@ def param_groups(module: LitSARTM, optim: OptimConfig) -> list[dict[str, Any]]:
         }
         for (is_trunk, decays), parameters in sorted(groups.items(), reverse=True)
     ]
+
+
+def cameras(batch: Item) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """(rgb, thermal, keep) for the model: None for a camera that no frame has, and for `keep` where all have the
+    same."""
+    keep = batch["keep"]  # (B, 2)
+    rgb, thermal = (batch[name] if keep[:, m].any() else None for m, name in enumerate(MODALITIES))
+    return rgb, thermal, None if (keep == keep[:1]).all() else keep
 
 
 def epoch_is_whole(trainer: L.Trainer) -> bool:

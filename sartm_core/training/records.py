@@ -24,6 +24,8 @@ def shareable(config: TrainConfig) -> dict[str, Any]:
     """The configuration for a checkpoint's metadata: files and folders by name, without the paths of this machine."""
     values = to_dict(config)
     values["data"]["root"] = config.data.root and Path(config.data.root).name
+    for source in values["data"]["sources"]:
+        source["root"] = source["root"] and Path(source["root"]).name
     values["loss"]["teacher_weights"] = Path(config.loss.teacher_weights).name
     for key in ("sam2", "init"):
         values[key] = values[key] and Path(values[key]).name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sartm_core.checkpoint import comes_from_sam2, load
 from sartm_core.config import TrainConfig
-from sartm_core.data.datasets import open_dataset
+from sartm_core.data.sources import open_source, sources_of
 from sartm_core.fields import differences, from_dict, load_yaml, to_dict
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM, ModelInfo
@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 TRAINABLE_PARTS = ("train_encoder", "train_decoder_transformer")
 """Fields of `ModelConfig` that say what trains, not what the network is."""
 MAY_CHANGE = {
-    "sam2", "init", "data.root", "data.workers",  # the checkpoint knows its SAM2 file by content
+    "sam2", "init",  # the checkpoint knows its SAM2 file by content
+    "data.root", "data.workers", "data.cache", "data.cache_mb",
     "loss.teacher_weights",  # the embeddings are in the checkpoint
     "optim.lr", "optim.encoder_lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
     *(f"trainer.{name}" for name in (
@@ -103,12 +104,11 @@ def check_output(config: TrainConfig, output: Path) -> None:
 
 
 def data_classes(config: TrainConfig) -> TrainConfig:
-    """With classes left at their default and a data set of other ones, its own classes and colours instead."""
-    if config.data.dataset == "synthetic" or config.model.classes != ModelConfig().classes:
+    """With classes left at their default and data sets of other ones, those of the first and their colours instead."""
+    sources = sources_of(config.data)
+    if not sources or config.model.classes != ModelConfig().classes:
         return config
-    labels = open_dataset(
-        config.data.dataset, config.data.root or "", config.data.train_split, config.data.label_set
-    ).label_set
+    labels = open_source(config.data, sources[0], sources[0].train_split).label_set
     if labels.names == config.model.classes:
         return config
     log.info("classes of the data set: %s", ", ".join(labels.names))

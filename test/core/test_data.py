@@ -10,10 +10,12 @@ import torch
 from PIL import Image
 
 from sartm_core.config import TrainConfig
+from sartm_core.data.checked import ANY, CheckedFrames, some_pixel
 from sartm_core.data.datasets import FolderPairs, MFNetImages, open_pairs, read_image
-from sartm_core.data.frames import FixedScenes, RandomScenes, TrainingFrames, fill_missing
+from sartm_core.data.frames import TrainingFrames
 from sartm_core.data.labels import MFNET, remap_table
-from sartm_core.data.loading import stack_equal, training_loader, validation_loaders
+from sartm_core.data.loading import by_size, training_loader, validation_loaders
+from sartm_core.data.scenes import FixedScenes, RandomScenes
 from sartm_core.data.synthetic import SceneConfig
 from sartm_core.data.transforms import Frame, scale_and_crop, shift_thermal
 from sartm_core.fields import from_dict
@@ -135,12 +137,19 @@ def test_focused_crops_hold_a_labelled_pixel() -> None:
         frame.label = torch.zeros(1, 200, 200, dtype=torch.uint8)
         frame.label[0, 180:184, 20:24] = 3
         frame.label[0, :2] = 255  # unknown is no class
-        scale_and_crop(frame, (32, 32), (1.0, 1.0), focus=1.0)
+        scale_and_crop(frame, (32, 32), (1.0, 1.0), some_pixel(frame.label[0].numpy(), ANY))
         assert (frame.label == 3).any()
-    empty = coordinates_frame(64, 64)
-    empty.label = torch.zeros(1, 64, 64, dtype=torch.uint8)
-    scale_and_crop(empty, (32, 32), (1.0, 1.0), focus=1.0)
-    assert empty.label.shape == (1, 32, 32)
+    assert some_pixel(np.zeros((64, 64), np.uint8), ANY) is None
+
+
+def test_the_pixel_of_a_crop_stays_in_it_when_the_window_is_larger_than_the_frame() -> None:
+    for seed in range(10):
+        torch.manual_seed(seed)
+        frame = coordinates_frame(20, 200)
+        frame.label = torch.zeros(1, 20, 200, dtype=torch.uint8)
+        frame.label[0, 17:20, 190:200] = 3
+        scale_and_crop(frame, (32, 32), (0.7, 0.7), (18, 195))
+        assert (frame.label == 3).any()
 
 
 def test_shift_moves_thermal_only() -> None:
@@ -174,14 +183,14 @@ def test_training_items_and_loaders(tmp_path: Path) -> None:
 def test_validation_keeps_the_native_label(tmp_path: Path) -> None:
     loaders = validation_loaders(config_for(write_folder(tmp_path), synthetic_val=1))
     assert list(loaders) == ["folder", "synthetic"]
-    batch = next(iter(loaders["folder"]))
+    (batch,) = next(iter(loaders["folder"]))
     assert batch["rgb"].shape == (2, 3, 64, 96) and batch["label"].shape == (2, 48, 64)
 
 
-def test_cameras_of_several_sizes_say_what_to_do() -> None:
-    items = [{"label": torch.zeros(4, 4)}, {"label": torch.zeros(4, 5)}]
-    with pytest.raises(ValueError, match=r"--trainer.val_batch_size 1"):
-        stack_equal(items)
+def test_cameras_of_several_sizes_come_as_several_batches() -> None:
+    """They used to be an error."""
+    items = [{"rgb": torch.zeros(3, 32, 32), "label": torch.full((4, w), w)} for w in (4, 5, 4)]
+    assert [batch["label"].shape for batch in by_size(items)] == [(2, 4, 4), (1, 4, 5)]
 
 
 def test_names_with_dots_keep_their_tail_in_split_files(tmp_path: Path) -> None:
@@ -212,16 +221,9 @@ def test_training_sees_another_camera_size_at_the_robots_scale(tmp_path: Path) -
     config = config_for(root, scale_range=[1.0, 1.0], hflip=0.0, crop_size=[32, 32])
     for name in ("00001D", "00002N"):
         Image.fromarray(np.tile(np.arange(192, dtype=np.uint8), (96, 1))).save(root / "labels" / f"{name}.png")
-    frames = TrainingFrames(FolderPairs(root), MFNET.names, config)
-    frames.table = np.arange(256, dtype=np.uint8)  # labels are column numbers
-    frames.label_names = tuple(map(str, range(192)))
-    label = frames[0]["label"]
+    columns = tuple(map(str, range(192)))  # labels are column numbers
+    label = TrainingFrames(CheckedFrames(FolderPairs(root), columns, columns), config)[0]["label"]
     assert (label[0, -1] - label[0, 0]).item() == pytest.approx(31 / 0.577, abs=2)
-
-
-def test_missing_thermal_pixels_become_the_median_in_training_too() -> None:
-    thermal = np.array([[280.0, np.nan, 300.0], [np.inf, 290.0, 290.0]], np.float32)
-    assert fill_missing(thermal).tolist() == [[280.0, 290.0, 300.0], [290.0, 290.0, 290.0]]
 
 
 def test_missing_label_names_the_frame(tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_missing_label_names_the_frame(tmp_path: Path) -> None:
     (root / "labels" / "00001D.png").unlink()
     config = config_for(root)
     with pytest.raises(ValueError, match="frame '00001D' has none"):
-        TrainingFrames(FolderPairs(root), MFNET.names, config)[0]
+        training_loader(config)
 
 
 def test_synthetic_training_scenes_change_and_validation_scenes_do_not() -> None:
