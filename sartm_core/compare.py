@@ -47,7 +47,7 @@ def run(config: CompareConfig, a: str, b: str, output: Path) -> str:
     output.mkdir(parents=True, exist_ok=True)  # before the long part
     result = compare((models[0], models[1]), frames, label_set, config.cameras, config.most)
     both = [
-        protocol(evaluation, dataset, model, label_set.names, weights_path(checkpoint))
+        protocol(evaluation, dataset, model, label_set.names, weights_path(checkpoint), frames)
         for evaluation, model, checkpoint in zip(evaluations, models, (a, b), strict=True)
     ]
     content = titles(a, b) | numbers(config, dataset, result, both, models[0].classes)

@@ -37,7 +37,7 @@ def run(config: EvaluateConfig, output: Path) -> str:
     segmenter = Segmenter.load(weights, config.device, config.precision, config.engine, sam2=config.sam2)
     dataset = dataset_of(config)
     frames, label_set = open_frames(config, dataset, config.conditions)
-    facts = protocol(config, dataset, segmenter, label_set.names, weights)
+    facts = protocol(config, dataset, segmenter, label_set.names, weights, frames)
     output.mkdir(parents=True, exist_ok=True)
     result = evaluate(segmenter, frames, label_set, config.cameras, Views(config.scales, config.flip), config.worst)
     convention = usual(dataset)
@@ -53,6 +53,7 @@ def run(config: EvaluateConfig, output: Path) -> str:
             tables.as_text(tables.summary(scores), 2),
             "\nby class, all frames, percent",
             tables.as_text(tables.per_class(scores), 1),
+            *([f"\nwarning: {facts['warning']}"] if "warning" in facts else []),
             f"\nreport: {output / 'report.html'}" + ("" if can_plot() else " (no plot: matplotlib is not installed)"),
         ]
     )

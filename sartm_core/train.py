@@ -20,6 +20,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,14 @@ from torch import Tensor
 from sartm_core.cli import INTERRUPTED, add_config_options, build_config, parse
 from sartm_core.config import TrainConfig
 from sartm_core.data.loading import EpochBatches, training_loader, validation_loaders
+from sartm_core.data.seen import joined, seen_in_run
 from sartm_core.distributed import sync_batchnorm
 from sartm_core.fields import to_dict
 from sartm_core.files import write_text
 from sartm_core.losses.teacher import text_embeddings
 from sartm_core.training.checkpoints import LastCheckpoint, ResumePoint, SlimCheckpointIO, Stopped, resume_point
 from sartm_core.training.module import LitSARTM, TrainingError
+from sartm_core.training.ranks import CollapseAlarm
 from sartm_core.training.records import BestWeights, History
 from sartm_core.training.setup import build_model, check_output, data_classes
 
@@ -74,6 +77,8 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
     last = output / "checkpoints" / "last.ckpt"
     resume = resume_point(last)
     module = build_module(config, list(val_loaders), resume, world)
+    own = seen_in_run(train_loader.dataset, [loader.dataset for loader in val_loaders.values()])
+    module.model.info = replace(module.model.info, seen=joined(own, module.model.info.seen))
     if resume is not None:
         batches = train_loader.batch_sampler
         assert isinstance(batches, EpochBatches)
@@ -123,7 +128,7 @@ def build_trainer(
 ) -> L.Trainer:
     """Lightning's loop with our callbacks; under torchrun with all its processes."""
     # BestWeights stands before the averaging callback: it sees the averaged weights before they are swapped back.
-    callbacks: list[Callback] = [best, History(output), TQDMProgressBar(refresh_rate=PROGRESS_EVERY)]
+    callbacks: list[Callback] = [CollapseAlarm(), best, History(output), TQDMProgressBar(refresh_rate=PROGRESS_EVERY)]
     if config.optim.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.optim.ema_decay))
     callbacks.append(checkpoints)

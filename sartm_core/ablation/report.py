@@ -42,7 +42,8 @@ class Results:
     def sets(self) -> list[str]:
         """Names of the validation sets, the data set's own first."""
         runs = [run for by_seed in self.metrics.values() for run in by_seed.values()]
-        names = dict.fromkeys(key for run in runs for key, value in run.items() if isinstance(value, dict))
+        scored = (key for run in runs for key, value in run.items() if isinstance(value, dict) and "miou" in value)
+        names = dict.fromkeys(scored)
         return sorted(names, key=lambda name: name != self.protocol["data set"])
 
     def values(self, variant: str, scored_on: str, metric: str) -> dict[int, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 from sartm_core import __version__
 from sartm_core.checkpoint import sha256
+from sartm_core.data.datasets import Sample
 from sartm_core.data.labels import IGNORE
+from sartm_core.data.seen import UNKNOWN, Seen, in_words, seen_again
 from sartm_core.evaluation.config import EvaluateConfig
 from sartm_core.evaluation.conventions import usual
 from sartm_core.evaluation.run import Evaluation
@@ -23,7 +26,12 @@ PACKAGES = ("torch", "torchvision", "sam2", "numpy", "pillow")
 
 
 def protocol(
-    config: EvaluateConfig, dataset: str, segmenter: Segmenter, label_names: tuple[str, ...], weights: Path
+    config: EvaluateConfig,
+    dataset: str,
+    segmenter: Segmenter,
+    label_names: tuple[str, ...],
+    weights: Path,
+    frames: Sequence[Sample],
 ) -> dict[str, Any]:
     """Weights, frames, classes, input and software of an evaluation, as plain values. No paths of this machine."""
     info = segmenter.info
@@ -34,7 +42,7 @@ def protocol(
         "selection": selection(info.protocol),
         "dataset": dataset,
         **frames_from(config, dataset),
-        **overlap(config, dataset, info.protocol),
+        **(seen_frames(info.seen, frames) if info.seen else overlap(config, dataset, info.protocol)),
         "classes": list(segmenter.classes),
         **class_mapping(label_names, segmenter.classes),
         "convention": f"{usual(dataset).name} (the usual one of {dataset!r}), where no other is named",
@@ -78,8 +86,18 @@ def selection(training: dict[str, Any]) -> str:
     return ", ".join([text, *place]) + (f"; note: {training['note']}" if training.get("note") else "")
 
 
+def seen_frames(seen: Seen, frames: Sequence[Sample]) -> dict[str, Any]:
+    """A warning, and its numbers, when the weights or their ancestors saw these frames."""
+    found = seen_again(seen, frames)
+    unknown = [entry.by for entry in seen if entry.role == UNKNOWN]
+    return {
+        **({"warning": in_words(found, len(frames)), "frames_seen": found} if found else {}),
+        **({"ancestors_whose_frames_are_unknown": unknown} if unknown else {}),
+    }
+
+
 def overlap(config: EvaluateConfig, dataset: str, training: dict[str, Any]) -> dict[str, str]:
-    """A warning when, by their names, these frames trained the weights or chose them."""
+    """The same for weights without a record: a warning when, by the splits' names, these frames were used."""
     data = training.get("config", {}).get("data", {})
     folder = Path(config.root).resolve().name if config.root else None
     if dataset == "synthetic" or (data.get("dataset"), data.get("root")) != (dataset, folder):

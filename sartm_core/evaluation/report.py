@@ -95,6 +95,7 @@ def html_page(
     plot = '<img src="confusion.png" alt="confusion matrix">' if plotted else "<p>Not drawn: matplotlib is missing.</p>"
     parts = [
         f"<h1>{escape(title)}</h1>",
+        *([f"<p><b>Warning: {escape(protocol['warning'])}.</b></p>"] if "warning" in protocol else []),
         f"<h2>Scores</h2><p>Percent, by convention <b>{usual.name}</b>.</p>{table(tables.summary(scores))}",
         "<h2>The same frames by every convention</h2>"
         f"<p>* marks the usual one of this data set.</p>{table(tables.conventions(scores, len(classes), usual))}",

@@ -85,3 +85,15 @@ class SimilarityConfig:
     def __post_init__(self) -> None:
         if not self.run:
             raise ValueError("SimilarityConfig.run: not set; give the --output folder of a training run (--run DIR)")
+
+
+@dataclass(frozen=True)
+class RanksConfig:
+    """Effective rank of the encoder's stages and of F~n over the epochs of a run."""
+
+    run: str = ""
+    """Folder of a training run, with `history.jsonl`."""
+
+    def __post_init__(self) -> None:
+        if not self.run:
+            raise ValueError("RanksConfig.run: not set; give the --output folder of a training run (--run DIR)")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sartm_core.data.seen import SeenFrames
 from sartm_core.model.aux_heads import build_aux_head
 from sartm_core.model.config import MODALITIES, ModelConfig
 from sartm_core.model.encoder import ModalityEncoder, check_image
@@ -57,6 +58,8 @@ class ModelInfo:
     """Name of the SAM2 file it started from."""
     base_sha256: str = ""
     """SHA-256 of that file."""
+    seen: tuple[SeenFrames, ...] = ()
+    """Frames that trained and chose these weights and those they started from; empty where nobody took note."""
 
 
 class SARTM(nn.Module):

@@ -39,6 +39,7 @@ class LitSARTM(L.LightningModule):
         self.model, self.config, self.val_names = model, config, list(val_names)
         self.objective = Objective(config.loss, config.model.num_classes, model.encoder.width, text)
         self.confusion = [ConfusionMatrix(config.model.num_classes) for _ in self.val_names]
+        self.ranks: dict[str, float] = {}  # of the last validation, by `training.ranks.CollapseAlarm`
         self.validated_step = -1  # optimizer steps behind the scores in `confusion`
         self.compiled = compiled(model, config.trainer.compile)
 
@@ -100,14 +101,15 @@ class LitSARTM(L.LightningModule):
                 matrix.counts = counts.cpu().numpy()
 
     def scores(self) -> dict[str, Any]:
-        """mIoU of each validation set and their mean; by set also mean accuracy, mean F1 and IoU by class."""
+        """mIoU of each validation set and their mean; by set also mean accuracy, mean F1 and IoU by class; ranks."""
         classes = self.config.model.classes
         by_set = {}
         for name, matrix in zip(self.val_names, self.confusion, strict=True):
             iou = {c: number(v) for c, v in zip(classes, matrix.iou(), strict=True)}
             means = {"macc": number(matrix.macc()), "mf1": number(matrix.mf1())}
             by_set[name] = {"miou": matrix.miou(), **means, "iou": iou}
-        return {"miou": sum(s["miou"] for s in by_set.values()) / len(by_set), **by_set}
+        ranks = {name: number(rank) for name, rank in self.ranks.items()}
+        return {"miou": sum(s["miou"] for s in by_set.values()) / len(by_set), **by_set, "ranks": ranks}
 
     def configure_optimizers(self) -> Any:
         optim = self.config.optim

@@ -7,8 +7,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from sartm_core.checkpoint import comes_from_sam2, load
+from sartm_core.checkpoint import comes_from_sam2, load, read_metadata
 from sartm_core.config import TrainConfig
+from sartm_core.data.seen import Seen, inherited
 from sartm_core.data.sources import open_source, sources_of
 from sartm_core.fields import differences, from_dict, load_yaml, to_dict
 from sartm_core.model.config import ModelConfig
@@ -54,7 +55,8 @@ def build_model(config: TrainConfig) -> SARTM:
         print(model.load_sam2(config.sam2), file=sys.stderr)
     elif config.model.pretrained:
         load_pretrained(model.encoder.trunk, config.model.backbone, config.model.pretrained)
-    model.info = ModelInfo(config.preprocess, base_name=model.info.base_name, base_sha256=model.info.base_sha256)
+    base = {"base_name": model.info.base_name, "base_sha256": model.info.base_sha256}
+    model.info = ModelInfo(config.preprocess, **base, seen=seen_before(config))
     if config.trainer.activation_checkpointing:
         model.encoder.recompute_activations()
     return model.train()
@@ -63,6 +65,15 @@ def build_model(config: TrainConfig) -> SARTM:
 def find_init(init: str) -> str | Path:
     """The file that `TrainConfig.init` names."""
     return default_checkpoint() if init == DEFAULT else init
+
+
+def seen_before(config: TrainConfig) -> Seen:
+    """The frames that `init` and its ancestors have seen."""
+    if not config.init:
+        return ()
+    info = from_dict(ModelInfo, read_metadata(find_init(config.init))["info"], "checkpoint.info.")
+    path = Path(config.init)  # `weights.safetensors` alone says nothing: with its run, without this machine's path
+    return inherited(info.seen, "/".join(path.parts[-2:]) if path.stem == "weights" else path.name)
 
 
 def take_base(model: SARTM, config: TrainConfig) -> None:

@@ -123,15 +123,15 @@ def test_command_writes_a_report_that_agrees_with_an_independent_count(
 def test_protocol_says_how_the_weights_were_chosen_and_what_does_not_fit(weights: Path, root: Path) -> None:
     segmenter = Segmenter.load(weights, **PLAIN)
     config = EvaluateConfig(checkpoint=str(weights), root=str(root))
-    facts = protocol.protocol(config, "folder", segmenter, MFNET.names, weights)
+    facts = protocol.protocol(config, "folder", segmenter, MFNET.names, weights, [])
     assert facts["selection"] == "best mean validation mIoU on folder 'data' split 'val', epoch 3, step 40"
     assert facts["warning"] == "frames of this split chose these weights: the numbers are optimistic"
     assert facts["label_classes_scored_as_class_0"] == ["curve", "car_stop", "guardrail", "color_cone", "bump"]
     assert str(root.parent) not in json.dumps(facts), "no path of this machine"
     assert torch.__version__.startswith(facts["software"]["torch"])
-    other = protocol.protocol(replace(config, split="train"), "folder", segmenter, CLASSES, weights)
+    other = protocol.protocol(replace(config, split="train"), "folder", segmenter, CLASSES, weights, [])
     assert "trained" in other["warning"] and "note" not in other and "note" in facts
-    assert "warning" not in protocol.protocol(replace(config, split="test"), "folder", segmenter, CLASSES, weights)
+    assert "warning" not in protocol.protocol(replace(config, split="test"), "folder", segmenter, CLASSES, weights, [])
     given = {"selection": "best epoch on test", "epoch": 9}
     assert protocol.selection(given) == "best epoch on test, epoch 9" and "unknown" in protocol.selection({})
 

@@ -168,3 +168,33 @@ def test_missing_prototypes_say_how_to_get_them(tmp_path: Path, capsys) -> None:
     assert "--epochs 7" in error and "has 3, from 1 to 3" in error
     (tmp_path / "other" / "prototypes" / "epoch_0002.npz").write_bytes(b"no zip file")
     assert "epoch_0002.npz: not prototypes" in error_of(capsys, *command, "--run", str(tmp_path / "other"))
+
+
+def test_ranks_of_a_run(tmp_path: Path) -> None:
+    names = [f"{modality}/stride_{stride}" for modality in ("rgb", "thermal") for stride in (4, 8, 16, 32)]
+    rows = [
+        {"epoch": 1, "step": 10, "loss": 1.0, "ranks": {**dict.fromkeys(names, 12.0), "fused": 2.0}},
+        {"epoch": 2, "step": 20, "loss": 0.9},
+        {"epoch": 3, "step": 30, "loss": 0.8, "ranks": {"rgb/stride_4": 11.0, "fused": None}},
+    ]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert figures.main(["ranks", "--run", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
+    facts = json.loads((tmp_path / "out" / "ranks.json").read_text())
+    assert facts["alarm_below"] == 3
+    assert facts["validations"] == [
+        {key: row[key] for key in ("epoch", "step", "ranks")} for row in (rows[0], rows[2])
+    ], "epochs that were not validated are left out"
+    assert Image.open(tmp_path / "out" / "ranks.png").width > 1000
+
+
+@pytest.mark.parametrize(
+    "text,message",
+    [(None, "no such file"), ("nonsense", "not a history"), ('{"epoch": 1, "step": 3}', "no ranks in it")],
+    [(None, "no such file"), ("nonsense", "not a history"), ('{"epoch": 1, "step": 3}', "no ranks in it")],
+)
+def test_runs_without_ranks_say_why(tmp_path: Path, capsys, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "history.jsonl").write_text(text)
+    with pytest.raises(SystemExit):
+        figures.main(["ranks", "--run", str(tmp_path), "--output", str(tmp_path / "out")])
+    assert message in capsys.readouterr().err
