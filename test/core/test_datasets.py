@@ -210,7 +210,9 @@ def test_missing_images_are_counted_and_the_first_is_named(tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"no frames found; expected rgb/ and thermal/"):
         open_dataset("folder", tmp_path / "own", None)
     save(tmp_path / "own" / "rgb" / "1.png", rgb_of("1"))
-    with pytest.raises(ValueError, match=r"own.thermal: no such folder"):
+    assert open_dataset("folder", tmp_path / "own", None).cameras == ("rgb",)
+    (tmp_path / "own" / "thermal").mkdir()
+    with pytest.raises(ValueError, match=r"own.thermal: no image for 1 of 1 names"):
         open_dataset("folder", tmp_path / "own", None)
 
 
