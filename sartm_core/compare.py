@@ -28,7 +28,7 @@ from sartm_core.comparison.scores import agreement, scores
 from sartm_core.evaluation.conventions import usual
 from sartm_core.evaluation.protocol import protocol
 from sartm_core.evaluation.scores import number
-from sartm_core.evaluation.sources import dataset_of, open_frames
+from sartm_core.evaluation.sources import dataset_of, open_frames, possible
 from sartm_core.evaluation.tables import as_text
 from sartm_core.figure.sources import check_same_classes, weights_path
 from sartm_core.segmenter import Segmenter
@@ -39,6 +39,7 @@ def run(config: CompareConfig, a: str, b: str, output: Path) -> str:
     evaluations = [config.evaluation(checkpoint) for checkpoint in (a, b)]
     dataset = dataset_of(evaluations[0])
     frames, label_set = open_frames(evaluations[0], dataset)
+    possible((config.cameras,), frames)
     models = [
         Segmenter.load(weights_path(checkpoint), config.device, config.precision, config.engine, sam2=config.sam2)
         for checkpoint in (a, b)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sartm_core.cli import INTERRUPTED, add_config_options, build_config, parse
@@ -23,7 +24,7 @@ from sartm_core.evaluation.protocol import after, protocol
 from sartm_core.evaluation.report import can_plot, in_words, write_report
 from sartm_core.evaluation.run import evaluate, frame_group
 from sartm_core.evaluation.scores import all_scores
-from sartm_core.evaluation.sources import dataset_of, open_frames
+from sartm_core.evaluation.sources import dataset_of, open_frames, possible
 from sartm_core.evaluation.tta import Views
 from sartm_core.opening import DEFAULT, default_checkpoint
 from sartm_core.segmenter import Segmenter
@@ -37,6 +38,7 @@ def run(config: EvaluateConfig, output: Path) -> str:
     segmenter = Segmenter.load(weights, config.device, config.precision, config.engine, sam2=config.sam2)
     dataset = dataset_of(config)
     frames, label_set = open_frames(config, dataset, config.conditions)
+    config = replace(config, cameras=possible(config.cameras, frames))
     facts = protocol(config, dataset, segmenter, label_set.names, weights, frames)
     output.mkdir(parents=True, exist_ok=True)
     result = evaluate(segmenter, frames, label_set, config.cameras, Views(config.scales, config.flip), config.worst)

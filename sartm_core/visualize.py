@@ -51,6 +51,14 @@ def thermal_to_gray(thermal: np.ndarray) -> np.ndarray:
     return np.repeat((gray * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
+def camera_pictures(rgb: np.ndarray | None, thermal: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What to show of rgb (H, W, 3) uint8, of thermal (h, w), black for a missing one; and of the frame itself."""
+    pictures = [rgb, None if thermal is None else thermal_to_gray(thermal)]
+    frame = next(picture for picture in pictures if picture is not None)
+    seen = [np.zeros_like(frame) if picture is None else picture for picture in pictures]
+    return seen[0], seen[1], frame
+
+
 def contact_sheet(
     rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], titles: Sequence[str] = ()
 ) -> Image.Image:

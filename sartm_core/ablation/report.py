@@ -15,6 +15,7 @@ from sartm_core.ablation.runner import Outcome, clock
 from sartm_core.ablation.statistics import Summary, paired, summarize
 from sartm_core.ablation.tables import TABLES, Variant
 from sartm_core.config import TrainConfig
+from sartm_core.data.sources import sources_of
 from sartm_core.files import write_text
 
 PERCENT = 100.0
@@ -85,7 +86,7 @@ def collect(
         folders[f"{run.variant.name} seed {run.seed}"] = os.path.relpath(folder, output)
     loss = config.loss
     protocol = {
-        "data set": config.data.dataset,
+        "data set": ", ".join(source.title for source in sources_of(config.data)) or "synthetic",
         **about,
         "seeds": " ".join(str(seed) for seed in dict.fromkeys(run.seed for run in runs)),
         "model": f"{config.model.backbone}, rank {config.model.lora_rank}, head {config.model.aux_head}",
@@ -107,8 +108,10 @@ def collect(
 def validation_sets(config: TrainConfig) -> str:
     """What the runs were scored on, in words."""
     data, sets = config.data, []
-    if data.dataset != "synthetic":
-        sets.append(f"split {data.val_split!r} of {data.dataset}" + " (not the test set)" * (data.val_split != "test"))
+    for source in sources_of(data):
+        if source.val_split:
+            test = source.val_split == "test"
+            sets.append(f"split {source.val_split!r} of {source.title}" + " (not the test set)" * (not test))
     if data.synthetic_val:
         sets.append(f"{data.synthetic_val} synthetic scenes")
     return " and ".join(sets)

@@ -22,6 +22,7 @@ from sartm_core.data.frames import Item
 from sartm_core.data.labels import MFNET
 from sartm_core.data.loading import EpochBatches, training_loader, training_set
 from sartm_core.data.scenes import FixedScenes
+from sartm_core.data.sources import sources_of
 from sartm_core.data.synthetic import SceneConfig
 
 NO_ROOT = "not-given"
@@ -39,11 +40,13 @@ KELVIN = (250.0, 330.0)
 def measure(config: TrainConfig) -> dict[str, Any]:
     """Items per second of the real `DataLoader` with its processes, and of one process by itself."""
     warnings.filterwarnings("ignore", message="This DataLoader will create")  # more processes than CPUs: as configured
-    given = config.data.dataset != "synthetic" and config.data.root not in (None, NO_ROOT)
+    sources = sources_of(config.data)
+    given = bool(sources) and config.data.root not in (None, NO_ROOT)
     if given and not Path(str(config.data.root)).is_dir():
         raise ValueError(f"data.root: no folder {config.data.root}; leave it out for made-up frames")
-    if config.data.dataset == "synthetic" or given:
-        return {"frames": f"data set {config.data.dataset!r}", **throughput(config)}
+    if given or not sources:
+        names = " ".join(source.title for source in sources) or "synthetic"
+        return {"frames": f"data set {names!r}", **throughput(config)}
     with tempfile.TemporaryDirectory() as folder:
         made_up = write_frames(Path(folder), config)
         height, width = config.preprocess.input_size or config.data.crop_size
@@ -106,8 +109,7 @@ def write_frames(folder: Path, config: TrainConfig) -> TrainConfig:
             Image.fromarray(image).save(folder / kind / f"{i:05}.png")
     (folder / "train.txt").write_text("".join(f"{i:05}\n" for i in range(MADE_UP_FRAMES)))
     repeat = -(-config.trainer.batch_size // MADE_UP_FRAMES)
-    data: DataConfig = replace(
-        config.data, dataset="folder", root=str(folder), label_set="mfnet", repeat=repeat, synthetic_train=0
-    )
+    one: dict[str, Any] = {"dataset": "folder", "root": str(folder), "label_set": "mfnet", "repeat": repeat}
+    data: DataConfig = replace(config.data, **one, sources=(), epoch_frames=None, synthetic_train=0)
     classes = replace(config.model, classes=MFNET.names, palette=None)
     return replace(config, data=data, model=classes, loss=replace(config.loss, class_weights=None))

@@ -42,8 +42,12 @@ def check_frame(frames: Pairs, name: str, findings: Findings) -> FrameFacts:
         findings.fault("size", files.thermal, f"{size_of(thermal)}, its rgb image {size_of(rgb)}; expected equal sizes")
     if label is not None:
         check_label(label, files.label, frames.label_set, findings)
-    if rgb is not None and label is not None and label.shape != rgb.shape[:2]:
-        findings.fault("size", files.label, f"{size_of(label)}, its rgb image {size_of(rgb)}; expected equal sizes")
+    main = images.get(frames.cameras[0])
+    if main is not None and label is not None and label.shape != main.shape[:2]:
+        camera = frames.cameras[0]
+        findings.fault(
+            "size", files.label, f"{size_of(label)}, its {camera} image {size_of(main)}; expected equal sizes"
+        )
     parts = ([f"rgb {size_of(rgb)}"] if rgb is not None else []) + (
         [f"thermal {size_of(thermal)} {thermal.dtype}"] if thermal is not None else []
     )

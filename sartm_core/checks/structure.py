@@ -9,7 +9,7 @@ from pathlib import Path
 from sartm_core.checks.findings import Findings
 from sartm_core.data.datasets import DISK_LAYOUTS, open_dataset
 from sartm_core.data.files import IMAGE_SUFFIXES
-from sartm_core.data.pairs import ListedPairs, Pairs
+from sartm_core.data.pairs import CAMERAS, KINDS, ListedPairs, Pairs
 
 EXPECTED = {
     "mfnet": {"train": 784, "val": 392, "test": 393},
@@ -85,8 +85,8 @@ def check_overlap(splits: dict[str, Pairs], findings: Findings) -> None:
     """Frames (files) that two splits share."""
     first: dict[Path, str] = {}
     for split, frames in splits.items():
-        for name, files in frames.files.items():
-            other = first.setdefault(files.rgb, split)
+        for name in frames.files:
+            other = first.setdefault(frames.file_of(name), split)
             if other != split:
                 findings.fault("split", place_of(split, frames), f"frame {name!r} is in {other!r} too")
 
@@ -95,6 +95,9 @@ def check_folders(frames: Pairs, findings: Findings) -> None:
     """Folders that are missing, and files that hide another of the same name."""
     for tree in frames.trees():
         for kind, folder in frames.image_folders(tree).items():
+            if not folder.path.is_dir() and kind in CAMERAS and kind not in frames.cameras:
+                findings.warn("missing", folder.path, f"no such folder: the frames are of {frames.cameras[0]} alone")
+                continue
             if not folder.path.is_dir():
                 need = "; training and scores need labels" if kind == "label" else ""
                 findings.fault("missing", folder.path, f"no such folder for the {kind} images{need}")
@@ -109,17 +112,17 @@ def check_folders(frames: Pairs, findings: Findings) -> None:
 
 def check_leftovers(splits: dict[str, Pairs], some: Pairs, findings: Findings) -> None:
     """Images that belong to no split, and thermal or label images without a colour image."""
-    used = {getattr(files, kind) for frames in splits.values() for files in frames.files.values() for kind in
-            ("rgb", "thermal", "label")}  # fmt: skip
+    used = {getattr(files, kind) for frames in splits.values() for files in frames.files.values() for kind in KINDS}
     for tree in some.trees():
         folders = some.image_folders(tree)
         for kind, folder in folders.items():
-            colors = folders["rgb"].files
+            main = some.cameras[0]
+            named = folders[main].files
             unused = sorted(name for name, path in folder.files.items() if path not in used)
-            lonely = [name for name in unused if name not in colors]
-            listed_nowhere = [name for name in unused if name in colors] if kind == "rgb" else []
+            lonely = [name for name in unused if name not in named]
+            listed_nowhere = [name for name in unused if name in named] if kind == main else []
             if lonely:
-                findings.warn("unused", folder.path, f"{len(lonely)} without rgb image: {shortened(lonely)}")
+                findings.warn("unused", folder.path, f"{len(lonely)} without {main} image: {shortened(lonely)}")
             if listed_nowhere:
                 findings.warn("unused", folder.path, f"{len(listed_nowhere)} in no split: {shortened(listed_nowhere)}")
 

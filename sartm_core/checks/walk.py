@@ -54,10 +54,10 @@ class Counts:
 def walk(splits: dict[str, Pairs], findings: Findings) -> Counts:
     """Check all frames and count; never stops at a fault."""
     counts = Counts({split: SplitCounts(len(frames)) for split, frames in splits.items()})
-    owners: dict[Path, list[tuple[str, str]]] = {}  # rgb file -> (split, name) of each split that has it
+    owners: dict[Path, list[tuple[str, str]]] = {}  # rgb (or only) file -> (split, name) of each split that has it
     for split, frames in splits.items():
-        for name, files in frames.files.items():
-            owners.setdefault(files.rgb, []).append((split, name))
+        for name in frames.files:
+            owners.setdefault(frames.file_of(name), []).append((split, name))
     pictures: dict[bytes, Path] = {}
     shifted: list[Path] = []  # thermal files of `counts.shifts`
     for path, places in tqdm(owners.items(), unit="frame", disable=not sys.stderr.isatty()):
@@ -109,7 +109,7 @@ def check_shifts(counts: Counts, paths: list[Path], findings: Findings) -> None:
 def check_sizes(splits: dict[str, Pairs], counts: Counts, findings: Findings) -> None:
     """Several image sizes or types in one split."""
     for split, count in counts.splits.items():
-        kinds = [text for text in count.sizes if text.count("rgb") and text.count("thermal")]
+        kinds = [text for text in count.sizes if all(camera in text for camera in splits[split].cameras)]
         if len(kinds) > 1:
             listed = "; ".join(f"{count.sizes[text]} with {text}" for text in kinds)
             findings.warn("size", splits[split].root, f"split {split!r} mixes sizes or types: {listed}")

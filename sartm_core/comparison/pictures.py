@@ -12,7 +12,7 @@ from PIL import Image
 from sartm_core.data.datasets import Sample
 from sartm_core.data.labels import IGNORE, Color
 from sartm_core.evaluation.worst import shrink
-from sartm_core.visualize import colorize, contact_sheet, thermal_to_gray
+from sartm_core.visualize import camera_pictures, colorize, contact_sheet
 
 ONLY_A_RIGHT: Color = (255, 150, 0)
 ONLY_B_RIGHT: Color = (0, 200, 255)
@@ -75,13 +75,13 @@ class MostDifferent:
         self, sample: Sample, truth: np.ndarray | None, a: np.ndarray, b: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """The pictures of `CAPTIONS`, each as wide as those of an evaluation."""
+        rgb, thermal, frame = camera_pictures(sample.rgb, sample.thermal)
         blank = np.full((*a.shape, 3), BLANK_COLOR, np.uint8)  # (H, W, 3)
         return (
-            shrink(sample.rgb, Image.Resampling.BILINEAR),
-            shrink(thermal_to_gray(sample.thermal), Image.Resampling.BILINEAR),
+            *(shrink(image, Image.Resampling.BILINEAR) for image in (rgb, thermal)),
             shrink(blank if truth is None else colorize(truth, self.palette), Image.Resampling.NEAREST),
             *(shrink(colorize(mask, self.palette), Image.Resampling.NEAREST) for mask in (a, b)),
-            shrink(difference(sample.rgb, truth, a, b), Image.Resampling.NEAREST),
+            shrink(difference(frame, truth, a, b), Image.Resampling.NEAREST),
         )
 
 

@@ -75,10 +75,10 @@ def compare(
 
 
 def mask_of(model: Segmenter, sample: Sample, cameras: str) -> np.ndarray:
-    """(H, W) uint8 class ids of a frame at the size of its rgb image, from the cameras that are wanted."""
+    """(H, W) uint8 class ids of a frame at its own size, from the cameras that are wanted."""
     rgb = sample.rgb if "rgb" in cameras else None
     thermal = sample.thermal if "thermal" in cameras else None
-    return segment(model, rgb, thermal, (sample.rgb.shape[0], sample.rgb.shape[1]), Views())
+    return segment(model, rgb, thermal, sample.size, Views())
 
 
 def count(name: str, truth: np.ndarray | None, a: np.ndarray, b: np.ndarray, classes: int) -> FrameCounts:

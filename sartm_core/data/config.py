@@ -11,6 +11,8 @@ from sartm_core.preprocess import STRIDE
 
 DATASETS = ("synthetic", "folder", "mfnet", "pst900", "fmb")
 CACHES = ("memory", "none")
+RESERVED = ("miou", "synthetic")
+"""Names beside those of the sources among validation scores."""
 SYNTHETIC_TRAIN = 512
 """Synthetic scenes of an epoch where nothing is said about them."""
 
@@ -159,6 +161,10 @@ class DataConfig:
                 raise ValueError(
                     f"DataConfig.sources[{index}].root: not set; {source.dataset!r} needs a folder, its own or "
                     "--data.root DIR"
+                )
+            if source.title in RESERVED and (source.dataset != "synthetic" or source.title != "synthetic"):
+                raise ValueError(
+                    f"DataConfig.sources[{index}].name: {source.title!r} has a meaning of its own in scores"
                 )
         titles = [source.title for source in self.sources]
         twice = sorted({title for title in titles if titles.count(title) > 1})

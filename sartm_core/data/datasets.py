@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from sartm_core.data.files import read_image
 from sartm_core.data.labels import LABEL_SETS
@@ -14,13 +15,15 @@ from sartm_core.data.layouts import (
     MFNetSeparated,
     PST900Pairs,
 )
-from sartm_core.data.pairs import Pairs, Sample
+from sartm_core.data.pairs import CAMERAS, Pairs, Sample
 from sartm_core.fields import one_of
 
 __all__ = [
     "DISK_LAYOUTS", "LAYOUTS", "FMBPairs", "FolderPairs", "MFNetFolders", "MFNetImages", "MFNetSeparated",
-    "PST900Pairs", "Pairs", "Sample", "detect_dataset", "open_dataset", "open_pairs", "read_image",
+    "PST900Pairs", "Pairs", "Sample", "detect_dataset", "need_both", "open_dataset", "open_pairs", "read_image",
 ]  # fmt: skip
+
+F = TypeVar("F")
 
 DISK_LAYOUTS: dict[str, tuple[type[Pairs], ...]] = {
     "folder": (FolderPairs,),
@@ -66,8 +69,16 @@ def detect_dataset(root: str | Path) -> str:
 
 
 def open_pairs(root: str | Path, split: str | None = None, label_set: str | None = None) -> Pairs:
-    """The frames below `root`, in whichever known layout they are; otherwise as `open_dataset`."""
-    return open_dataset(detect_dataset(root), root, split, label_set)
+    """The frames of both cameras below `root`, in whichever known layout they are; otherwise as `open_dataset`."""
+    pairs = open_dataset(detect_dataset(root), root, split, label_set)
+    return need_both(pairs, root)
+
+
+def need_both(frames: F, root: object) -> F:
+    """The same frames, or ValueError where they are those of one camera alone."""
+    if isinstance(frames, Pairs) and frames.cameras != CAMERAS:
+        raise ValueError(f"{root}: has images of {frames.cameras[0]} alone; this needs both cameras: {frames.expects}")
+    return frames
 
 
 def no_layout(root: Path, layouts: tuple[type[Pairs], ...]) -> ValueError:

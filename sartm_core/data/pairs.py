@@ -34,6 +34,13 @@ class Sample:
     label: np.ndarray | None
     """(H, W) uint8 ids of the data set, None where there is no label file."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frame, which its label and its mask have: rgb's, or thermal's alone."""
+        image = self.rgb if self.rgb is not None else self.thermal
+        assert image is not None
+        return image.shape[0], image.shape[1]
+
 
 @dataclass(frozen=True)
 class FrameFiles:
@@ -135,6 +142,11 @@ class Pairs(Sequence[Sample]):
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         name = self.names[index]
         return Sample(name, self.rgb_of(name), self.thermal_of(name), self.label_of(name))
+
+    def file_of(self, name: str) -> Path:
+        """The file that stands for a frame: its rgb image, or its thermal one alone."""
+        path: Path = getattr(self.files[name], self.cameras[0])
+        return path
 
     def rgb_of(self, name: str) -> np.ndarray | None:
         """(H, W, 3) uint8, None without that camera. ValueError names the file, as in the next two."""

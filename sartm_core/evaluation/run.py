@@ -65,7 +65,7 @@ def evaluate(
         truth = table[need_label(sample, label_set.names)]  # (H, W)
         group = frame_group(sample.name)
         result.frames.update((ALL, group))
-        result.sizes[describe_sizes(segmenter, sample.rgb.shape, views)] += 1
+        result.sizes[describe_sizes(segmenter, sample.size, views)] += 1
         for name, by_group in result.matrices.items():
             rgb = sample.rgb if "rgb" in name else None
             thermal = sample.thermal if "thermal" in name else None

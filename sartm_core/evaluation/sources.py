@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sartm_core.data.datasets import Sample, detect_dataset, open_dataset
 from sartm_core.data.labels import MFNET, LabelSet
+from sartm_core.data.pairs import CAMERAS, Pairs
 from sartm_core.data.scenes import FixedScenes
 from sartm_core.data.synthetic import CONDITIONS, SceneConfig
 from sartm_core.evaluation.config import WeightsAndFrames
@@ -19,6 +20,21 @@ def dataset_of(config: WeightsAndFrames) -> str:
     if config.dataset:
         return config.dataset
     return detect_dataset(config.root) if config.root else "synthetic"
+
+
+def cameras_of(frames: Sequence[Sample]) -> tuple[str, ...]:
+    """Those of rgb and thermal that the frames have."""
+    return frames.cameras if isinstance(frames, Pairs) else CAMERAS
+
+
+def possible(wanted: Sequence[str], frames: Sequence[Sample]) -> tuple[str, ...]:
+    """Of the wanted sets of cameras ("rgb+thermal", "rgb") those that the frames have. ValueError where none is."""
+    there = cameras_of(frames)
+    found = tuple(cameras for cameras in wanted if set(cameras.split("+")) <= set(there))
+    if not found:
+        have = there[0]
+        raise ValueError(f"--cameras {' '.join(wanted)}: the frames have {have} alone; give --cameras {have}")
+    return found
 
 
 def open_frames(

@@ -13,7 +13,7 @@ from PIL import Image
 from sartm_core.data.datasets import Sample
 from sartm_core.data.labels import IGNORE, Color
 from sartm_core.metrics import ConfusionMatrix
-from sartm_core.visualize import IGNORE_COLOR, colorize, contact_sheet, thermal_to_gray
+from sartm_core.visualize import IGNORE_COLOR, camera_pictures, colorize, contact_sheet
 
 PICTURE_WIDTH = 320
 CAPTIONS = ("rgb", "thermal", "truth", "prediction", "difference")
@@ -66,11 +66,11 @@ class WorstFrames:
 
     def strip(self, sample: Sample, truth: np.ndarray, guess: np.ndarray) -> Image.Image:
         """The five pictures of a frame, each `PICTURE_WIDTH` wide."""
+        rgb, thermal, frame = camera_pictures(sample.rgb, sample.thermal)
         pictures = [
-            shrink(sample.rgb, Image.Resampling.BILINEAR),
-            shrink(thermal_to_gray(sample.thermal), Image.Resampling.BILINEAR),
+            *(shrink(image, Image.Resampling.BILINEAR) for image in (rgb, thermal)),
             *(shrink(colorize(mask, self.palette), Image.Resampling.NEAREST) for mask in (truth, guess)),
-            shrink(difference(sample.rgb, truth, guess), Image.Resampling.NEAREST),
+            shrink(difference(frame, truth, guess), Image.Resampling.NEAREST),
         ]
         return contact_sheet([pictures], CAPTIONS)
 

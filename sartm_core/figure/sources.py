@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sartm_core.data.datasets import Sample
+from sartm_core.data.datasets import Sample, need_both
 from sartm_core.data.labels import LabelSet
 from sartm_core.evaluation.config import WeightsAndFrames
 from sartm_core.evaluation.sources import dataset_of, open_frames
@@ -18,6 +18,7 @@ from sartm_core.opening import DEFAULT, default_checkpoint
 def open_source(config: WeightsAndFrames) -> tuple[list[str], Sequence[Sample], LabelSet]:
     """Frame names, frames and whose ids their labels hold. ValueError names the folder, file or option."""
     frames, labels = open_frames(config, dataset_of(config))
+    need_both(frames, config.root)
     names = getattr(frames, "names", None) or [f"synthetic_{index}" for index in range(len(frames))]
     return list(names), frames, labels
 

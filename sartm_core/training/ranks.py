@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,10 +67,13 @@ class Features:
             for hook in hooks:
                 hook.remove()
 
-    def watch(self, model: SARTM, keep: Tensor | None = None) -> list[Any]:
-        """The hooks; remove them when done. keep (B, 2) bool: False where a frame lacks that modality."""
+    def watch(self, model: SARTM, keeps: Iterable[Tensor] = ()) -> list[Any]:
+        """The hooks; remove them when done. keeps, of each forward pass to come: (B, 2) bool, False where a frame lacks
+        that modality."""
+        coming = iter(keeps)
 
         def from_trunk(trunk: nn.Module, inputs: tuple[Tensor, ...], stages: Any) -> None:
+            keep = next(coming, None)
             present = model.encoder.active.indices  # of this call: all modalities in one batch, or one of them
             for stage in stages:  # (M * B, C, h, w)
                 stride = round(inputs[0].shape[-1] / stage.shape[-1])
@@ -139,7 +142,7 @@ class CollapseAlarm(Callback):
     ) -> None:
         self.frames = 0 if batch_idx == 0 else self.frames
         if self.frames < FRAMES:
-            self.hooks = self.features.watch(pl_module.model, batch.get("keep"))  # type: ignore[arg-type]
+            self.hooks = self.features.watch(pl_module.model, [part["keep"] for part in batch])  # type: ignore[arg-type]
 
     def on_validation_batch_end(
         self,
@@ -150,7 +153,7 @@ class CollapseAlarm(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self.frames += len(batch["label"])
+        self.frames += sum(len(part["label"]) for part in batch)
         while self.hooks:
             self.hooks.pop().remove()
 

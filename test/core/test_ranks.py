@@ -80,7 +80,7 @@ def test_frames_that_lack_a_modality_are_left_out(nano: SARTM) -> None:
     rgb, thermal = make_batch(3)
     keep = torch.tensor([[True, True], [True, False], [True, True]])
     features, whole = Features(), watch(nano, rgb, thermal)
-    hooks = features.watch(nano, keep)
+    hooks = features.watch(nano, [keep])
     nano(rgb, thermal, keep=keep)
     for hook in hooks:
         hook.remove()
