@@ -80,10 +80,8 @@ def test_frames_that_lack_a_modality_are_left_out(nano: SARTM) -> None:
     rgb, thermal = make_batch(3)
     keep = torch.tensor([[True, True], [True, False], [True, True]])
     features, whole = Features(), watch(nano, rgb, thermal)
-    hooks = features.watch(nano, keep)
-    nano(rgb, thermal, keep=keep)
-    for hook in hooks:
-        hook.remove()
+    with torch.no_grad(), features.watching(nano):
+        nano(rgb, thermal, keep)
     torch.testing.assert_close(features.parts["rgb/stride_4"], whole.parts["rgb/stride_4"])
     by_frame = whole.parts["thermal/stride_4"][0].unflatten(0, (3, -1))
     torch.testing.assert_close(features.parts["thermal/stride_4"][0], by_frame[[0, 2]].flatten(0, 1))
