@@ -7,9 +7,10 @@ It is the number of channels when all vary alike and independently, 1 when every
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,6 +57,7 @@ class Features:
 
     def __init__(self) -> None:
         self.parts: dict[str, list[Tensor]] = {}
+        self.frames = 0  # that the model was called with
 
     @contextmanager
     def watching(self, model: SARTM) -> Iterator[None]:
@@ -67,23 +69,29 @@ class Features:
             for hook in hooks:
                 hook.remove()
 
-    def watch(self, model: SARTM, keeps: Iterable[Tensor] = ()) -> list[Any]:
-        """The hooks; remove them when done. keeps, of each forward pass to come: (B, 2) bool, False where a frame lacks
-        that modality."""
-        coming = iter(keeps)
+    def watch(self, model: SARTM) -> list[Any]:
+        """The hooks; remove them when done."""
+        keep: list[Tensor | None] = [None]  # (B, 2) bool of the call under way: False where a frame lacks a modality
+
+        def before_model(model: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+            keep[0] = inspect.signature(SARTM.forward).bind(model, *args, **options).arguments.get("keep")
 
         def from_trunk(trunk: nn.Module, inputs: tuple[Tensor, ...], stages: Any) -> None:
-            keep = next(coming, None)
             present = model.encoder.active.indices  # of this call: all modalities in one batch, or one of them
             for stage in stages:  # (M * B, C, h, w)
                 stride = round(inputs[0].shape[-1] / stage.shape[-1])
                 for m, part in zip(present, stage.chunk(len(present)), strict=True):
-                    self.add(f"{MODALITIES[m]}/stride_{stride}", part if keep is None else part[keep[:, m]])
+                    self.add(f"{MODALITIES[m]}/stride_{stride}", part if keep[0] is None else part[keep[0][:, m]])
 
         def from_model(model: nn.Module, inputs: Any, out: SARTMOutput) -> None:
             self.add(FUSED, out.fused)
+            self.frames += len(out.fused)
 
-        return [model.encoder.trunk.register_forward_hook(from_trunk), model.register_forward_hook(from_model)]
+        return [
+            model.register_forward_pre_hook(before_model, with_kwargs=True),
+            model.encoder.trunk.register_forward_hook(from_trunk),
+            model.register_forward_hook(from_model),
+        ]
 
     def add(self, name: str, maps: Tensor) -> None:
         """Some pixels of (B, C, h, w)."""
@@ -132,7 +140,7 @@ class CollapseAlarm(Callback):
     def __init__(self) -> None:
         self.features = Features()
         self.hooks: list[Any] = []
-        self.frames = 0  # of the validation set at hand
+        self.before = 0  # frames watched before the validation set at hand
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.features = Features()
@@ -140,9 +148,10 @@ class CollapseAlarm(Callback):
     def on_validation_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self.frames = 0 if batch_idx == 0 else self.frames
-        if self.frames < FRAMES:
-            self.hooks = self.features.watch(pl_module.model, [part["keep"] for part in batch])  # type: ignore[arg-type]
+        if batch_idx == 0:
+            self.before = self.features.frames
+        if self.features.frames - self.before < FRAMES:
+            self.hooks = self.features.watch(pl_module.model)  # type: ignore[arg-type]
 
     def on_validation_batch_end(
         self,
@@ -153,7 +162,6 @@ class CollapseAlarm(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self.frames += sum(len(part["label"]) for part in batch)
         while self.hooks:
             self.hooks.pop().remove()
 

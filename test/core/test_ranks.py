@@ -80,10 +80,8 @@ def test_frames_that_lack_a_modality_are_left_out(nano: SARTM) -> None:
     rgb, thermal = make_batch(3)
     keep = torch.tensor([[True, True], [True, False], [True, True]])
     features, whole = Features(), watch(nano, rgb, thermal)
-    hooks = features.watch(nano, [keep])
-    nano(rgb, thermal, keep=keep)
-    for hook in hooks:
-        hook.remove()
+    with torch.no_grad(), features.watching(nano):
+        nano(rgb, thermal, keep)
     torch.testing.assert_close(features.parts["rgb/stride_4"], whole.parts["rgb/stride_4"])
     by_frame = whole.parts["thermal/stride_4"][0].unflatten(0, (3, -1))
     torch.testing.assert_close(features.parts["thermal/stride_4"][0], by_frame[[0, 2]].flatten(0, 1))
@@ -91,17 +89,13 @@ def test_frames_that_lack_a_modality_are_left_out(nano: SARTM) -> None:
     assert len(features.parts["rgb/stride_4"]) == 1
 
 
-def test_a_trunk_called_once_per_modality(nano: SARTM) -> None:
-    """As those of `timm` are: `active.indices` says for which."""
-    rgb, thermal = make_batch()
-    together, apart = watch(nano, rgb, thermal), Features()
-    with torch.no_grad(), apart.watching(nano):
-        for m, image in enumerate((rgb, thermal.expand(-1, 3, -1, -1))):
-            nano.encoder.active.indices = (m,)
-            nano.encoder.trunk(image)
-    assert {name: apart.ranks()[name] for name in STAGES} == pytest.approx(
-        {name: together.ranks()[name] for name in STAGES}, rel=1e-4
-    )
+def test_a_trunk_of_timm_is_watched_in_the_same_way() -> None:
+    model = make_model(backbone="timm:tf_efficientnet_lite0").eval()
+    both, (_, thermal) = watch(model, *make_batch()), make_batch()
+    assert list(both.ranks()) == [*STAGES, FUSED]
+    alone = watch(model, None, thermal)
+    torch.testing.assert_close(both.parts["thermal/stride_16"], alone.parts["thermal/stride_16"])
+    assert not torch.equal(both.parts["rgb/stride_16"][0], alone.parts["thermal/stride_16"][0])
 
 
 def test_a_healthy_network_gives_no_alarm_and_a_collapsed_layer_is_named(caplog: pytest.LogCaptureFixture) -> None:
