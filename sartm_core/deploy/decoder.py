@@ -16,6 +16,18 @@ from sartm_core.deploy.folding import frozen
 from sartm_core.model.mask_decoder import ClasswiseMaskDecoder, gated
 
 
+class Position:
+    """Position encoding of the image tokens for any size. In fp32 on the CPU, whatever the network computes in."""
+
+    def __init__(self, decoder: ClasswiseMaskDecoder) -> None:
+        self._random = deepcopy(decoder.pe_layer).float().cpu()
+
+    @torch.no_grad()
+    def __call__(self, size: tuple[int, int]) -> Tensor:
+        """(1, T_2, width) for a (h, w) map, row by row."""
+        return self._random(size).flatten(1).t()[None]
+
+
 class Decoder(nn.Module):
     """Fused maps in, one score map per class out."""
 

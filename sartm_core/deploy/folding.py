@@ -36,6 +36,12 @@ def before_batch_norm(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tup
     return weight * scale[:, None], (bias - norm.running_mean) * scale + norm.bias
 
 
-def chain(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """One linear layer for two without anything in between."""
-    return second[0] @ first[0], second[0] @ first[1] + second[1]
+def scaled(weight: Tensor, bias: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """s (W x + b): weight and bias that do the work of a scale per output channel behind."""
+    return weight * scale[:, None], bias * scale
+
+
+def chain(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], with_bias: bool = True) -> tuple[Tensor, Tensor]:
+    """One linear layer for two without anything in between; `with_bias`: the second's bias is part of it."""
+    bias = second[0] @ first[1]
+    return second[0] @ first[0], bias + second[1] if with_bias else bias

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sartm_core.deploy.folding import before_batch_norm, behind_norm, frozen, linear, pointwise
+from sartm_core.deploy.folding import before_batch_norm, behind_norm, frozen, linear, pointwise, scaled
 from sartm_core.model.fusion import LAMBDA_CHANNEL, LAMBDA_SPATIAL, FeatureFuse, FeatureRectify, FrmFfm, Mean
 
 
@@ -45,39 +45,38 @@ class Rectify(nn.Module):
 class Fuse(nn.Module):
     """FFM."""
 
-    def __init__(self, module: FeatureFuse) -> None:
+    def __init__(self, module: FeatureFuse, scale: Tensor) -> None:
+        """`scale` (C,): what its output is multiplied by."""
         super().__init__()
         self.heads = module.heads
         halves = [layer.weight.chunk(2) + layer.bias.chunk(2) for layer in module.split]
         self.local = nn.ModuleList(linear(weight, bias) for weight, _, bias, _ in halves)
         self.shared = nn.ModuleList(linear(weight, bias) for _, weight, _, bias in halves)
-        scale = (module.residual.out_channels // module.heads) ** -0.5
+        spread = (module.residual.out_channels // module.heads) ** -0.5
         halves = [layer.weight.chunk(2) for layer in module.key_value]
-        self.key = nn.ParameterList(frozen(key * scale) for key, _ in halves)
+        self.key = nn.ParameterList(frozen(key * spread) for key, _ in halves)
         self.value = nn.ParameterList(frozen(value) for _, value in halves)
         halves = [(*layer.weight.chunk(2, dim=1), layer.bias) for layer in module.project]
         self.of_local = nn.ModuleList(linear(weight, bias) for weight, _, bias in halves)
         self.of_attended = nn.ParameterList(frozen(weight.t()) for _, weight, _ in halves)  # (C, C), rows by head
         self.eps = module.norm[0].eps
         first, depthwise, _, last, norm = module.embed
-        self.residual = Pair(*self._merging(*pointwise(module.residual), module, norm=module.out_norm))
+        merged = self._merging(*pointwise(module.residual), module)
+        self.residual = Pair(*scaled(*before_batch_norm(*merged, module.out_norm), scale))
         self.first = Pair(*self._merging(*pointwise(first), module))
         self.depthwise = deepcopy(depthwise)
-        last = before_batch_norm(*pointwise(last), norm)
         out = module.out_norm
-        self.last = linear(*before_batch_norm(last[0], last[1] + out.running_mean, out))
-        self.last.bias = frozen(self.last.bias - out.bias)  # the residual brings mean and bias of the outer norm
+        weight, bias = before_batch_norm(*pointwise(last), norm)
+        weight, bias = before_batch_norm(weight, bias + out.running_mean, out)
+        self.last = linear(*scaled(weight, bias - out.bias, scale))  # the residual brings mean and bias of `out`
 
     @staticmethod
-    def _merging(
-        weight: Tensor, bias: Tensor, module: FeatureFuse, norm: nn.BatchNorm2d | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """A layer of both sides' tokens with the layer norms before it, and the batch norm behind."""
+    def _merging(weight: Tensor, bias: Tensor, module: FeatureFuse) -> tuple[Tensor, Tensor]:
+        """A layer of both sides' tokens with the layer norms before it."""
         of_a, of_b = weight.chunk(2, dim=1)
         of_a, bias = behind_norm(of_a, bias, module.norm[0])
         of_b, bias = behind_norm(of_b, bias, module.norm[1])
-        weight = torch.cat((of_a, of_b), dim=1)
-        return (weight, bias) if norm is None else before_batch_norm(weight, bias, norm)
+        return torch.cat((of_a, of_b), dim=1), bias
 
     def forward(self, rgb: Tensor, thermal: Tensor, size: tuple[int, int]) -> Tensor:
         """Two (N, T, C) of a map of `size` -> one (N, T, C)."""
@@ -110,14 +109,14 @@ class Fuse(nn.Module):
 
 
 class FoldedFrmFfm(nn.Module):
-    """FRM, then FFM."""
+    """The average, and what FRM and FFM add to it."""
 
     def __init__(self, module: FrmFfm) -> None:
         super().__init__()
-        self.rectify, self.fuse = Rectify(module.rectify), Fuse(module.fuse)
+        self.rectify, self.fuse = Rectify(module.rectify), Fuse(module.fuse, module.scale)
 
     def forward(self, rgb: Tensor, thermal: Tensor, size: tuple[int, int]) -> Tensor:
-        return self.fuse(*self.rectify(rgb, thermal), size)
+        return (rgb + thermal) / 2 + self.fuse(*self.rectify(rgb, thermal), size)
 
 
 class FoldedMean(nn.Module):

@@ -9,75 +9,39 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+from collections.abc import Sequence
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sartm_core.batching import input_size
-from sartm_core.deploy.decoder import Decoder
+from sartm_core.deploy.aux_heads import fold_aux_head
+from sartm_core.deploy.decoder import Decoder, Position
 from sartm_core.deploy.folding import frozen
 from sartm_core.deploy.fusion import FOLDED
 from sartm_core.deploy.neck import Neck
-from sartm_core.deploy.trunk import Modalities, Trunk
-from sartm_core.deploy.windows import stage_orders
+from sartm_core.deploy.trunks import fold_trunk
+from sartm_core.deploy.trunks.parts import Modalities
 from sartm_core.model.config import MODALITIES
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess import normalize_pixels
 
-PATCH = 4
-"""Pixels of the input per token of the first stage, in either direction."""
+SCORE_STRIDE = 4
+"""Pixels of the input per score, in either direction."""
+STRIDES = (SCORE_STRIDE, 8, 16)
+"""Of the levels that reach fusion and decoder."""
 LAYOUTS_KEPT = 4
-LEVELS = 3
-"""Strides 4, 8 and 16 reach fusion and decoder."""
 
 
 class Layout(nn.Module):
     """What depends on the input size alone."""
 
-    def __init__(self, positions: Positions, size: tuple[int, int]) -> None:
+    def __init__(self, folded: FoldedSARTM, size: tuple[int, int]) -> None:
         super().__init__()
-        tokens = (size[0] // PATCH, size[1] // PATCH)
-        self.orders = stage_orders(*tokens, positions.windows)
-        self.sizes = [(tokens[0] >> level, tokens[1] >> level) for level in range(LEVELS)]
-        raster = self.orders[0].raster
-        self.raster = index(raster)
-        self.position = frozen(positions.trunk(tokens)[:, raster])  # (1, T_0, C), in the order of the first stage
-        self.sorts = nn.ParameterList(index(order.from_previous) for order in self.orders)
-        self.is_sorted = [order.from_previous is None for order in self.orders]
-        self.places = nn.ParameterList(index(order.place) for order in self.orders[:LEVELS])
-        self.decoder_position = frozen(positions.decoder(self.sizes[-1]))  # (1, T_2, width)
-
-
-class Positions:
-    """Position encodings of trunk and decoder for any size. In fp32 on the CPU, whatever the network computes in."""
-
-    def __init__(self, model: SARTM) -> None:
-        trunk = model.encoder.trunk
-        self.windows = tuple(trunk.window_spec)
-        self._background = trunk.pos_embed.detach().float().cpu().clone()  # (1, C, h, w)
-        self._window = trunk.pos_embed_window.detach().float().cpu().clone()  # (1, C, w_0, w_0)
-        self._random = deepcopy(model.mask_decoder.pe_layer).float().cpu()
-
-    @torch.no_grad()
-    def trunk(self, size: tuple[int, int]) -> Tensor:
-        """(1, T_0, C) for a (h, w) map, row by row; as Hiera's `_get_pos_embed`."""
-        background = F.interpolate(self._background, size, mode="bicubic")  # (1, C, h, w)
-        tiles = [n // m for n, m in zip(background.shape, self._window.shape, strict=True)]
-        return (background + self._window.tile(tiles)).flatten(2).transpose(1, 2)
-
-    @torch.no_grad()
-    def decoder(self, size: tuple[int, int]) -> Tensor:
-        """(1, T_2, width) for a (h, w) map, row by row."""
-        return self._random(size).flatten(1).t()[None]
-
-
-def index(places: np.ndarray | None) -> nn.Parameter:
-    """Places to select from, empty for none."""
-    return nn.Parameter(torch.from_numpy(np.zeros(0, np.int64) if places is None else places), requires_grad=False)
+        self.sizes = [(size[0] // stride, size[1] // stride) for stride in STRIDES]
+        self.trunk = folded.trunk.layout(size)
+        self.decoder_position = frozen(folded.position(self.sizes[-1]))  # (1, T_2, width)
 
 
 class FoldedSARTM(nn.Module):
@@ -87,11 +51,12 @@ class FoldedSARTM(nn.Module):
     def __init__(self, model: SARTM) -> None:
         super().__init__()
         self.preprocess = model.info.preprocess
-        self.positions = Positions(model)
         self.late = model.config.fusion == "late"
-        self.trunk = Trunk(model.encoder.trunk, len(MODALITIES))
+        self.trunk = fold_trunk(model.encoder.trunk, len(MODALITIES))
         self.neck = Neck(model.encoder.neck, model.mask_decoder)
-        self.decoder = Decoder(model.mask_decoder)
+        self.decoder, self.position = Decoder(model.mask_decoder), Position(model.mask_decoder)
+        is_used = model.config.heads == "both" and model.aux_head is not None
+        self.aux_head = fold_aux_head(model.aux_head) if is_used else None
         self.fusion = nn.ModuleList(FOLDED[type(fuse)](fuse) for fuse in model.fusion)
         self.stand_in = nn.ParameterList(frozen(stand_in) for stand_in in model.stand_in)  # (M, C) each
         self.eval().requires_grad_(False)
@@ -99,7 +64,7 @@ class FoldedSARTM(nn.Module):
     def layout(self, size: tuple[int, int]) -> Layout:
         """Constants for inputs of (H, W) = `size`, multiples of 32."""
         parameter = self.stand_in[0]
-        return Layout(self.positions, size).to(parameter.device, parameter.dtype)
+        return Layout(self, size).to(parameter.device, parameter.dtype)
 
     def forward(
         self,
@@ -118,14 +83,9 @@ class FoldedSARTM(nn.Module):
             rgb = normalize_pixels(rgb, self.preprocess)  # (N, 3, H, W)
         dtype = self.stand_in[0].dtype
         images = {m: image.to(dtype) for m, image in enumerate((rgb, thermal)) if image is not None}
-        if together and len(images) > 1:
-            features = self.encode(
-                torch.cat([self.trunk.embed(x, m) for m, x in images.items()]), layout, tuple(images)
-            )
-            levels = [list(feature.chunk(len(images))) for feature in features]  # 3 levels of M tokens (N, T, C)
-        else:
-            by_modality = [self.encode(self.trunk.embed(x, m), layout, (m,)) for m, x in images.items()]
-            levels = [list(level) for level in zip(*by_modality, strict=True)]
+        batches = [tuple(images)] if together and self.trunk.joins else [(m,) for m in images]
+        encoded = [self.encode([images[m] for m in batch], batch, layout) for batch in batches]
+        levels = [[side for level in one for side in level] for one in zip(*encoded, strict=True)]  # 3 of M (N, T, C)
         if self.late:
             decoded = torch.stack([self.decode([level[i] for level in levels], layout) for i in range(len(images))])
             if present is None:
@@ -141,15 +101,15 @@ class FoldedSARTM(nn.Module):
             fused.append(fuse(*sides, size))
         return self.decode(fused, layout)
 
-    def encode(self, tokens: Tensor, layout: Layout, modalities: Modalities) -> list[Tensor]:
-        """(M * N, T_0, C) row by row -> F0, F1, Fn (M * N, T, C) row by row."""
-        tokens = tokens.index_select(1, layout.raster) + layout.position
-        sorts = [None if done else sort for done, sort in zip(layout.is_sorted, layout.sorts, strict=True)]
-        features = self.neck(self.trunk(tokens, layout.orders, sorts, modalities))
-        return [feature.index_select(1, place) for feature, place in zip(features, layout.places, strict=True)]
+    def encode(self, images: list[Tensor], modalities: Modalities, layout: Layout) -> list[Sequence[Tensor]]:
+        """(N, 3 or 1, H, W) of these modalities -> F0, F1, Fn of each, (N, T, C) row by row."""
+        features = self.neck(self.trunk(images, modalities, layout.trunk), layout.trunk)
+        return [layout.trunk.rows(feature, i).chunk(len(images)) for i, feature in enumerate(features)]
 
     def decode(self, fused: list[Tensor], layout: Layout) -> Tensor:
-        return self.decoder(*fused, layout.decoder_position, layout.sizes[-1])
+        """F~0, F~1, F~n (N, T, C) -> scores (N, C, H / 4, W / 4)."""
+        scores = self.decoder(*fused, layout.decoder_position, layout.sizes[-1])
+        return scores if self.aux_head is None else (scores + self.aux_head(fused, layout.sizes)) / 2
 
 
 class Layouts:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sartm_core.batching import input_size
 from sartm_core.data.synthetic import SceneConfig, render_scene
+from sartm_core.deploy.graph import SCORE_STRIDE
 from sartm_core.engines.base import Engine
 from sartm_core.model.sartm import SARTM
 from sartm_core.postprocess import class_ids
@@ -18,7 +19,6 @@ from sartm_core.preprocess import Pixels, PreprocessConfig, ThermalNorm, prepare
 SCENES = {1: "day", 2: "night"}
 """Seed -> condition."""
 CAMERA = (480, 640)
-SCORE_STRIDE = 4
 OF_SCENE = (1.0, 99.0)
 """Percentiles of a scene that become the ends of a camera's range."""
 ENOUGH = 0.995

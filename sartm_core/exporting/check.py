@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sartm_core.data.synthetic import Scene, SceneConfig, render_scene
-from sartm_core.deploy.graph import PATCH
+from sartm_core.deploy.graph import SCORE_STRIDE
 from sartm_core.engines.agreement import ENOUGH, SCENES
 from sartm_core.exporting.description import Description
 from sartm_core.exporting.stages import Size
@@ -72,7 +72,7 @@ def compare(run: Run, model: SARTM, about: Description, done: Callable[[], objec
 
 def plain(model: SARTM, about: Description, rgb: np.ndarray | None, thermal: np.ndarray | None) -> list[np.ndarray]:
     """Mask, confidence and scores of the model as it is."""
-    size = (about.size[0] // PATCH, about.size[1] // PATCH)
+    size = (about.size[0] // SCORE_STRIDE, about.size[1] // SCORE_STRIDE)
     with torch.inference_mode():
         scores = model(*prepare(rgb, thermal, about.preprocess), size=size).logits  # (1, C, H / 4, W / 4)
         ids, confidence = ids_and_confidence(scores[0], about.camera)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sartm_core.deploy.graph import PATCH, FixedGraph, FoldedSARTM
+from sartm_core.deploy.graph import SCORE_STRIDE, FixedGraph, FoldedSARTM
 from sartm_core.engines.base import PRECISIONS
 from sartm_core.exporting.description import Description
 from sartm_core.exporting.stages import Finish, Prepare
@@ -26,5 +26,5 @@ class Parts:
         return cls(
             Prepare(about.preprocess, about.size, about.camera, about.thermal_camera, about.thermal),
             FixedGraph(folded, about.size),
-            Finish(about.model.num_classes, about.size, about.camera, PATCH),
+            Finish(about.model.num_classes, about.size, about.camera, SCORE_STRIDE),
         )

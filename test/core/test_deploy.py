@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
-from sartm_core.deploy.trunk import Trunk
-from sartm_core.deploy.windows import CELL, stage_orders
+from sartm_core.deploy.trunks.hiera import FoldedHiera
+from sartm_core.deploy.trunks.windows import CELL, stage_orders
 from sartm_core.model.sartm import SARTM
 
 from .conftest import make_batch, make_model
@@ -112,7 +112,7 @@ def test_positions_stay_exact_in_bf16() -> None:
     model = make_model().eval()
     layout = FoldedSARTM(model).to(torch.bfloat16).layout((96, 128))
     expected = FoldedSARTM(model).layout((96, 128))
-    assert torch.equal(layout.position, expected.position.bfloat16())
+    assert torch.equal(layout.trunk.position, expected.trunk.position.bfloat16())
     assert torch.equal(layout.decoder_position, expected.decoder_position.bfloat16())
 
 
@@ -130,7 +130,7 @@ def test_trunk_without_adapters() -> None:
     torch.testing.assert_close(
         folded(rgb, thermal, folded.layout((64, 96))), plain_scores(model, rgb, thermal), **CLOSE
     )
-    assert isinstance(folded.trunk, Trunk)
+    assert isinstance(folded.trunk, FoldedHiera)
 
 
 @pytest.mark.parametrize("windows", WINDOWS.values(), ids=WINDOWS)

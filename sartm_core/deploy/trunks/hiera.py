@@ -12,17 +12,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from sam2.modeling.backbones.hieradet import Hiera, MultiScaleBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sartm_core.deploy.folding import behind_norm, frozen, linear
-from sartm_core.deploy.windows import CELL, Group, StageOrder
+from sartm_core.deploy.trunks.parts import Modalities
+from sartm_core.deploy.trunks.windows import CELL, Group, stage_orders
 from sartm_core.model.lora import LoRAQKV
 
-Modalities = tuple[int, ...]
-"""Whose tokens a batch holds, in order: (0,), (1,) or (0, 1)."""
+PATCH = 4
+"""Pixels of the input per token of the first stage, in either direction."""
+
+
+class HieraLayout(nn.Module):
+    """The order of the tokens at each stage, and the position embedding in that order."""
+
+    def __init__(self, positions: Positions, windows: Sequence[int], size: tuple[int, int]) -> None:
+        super().__init__()
+        tokens = (size[0] // PATCH, size[1] // PATCH)
+        self.orders = stage_orders(*tokens, windows)
+        raster = self.orders[0].raster
+        self.raster = index(raster)
+        self.position = frozen(positions(tokens)[:, raster])  # (1, T_0, C), in the order of the first stage
+        self.sorts = nn.ParameterList(index(order.from_previous) for order in self.orders)
+        self.is_sorted = [order.from_previous is None for order in self.orders]
+        self.places = nn.ParameterList(index(order.place) for order in self.orders)
+
+    def from_below(self, x: Tensor, stage: int) -> Tensor:
+        """(B, T / 4, C) -> (B, T, C): the tokens of a cell lie side by side."""
+        if not self.is_sorted[stage + 1]:
+            raise ValueError(f"neck: stage {stage} receives from the next, whose tokens lie in another order")
+        return x.repeat_interleave(CELL, dim=1)
+
+    def rows(self, x: Tensor, stage: int) -> Tensor:
+        """(B, T, C) -> row by row."""
+        return x.index_select(1, self.places[stage])
+
+
+class Positions:
+    """The position embedding for any size. In fp32 on the CPU, whatever the network computes in."""
+
+    def __init__(self, trunk: Hiera) -> None:
+        self._background = trunk.pos_embed.detach().float().cpu().clone()  # (1, C, h, w)
+        self._window = trunk.pos_embed_window.detach().float().cpu().clone()  # (1, C, w_0, w_0)
+
+    @torch.no_grad()
+    def __call__(self, size: tuple[int, int]) -> Tensor:
+        """(1, T_0, C) for a (h, w) map, row by row; as Hiera's `_get_pos_embed`."""
+        background = F.interpolate(self._background, size, mode="bicubic")  # (1, C, h, w)
+        tiles = [n // m for n, m in zip(background.shape, self._window.shape, strict=True)]
+        return (background + self._window.tile(tiles)).flatten(2).transpose(1, 2)
+
+
+def index(places: np.ndarray | None) -> nn.Parameter:
+    """Places to select from, empty for none."""
+    return nn.Parameter(torch.from_numpy(np.zeros(0, np.int64) if places is None else places), requires_grad=False)
 
 
 class Attention(nn.Module):
@@ -131,8 +178,10 @@ def pool(x: Tensor) -> Tensor:
     return x.unflatten(1, (-1, CELL)).amax(2)
 
 
-class Trunk(nn.Module):
-    """The blocks of all stages."""
+class FoldedHiera(nn.Module):
+    """Patches, then the blocks of all stages."""
+
+    joins = True
 
     def __init__(self, trunk: Hiera, modalities: int) -> None:
         super().__init__()
@@ -144,24 +193,28 @@ class Trunk(nn.Module):
         )
         self.patch_bias = frozen(conv.bias)
         self.blocks = nn.ModuleList(Block(block, modalities) for block in trunk.blocks)
-        self.ends = tuple(trunk.stage_ends)
+        self.ends, self.windows = tuple(trunk.stage_ends), tuple(trunk.window_spec)
+        self.positions = Positions(trunk)
+
+    def layout(self, size: tuple[int, int]) -> HieraLayout:
+        """For inputs of (H, W) = `size`."""
+        return HieraLayout(self.positions, self.windows, size)
+
+    def forward(self, images: Sequence[Tensor], modalities: Modalities, layout: HieraLayout) -> list[Tensor]:
+        """(N, 3 or 1, H, W) of each modality -> tokens at the end of each stage, (M * N, T_s, C_s), by window."""
+        tokens = [self.embed(image, m) for image, m in zip(images, modalities, strict=True)]
+        x = (torch.cat(tokens) if len(tokens) > 1 else tokens[0]).index_select(1, layout.raster) + layout.position
+        outputs, stage = [], 0
+        for i, block in enumerate(self.blocks):
+            x = block(x, layout.orders[stage].groups, modalities)
+            if block.attention.pools:  # it attends in the windows of the stage before its own
+                stage += 1
+                x = x if layout.is_sorted[stage] else x.index_select(1, layout.sorts[stage])
+            if i in self.ends:
+                outputs.append(x)
+        return outputs
 
     def embed(self, image: Tensor, modality: int) -> Tensor:
         """(N, 3 or 1, H, W) -> tokens (N, T, C), row by row."""
         maps = F.conv2d(image, self.patches[modality], self.patch_bias, self.stride, self.padding)  # (N, C, H/4, W/4)
         return maps.flatten(2).transpose(1, 2)
-
-    def forward(
-        self, x: Tensor, orders: Sequence[StageOrder], sorts: Sequence[Tensor | None], modalities: Modalities
-    ) -> list[Tensor]:
-        """Tokens (M * N, T, C) in the first stage's order -> those at the end of each stage, each in its own order."""
-        outputs, stage = [], 0
-        for i, block in enumerate(self.blocks):
-            x = block(x, orders[stage].groups, modalities)
-            if block.attention.pools:  # it attends in the windows of the stage before its own
-                stage += 1
-                sort = sorts[stage]
-                x = x if sort is None else x.index_select(1, sort)
-            if i in self.ends:
-                outputs.append(x)
-        return outputs
