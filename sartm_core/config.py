@@ -143,6 +143,9 @@ class TrainConfig:
     init_as_base: bool = False
     """Take from `init` only what an official SAM2 file would give, its encoder and mask decoder; adapters, fusion,
     classes and heads start fresh, so they may be others."""
+    init_other_classes: bool = False
+    """Take all of `init`, though the run has other classes: those of the same name keep what they learnt, others start
+    fresh."""
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     """Input size and normalisation, stored with the weights."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -168,8 +171,11 @@ class TrainConfig:
                 "Give Meta's file (--sam2 FILE.pt; for timm: --model.pretrained FILE), or --init FILE, or train it "
                 "whole (--model.train_encoder true)"
             )
-        if self.init_as_base and not self.init:
-            raise ValueError("TrainConfig.init_as_base: true, but there is no --init FILE to take the base from")
+        for name in ("init_as_base", "init_other_classes"):
+            if getattr(self, name) and not self.init:
+                raise ValueError(f"TrainConfig.{name}: true, but there is no --init FILE to take anything from")
+        if self.init_as_base and self.init_other_classes:
+            raise ValueError("TrainConfig.init_other_classes: true beside init_as_base; choose one of the two")
         if self.sam2 and self.model.backbone not in SAM2_BACKBONES:
             raise ValueError(
                 f"TrainConfig.sam2: {self.model.backbone!r} takes no SAM2 file; remove it or change --model.backbone"

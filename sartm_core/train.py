@@ -44,7 +44,8 @@ from sartm_core.training.checkpoints import LastCheckpoint, ResumePoint, SlimChe
 from sartm_core.training.module import LitSARTM, TrainingError
 from sartm_core.training.ranks import CollapseAlarm
 from sartm_core.training.records import BestWeights, History
-from sartm_core.training.setup import build_model, check_output, data_classes
+from sartm_core.training.setup import check_output, data_classes
+from sartm_core.training.start import build_model
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,8 @@ TRANSFORMER_SIZES = {256: (8, 2048), 128: (4, 512), 64: (4, 256)}
 """Attention heads and MLP width by decoder width; 256 is SAM2's."""
 NO_POINT_TOKENS = 2
 """SAM2 without a prompt pads with one empty point, and its prompt encoder with a second."""
+FIRST_CLASS_TOKEN = 1
+"""Among the mask tokens; the one before it is SAM2's for a single mask, and dropped."""
 NO_OBJECT_LOGIT = -1024.0
 """What SAM2's object-score gate makes of every logit of an image without an object."""
 

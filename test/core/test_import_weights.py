@@ -26,7 +26,7 @@ from sartm_core.importing.run import Sources, import_weights, write
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
 from sartm_core.segmenter import Segmenter
-from sartm_core.training.setup import build_model
+from sartm_core.training.start import build_model
 
 from . import foreign_weights as foreign
 from .conftest import PLAIN, make_frames

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sartm_core.import_weights import main
 from sartm_core.importing.sam2 import import_sam2
-from sartm_core.training.setup import build_model
+from sartm_core.training.start import build_model
 
 from . import foreign_weights as foreign
 from .conftest import make_frames

@@ -21,7 +21,7 @@ from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
 from sartm_core.segmenter import Segmenter
 from sartm_core.training.module import LitSARTM, lr_factor
-from sartm_core.training.setup import build_model
+from sartm_core.training.start import build_model
 
 from .conftest import make_frames
 from .test_data import SMALL, write_folder

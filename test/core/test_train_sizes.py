@@ -83,7 +83,7 @@ def test_only_what_official_files_hold_is_taken_as_a_base(tmp_path: Path) -> Non
     """`init_as_base`: encoder and decoder from the file; other classes, heads and adapters start fresh."""
     from sartm_core.config import TrainConfig
     from sartm_core.fields import from_dict
-    from sartm_core.training.setup import build_model
+    from sartm_core.training.start import build_model
 
     start = make_model(classes=("a", "b"), lora_rank=2)
     path = start.save(tmp_path / "start.safetensors")
