@@ -172,14 +172,26 @@ def save(model: SARTM, path: str | Path, kind: str = "auto", dtype: torch.dtype 
         for name, tensor in model.state_dict().items()
         if name in wanted
     }
-    info = model.info
     content = {
         "format": FORMAT,
         "version": VERSION,
         "kind": kind,
         "model": to_dict(model.config),
-        "info": {**to_dict(info), "preprocess": to_dict(info.preprocess)},
+        "info": to_dict(model.info),
     }
+    return _write(tensors, content, path)
+
+
+def write_info(path: str | Path, info: ModelInfo, output: str | Path) -> Path:
+    """The tensors of a SARTM file with other facts beside them; returns `output`, which may be the same file."""
+    content = {**read_metadata(path), "info": to_dict(info)}
+    with safe_open(str(path), framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    return _write(tensors, content, Path(output))
+
+
+def _write(tensors: dict[str, Tensor], content: dict[str, Any], path: Path) -> Path:
+    """Atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with replacing(path) as temporary:

@@ -5,8 +5,9 @@ r"""Score weights on labelled frames, with both cameras and with each alone, by 
     python -m sartm_core.evaluate --dataset fmb --root DIR --split test --checkpoint FILE --scales 0.75 1 1.25 --flip \
         --output eval
 
-Prints the protocol and the tables and writes `report.html`, `evaluation.json`, `per_class.csv`, `confusion.png` and
-`worst_frames/`. Frames go through the `Segmenter`, exactly as on the robot. Terms and conventions: docs/evaluation.md.
+Prints the protocol and the tables and writes `report.html`, `evaluation.json`, `per_class.csv`, `confusion.png`,
+`reliability.png` and `worst_frames/`. Frames go through the `Segmenter`, exactly as on the robot. Terms and
+conventions: docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sartm_core.evaluation.conventions import usual
 from sartm_core.evaluation.protocol import after, protocol
 from sartm_core.evaluation.report import can_plot, in_words, write_report
 from sartm_core.evaluation.run import evaluate, frame_group
-from sartm_core.evaluation.scores import all_scores
+from sartm_core.evaluation.scores import all_scores, confidence_scores
 from sartm_core.evaluation.sources import dataset_of, open_frames, possible
 from sartm_core.evaluation.tta import Views
 from sartm_core.opening import DEFAULT, default_checkpoint
@@ -44,8 +45,9 @@ def run(config: EvaluateConfig, output: Path) -> str:
     result = evaluate(segmenter, frames, label_set, config.cameras, Views(config.scales, config.flip), config.worst)
     convention = usual(dataset)
     scores = all_scores(result, segmenter.classes, convention)
+    reliability = confidence_scores(result)
     facts |= after(result, scores)
-    write_report(output, facts, scores, convention, result.worst.frames(), segmenter)
+    write_report(output, facts, scores, reliability, convention, result.worst.frames(), segmenter)
     return "\n".join(
         [
             *(f"{what}: {value}" for what, value in in_words(facts)),
@@ -53,6 +55,8 @@ def run(config: EvaluateConfig, output: Path) -> str:
             tables.as_text(tables.conventions(scores, len(segmenter.classes), convention), 1),
             f"\nby cameras and group, percent, {convention.name}",
             tables.as_text(tables.summary(scores), 2),
+            "\nconfidence, all frames, percent",
+            tables.as_text(tables.confidence(reliability), 2),
             "\nby class, all frames, percent",
             tables.as_text(tables.per_class(scores), 1),
             *([f"\nwarning: {facts['warning']}"] if "warning" in facts else []),

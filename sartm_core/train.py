@@ -33,13 +33,16 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from sartm_core.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.confidence.fit import fit_file
 from sartm_core.config import TrainConfig
 from sartm_core.data.loading import EpochBatches, training_loader, validation_loaders
 from sartm_core.data.seen import joined, seen_in_run
+from sartm_core.data.sources import validation_sources
 from sartm_core.distributed import sync_batchnorm
 from sartm_core.fields import to_dict
 from sartm_core.files import write_text
 from sartm_core.losses.teacher import text_embeddings
+from sartm_core.model.confidence import CAMERAS
 from sartm_core.training.checkpoints import LastCheckpoint, ResumePoint, SlimCheckpointIO, Stopped, resume_point
 from sartm_core.training.module import LitSARTM, TrainingError
 from sartm_core.training.ranks import CollapseAlarm
@@ -95,7 +98,17 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
         )
         if module.validated_step < trainer.global_step:  # the end lies between two validations
             trainer.validate(module, list(val_loaders.values()), verbose=False)
-    return best.finish() if trainer.is_global_zero else {}
+    return finish(config, output, best) if trainer.is_global_zero else {}
+
+
+def finish(config: TrainConfig, output: Path, best: BestWeights) -> dict[str, Any]:
+    """Fit the confidence of the best weights; returns what `metrics.json` then says, {} when nothing was validated."""
+    metrics = best.finish()
+    if not config.trainer.fit_confidence or not metrics or "temperature" in metrics:
+        return metrics
+    weights, device = output / "weights.safetensors", "cpu" if config.trainer.accelerator == "cpu" else "auto"
+    confidence = fit_file(weights, validation_sources(config.data), weights, device, config.sam2)
+    return best.finish({"temperature": dict(zip(CAMERAS, confidence.temperature, strict=True))})
 
 
 def check_precision(config: TrainConfig) -> None:

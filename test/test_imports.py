@@ -14,7 +14,7 @@ ROS_MODULES = {
 COMMANDS = (
     "train", "evaluate", "predict", "export", "benchmark", "figures", "check_data", "ablate", "footprint", "cli",
     "training", "evaluation", "ablation", "figure", "checks", "prediction", "compare", "comparison", "labels",
-    "annotation", "import_weights", "importing",
+    "annotation", "import_weights", "importing", "fit_confidence", "confidence",
 )  # fmt: skip
 """Modules that sit on top, with the packages they are made of: the node must not need them."""
 ON_TOP = ("sartm_ros/benchmark.py", "sartm_ros/benchmarking/", "sartm_ros/bag.py", "sartm_ros/bags/")

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sartm_core.train": ("training.md", "Train", ()),
     "sartm_core.evaluate": ("evaluation.md", "Score weights on a data set", ()),
     "sartm_core.compare": ("compare.md", "Which of two checkpoints is better", ()),
+    "sartm_core.fit_confidence": ("evaluation.md", "Make the confidence of weights mean what it says", ()),
     "sartm_core.check_data": ("datasets.md", "Is a data set complete and in place", ()),
     "sartm_core.labels": ("labelling.md", "Labels to CVAT and back", ("export", "import")),
     "sartm_core.import_weights": ("import_weights.md", "Weights trained elsewhere", ()),

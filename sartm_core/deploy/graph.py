@@ -23,6 +23,7 @@ from sartm_core.deploy.fusion import FOLDED
 from sartm_core.deploy.neck import Neck
 from sartm_core.deploy.trunks import fold_trunk
 from sartm_core.deploy.trunks.parts import Modalities
+from sartm_core.model.confidence import cameras_given
 from sartm_core.model.config import MODALITIES
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess import normalize_pixels
@@ -59,6 +60,9 @@ class FoldedSARTM(nn.Module):
         self.aux_head = fold_aux_head(model.aux_head) if is_used else None
         self.fusion = nn.ModuleList(FOLDED[type(fuse)](fuse) for fuse in model.fusion)
         self.stand_in = nn.ParameterList(frozen(stand_in) for stand_in in model.stand_in)  # (M, C) each
+        temperature = model.info.confidence.temperature
+        is_plain = all(t == 1 for t in temperature)
+        self.sharpness = None if is_plain else frozen(1 / torch.tensor(temperature))  # (3,) 1 / T by `CAMERAS`
         self.eval().requires_grad_(False)
 
     def layout(self, size: tuple[int, int]) -> Layout:
@@ -79,6 +83,23 @@ class FoldedSARTM(nn.Module):
         together: both modalities as one batch, else one after the other; same result.
         present: (2,) bool, False for a camera that is missing though an image of any content stands in its place.
         """
+        scores = self.plain_scores(rgb, thermal, layout, together, present)
+        if self.sharpness is None:
+            return scores
+        given = [image is not None for image in (rgb, thermal)]
+        return scores * (self.sharpness[cameras_given(*given)] if present is None else self.sharpness_of(present))
+
+    def sharpness_of(self, present: Tensor) -> Tensor:
+        """1 / T of the cameras (2,) bool that are there."""
+        assert self.sharpness is not None
+        rgb, thermal = present[0], present[1]
+        alone = torch.where(rgb, self.sharpness[1], self.sharpness[2])
+        return torch.where(rgb & thermal, self.sharpness[0], alone)
+
+    def plain_scores(
+        self, rgb: Tensor | None, thermal: Tensor | None, layout: Layout, together: bool, present: Tensor | None
+    ) -> Tensor:
+        """The same with temperature 1."""
         if rgb is not None and rgb.dtype == torch.uint8:
             rgb = normalize_pixels(rgb, self.preprocess)  # (N, 3, H, W)
         dtype = self.stand_in[0].dtype

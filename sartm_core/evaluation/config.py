@@ -10,9 +10,9 @@ from sartm_core.data.synthetic import CONDITIONS
 from sartm_core.data.synthetic.config import check_conditions
 from sartm_core.engines import ENGINES, PRECISIONS
 from sartm_core.fields import at_least, one_of
+from sartm_core.model.confidence import CAMERAS
 from sartm_core.opening import DEFAULT
 
-CAMERAS = ("rgb+thermal", "rgb", "thermal")
 SCALE_RANGE = (0.1, 4.0)
 
 

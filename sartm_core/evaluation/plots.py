@@ -1,16 +1,20 @@
-"""The confusion matrix as a picture."""
+"""The confusion matrix and the reliability of the confidence as pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from sartm_core.confidence.reliability import BINS
 
 CELL_INCHES = 0.52
 MARGIN_INCHES = 2.2
 SMALLEST_INCHES = 3.0
 """Side of the matrix with few classes, so that the title fits."""
+PANEL_INCHES = (3.3, 4.1)
 DPI = 130
 WHITE_ABOVE = 0.55
 """Cells darker than this share get white digits."""
@@ -48,3 +52,52 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path:
     axes.set_ylabel("true")
     figure.suptitle(title, fontsize=10)
     figure.savefig(path)
+
+
+def plot_reliability(reliability: dict[str, dict[str, Any]], path: Path) -> None:
+    """Write a reliability diagram: accuracy of the pixels told with each confidence, and below how many there are.
+
+    reliability: as of `scores.confidence_scores`, a panel for each set of cameras. On the diagonal a confidence means
+    what it says; below it the network is too sure of itself.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    width, height = PANEL_INCHES
+    figure = Figure(figsize=(width * len(reliability) + 0.6, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(2, len(reliability), height_ratios=(3, 1), sharex=True, squeeze=False)
+    for column, (cameras, kinds) in enumerate(reliability.items()):
+        diagram, histogram = grid[:, column]
+        diagram.plot((0, 1), (0, 1), color="0.6", linewidth=1, linestyle=":")
+        for kind, (color, mark, name) in RELIABILITY_STYLES.items():
+            bins, ece = kinds[kind]["bins"], kinds[kind]["ece"]
+            label = f"{name}: ECE {'-' if ece is None else f'{100 * ece:.1f} %'}"
+            diagram.plot(bins["confidence"], bins["accuracy"], f"{mark}-", color=color, markersize=4, label=label)
+            share = np.array(bins["pixels"]) / max(1, kinds[kind]["pixels"])
+            histogram.stairs(spread_bins(bins["from"], share), np.linspace(0, 1, BINS + 1), color=color, linewidth=1.4)
+        diagram.set_title(cameras, fontsize=10)
+        diagram.legend(fontsize=7, frameon=False, loc="upper left")
+        diagram.set_xlim(0, 1)
+        diagram.set_ylim(0, 1)
+        histogram.set_ylim(0, 1)
+        histogram.set_xlabel("confidence")
+        for axes in (diagram, histogram):
+            axes.grid(color="0.92", linewidth=0.6)
+    grid[0, 0].set_ylabel("accuracy")
+    grid[1, 0].set_ylabel("share of pixels", fontsize=8)
+    figure.savefig(path)
+
+
+RELIABILITY_STYLES = {
+    "all": ("#1f5fa8", "o", "all pixels"),
+    "called_object": ("#c05a12", "s", "called an object"),
+}
+"""Kind of pixels -> colour, mark, name. Those that are or are called one have no honest diagram."""
+
+
+def spread_bins(starts: Sequence[float], values: np.ndarray) -> np.ndarray:
+    """(BINS,) values by bin, 0 where there are no pixels."""
+    out = np.zeros(BINS)
+    out[np.round(np.array(starts) * BINS).astype(int)] = values
+    return out

@@ -21,6 +21,11 @@ from sartm_core.evaluation.worst import ERROR_COLORS, WorstFrame
 from sartm_core.segmenter import Segmenter
 
 WORST_FOLDER = "worst_frames"
+CONFIDENCE = (
+    "Does it mean what it says? Mean confidence, accuracy and ECE (expected calibration error, 15 bins), in percent, "
+    "all frames. Pixels that are an object or are called one take in every object missed and leave out the background "
+    "told rightly, so that even an honest confidence is too high there: read the other two."
+)
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1660px; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; margin: 0.6em 0 1.4em; }
@@ -38,11 +43,12 @@ def write_report(
     output: Path,
     protocol: dict[str, Any],
     scores: tables.Scores,
+    reliability: dict[str, dict[str, Any]],
     usual: Convention,
     worst: Sequence[WorstFrame],
     segmenter: Segmenter,
 ) -> None:
-    """Write `evaluation.json`, `per_class.csv`, `confusion.png`, `report.html` and `worst_frames/` into `output`."""
+    """Write `evaluation.json`, `per_class.csv`, both plots, `report.html` and `worst_frames/` into `output`."""
     with tempfile.TemporaryDirectory(dir=output, prefix=".unfinished-") as name:
         staging = Path(name)
         (staging / WORST_FOLDER).mkdir()
@@ -51,19 +57,21 @@ def write_report(
         cameras = next(iter(scores))
         plotted = can_plot()
         if plotted:
-            from sartm_core.evaluation.plots import plot_confusion
+            from sartm_core.evaluation.plots import plot_confusion, plot_reliability
 
             title = f"{cameras}, all frames: percent of each true class"
             counts = np.array(scores[cameras]["all"]["confusion"])
             plot_confusion(counts, segmenter.classes, title, staging / "confusion.png")
+            plot_reliability(reliability, staging / "reliability.png")
         (staging / "per_class.csv").write_text(tables.per_class_csv(scores))
-        page = html_page(protocol, scores, usual, worst, segmenter, plotted)
+        page = html_page(protocol, scores, reliability, usual, worst, segmenter, plotted)
         (staging / "report.html").write_text(page, encoding="utf-8")
         entries = [{"frame": frame.name, "miou": frame.miou} for frame in worst]
-        content = {"protocol": protocol, "scores": scores, "worst_frames": entries}
+        content = {"protocol": protocol, "scores": scores, "confidence": reliability, "worst_frames": entries}
         (staging / "evaluation.json").write_text(to_json(content))
         shutil.rmtree(output / WORST_FOLDER, ignore_errors=True)
-        (output / "confusion.png").unlink(missing_ok=True)  # an older one, should there be none now
+        for name in ("confusion.png", "reliability.png"):
+            (output / name).unlink(missing_ok=True)  # an older one, should there be none now
         for path in sorted(staging.iterdir(), key=lambda path: path.name == "evaluation.json"):  # that one last
             os.replace(path, output / path.name)
 
@@ -84,6 +92,7 @@ def to_json(content: dict[str, Any]) -> str:
 def html_page(
     protocol: dict[str, Any],
     scores: tables.Scores,
+    reliability: dict[str, dict[str, Any]],
     usual: Convention,
     worst: Sequence[WorstFrame],
     segmenter: Segmenter,
@@ -93,6 +102,7 @@ def html_page(
     classes = segmenter.classes
     title = f"Evaluation of {protocol['weights']} on {protocol['dataset']}"
     plot = '<img src="confusion.png" alt="confusion matrix">' if plotted else "<p>Not drawn: matplotlib is missing.</p>"
+    diagram = '<img src="reliability.png" alt="reliability diagram">' if plotted else ""
     parts = [
         f"<h1>{escape(title)}</h1>",
         *([f"<p><b>Warning: {escape(protocol['warning'])}.</b></p>"] if "warning" in protocol else []),
@@ -102,6 +112,7 @@ def html_page(
         f"<h2>By class</h2><p>Percent, all frames.</p>{table(tables.per_class(scores))}",
         f"<h2>IoU by class and group</h2>{table(tables.iou_by_group(scores))}",
         f"<h2>Confusion</h2>{plot}",
+        f"<h2>Confidence</h2><p>{CONFIDENCE}</p>{table(tables.confidence(reliability))}{diagram}",
         f"<h2>Protocol</h2>{table([('what', 'value'), *in_words(protocol)])}",
         worst_section(worst, segmenter, next(iter(scores))),
     ]

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
+from sartm_core.confidence.reliability import ReliabilityByPixels
 from sartm_core.data.checked import need_label
 from sartm_core.data.datasets import Sample
 from sartm_core.data.labels import LabelSet, frame_condition, remap_table
 from sartm_core.data.synthetic import CONDITIONS
-from sartm_core.evaluation.tta import Views, scaled, segment
+from sartm_core.evaluation.tta import Views, scaled, segment_with_confidence
 from sartm_core.evaluation.worst import WorstFrames
 from sartm_core.metrics import ConfusionMatrix
 from sartm_core.segmenter import Segmenter
@@ -31,6 +32,8 @@ class Evaluation:
     """By cameras, then by group; `all` first."""
     worst: WorstFrames
     """Of the first cameras."""
+    reliability: dict[str, ReliabilityByPixels]
+    """By cameras."""
     frames: Counter[str] = field(default_factory=Counter)
     """Number of frames by group."""
     sizes: Counter[str] = field(default_factory=Counter)
@@ -59,7 +62,9 @@ def evaluate(
     table = label_table(label_set.names, segmenter.classes)
     num_classes = len(segmenter.classes)
     result = Evaluation(
-        {name: {ALL: ConfusionMatrix(num_classes)} for name in cameras}, WorstFrames(worst, segmenter.palette)
+        {name: {ALL: ConfusionMatrix(num_classes)} for name in cameras},
+        WorstFrames(worst, segmenter.palette),
+        {name: ReliabilityByPixels() for name in cameras},
     )
     for sample in tqdm(frames, unit="frame", disable=not sys.stderr.isatty()):
         truth = table[need_label(sample, label_set.names)]  # (H, W)
@@ -69,9 +74,10 @@ def evaluate(
         for name, by_group in result.matrices.items():
             rgb = sample.rgb if "rgb" in name else None
             thermal = sample.thermal if "thermal" in name else None
-            guess = segment(segmenter, rgb, thermal, (truth.shape[0], truth.shape[1]), views)
+            guess, confidence = segment_with_confidence(segmenter, rgb, thermal, truth.shape, views)  # (H, W) each
             matrix = ConfusionMatrix(num_classes)
             matrix.update(guess, truth)
+            result.reliability[name].update(confidence, guess, truth)
             by_group[ALL].add(matrix)
             by_group.setdefault(group, ConfusionMatrix(num_classes)).add(matrix)
             if name == cameras[0]:

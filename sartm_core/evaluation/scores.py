@@ -37,6 +37,14 @@ def scores(matrix: ConfusionMatrix, classes: tuple[str, ...], usual: Convention)
     }
 
 
+def confidence_scores(result: Evaluation) -> dict[str, dict[str, Any]]:
+    """{cameras: {kind of pixels: ECE, mean confidence, accuracy and their bins}}."""
+    return {
+        cameras: {kind: counts.as_dict() for kind, counts in kinds.by_pixels().items()}
+        for cameras, kinds in result.reliability.items()
+    }
+
+
 def means(matrix: ConfusionMatrix, convention: Convention) -> dict[str, float | None]:
     """mIoU, mAcc and mean F1 by one convention."""
     values = {"miou": matrix.iou(), "macc": matrix.accuracy(), "mf1": matrix.f1()}

@@ -14,6 +14,7 @@ Row = tuple[str, ...]
 Scores = dict[str, dict[str, Any]]
 """{cameras: {group: scores}} of `sartm_core.evaluation.scores.all_scores`."""
 MEANS = {"miou": "mIoU", "macc": "mAcc", "mf1": "mF1"}
+PIXELS = {"all": "all labelled", "called_object": "called an object", "object": "are or are called one"}
 BY_CLASS = {"iou": "IoU", "accuracy": "Acc", "f1": "F1"}
 
 
@@ -53,6 +54,16 @@ def iou_by_group(scores: Scores) -> list[Row]:
     rows: list[Row] = [("cameras", "group", "frames", *classes)]
     for cameras, group, row in flat(scores):
         rows.append((cameras, group, str(row["frames"]), *(percent(row["iou"][name]) for name in classes)))
+    return rows
+
+
+def confidence(reliability: dict[str, dict[str, Any]]) -> list[Row]:
+    """One row per cameras and kind of pixels; ECE, mean confidence and accuracy in percent."""
+    rows: list[Row] = [("cameras", "pixels", "number", "ECE", "confidence", "accuracy")]
+    for cameras, kinds in reliability.items():
+        for i, (kind, row) in enumerate(kinds.items()):
+            values = map(percent, (row["ece"], row["mean_confidence"], row["accuracy"]))
+            rows.append((cameras if i == 0 else "", PIXELS[kind], str(row["pixels"]), *values))
     return rows
 
 

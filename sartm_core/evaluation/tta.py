@@ -34,6 +34,17 @@ def segment(
     views: Views,
 ) -> np.ndarray:
     """Class ids (*size) uint8 of one frame. With one unflipped view of scale 1: the segmenter's own mask."""
+    return segment_with_confidence(segmenter, rgb, thermal, size, views)[0]
+
+
+def segment_with_confidence(
+    segmenter: Segmenter,
+    rgb: np.ndarray | None,
+    thermal: np.ndarray | None,
+    size: tuple[int, int],
+    views: Views,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same, and the probability of the class that won, (*size) float32 0..1."""
     frame = rgb if rgb is not None else thermal
     assert frame is not None
     total: Tensor | None = None
@@ -45,7 +56,9 @@ def segment(
         view = logits.softmax(0) if len(every) > 1 else logits
         total = view if total is None else total + view
     assert total is not None
-    return total.max(0).indices.to("cpu").numpy().astype(np.uint8)  # (*size)
+    best, ids = total.max(0)  # (*size) each
+    confidence = best / len(every) if len(every) > 1 else 1 / (total - best).exp().sum(0)
+    return ids.to("cpu").numpy().astype(np.uint8), confidence.to("cpu").numpy()
 
 
 def mirrored(image: np.ndarray | None) -> np.ndarray | None:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from sartm_core.data.seen import SeenFrames
 from sartm_core.model.aux_heads import build_aux_head
+from sartm_core.model.confidence import Confidence
 from sartm_core.model.config import MODALITIES, ModelConfig
 from sartm_core.model.encoder import ModalityEncoder, check_image
 from sartm_core.model.fusion import build_fusion
@@ -58,6 +59,8 @@ class ModelInfo:
     """Name of the SAM2 file it started from."""
     base_sha256: str = ""
     """SHA-256 of that file."""
+    confidence: Confidence = field(default_factory=Confidence)
+    """What makes the scores' softmax a probability; used where inference is, `SARTM` itself gives plain scores."""
     seen: tuple[SeenFrames, ...] = ()
     """Frames that trained and chose these weights and those they started from; empty where nobody took note."""
 

@@ -67,12 +67,18 @@ class BestWeights(Callback):
         save(model, self.output / "weights.safetensors")
         write_text(self.output / "metrics.json", to_json({**progress, "finished": False, **scores}))
 
-    def finish(self) -> dict[str, Any]:
-        """Mark `metrics.json` as that of a finished run; returns its content, {} when nothing was validated."""
+    def finish(self, more: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Mark `metrics.json` as that of a finished run, with `more` in it; returns its content, {} when nothing was
+        validated."""
         path = self.output / "metrics.json"
         if not path.is_file():
             return {}
-        metrics = {**json.loads(path.read_text()), "finished": True, "seconds_in_all": round(self.elapsed())}
+        metrics = {
+            **json.loads(path.read_text()),
+            **(more or {}),
+            "finished": True,
+            "seconds_in_all": round(self.elapsed()),
+        }
         write_text(path, to_json(metrics))
         return metrics
 

@@ -105,7 +105,9 @@ def test_command_writes_a_report_that_agrees_with_an_independent_count(
 
     page = Page()
     page.feed((output / "report.html").read_text(encoding="utf-8"))
-    assert not page.open and page.images == ["confusion.png", "worst_frames/01.png", "worst_frames/02.png"]
+    assert not page.open and page.images == [
+        "confusion.png", "reliability.png", "worst_frames/01.png", "worst_frames/02.png",
+    ]  # fmt: skip
     for name in page.images:
         assert len(np.unique(np.array(Image.open(output / name)))) > 10
     assert all(
@@ -113,7 +115,7 @@ def test_command_writes_a_report_that_agrees_with_an_independent_count(
     )
     assert all(text in printed for text in (sha256(weights), "no-background/skip", "all/skip *", "rgb+thermal"))
     assert {path.name for path in output.iterdir()} == {
-        "evaluation.json", "per_class.csv", "confusion.png", "report.html", "worst_frames",
+        "evaluation.json", "per_class.csv", "confusion.png", "reliability.png", "report.html", "worst_frames",
     }  # fmt: skip
 
     assert evaluate.main([*command, "--worst", "1", "--cameras", "thermal"]) == 0
