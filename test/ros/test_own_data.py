@@ -80,7 +80,7 @@ def test_a_recording_becomes_better_weights(tmp_path: Path) -> None:
     run("sartm_core.check_data", "--dataset", "folder", *root)
     run(
         "sartm_core.train", "--config", "config/train/folder.yaml", "--data.root", str(data), "--output", str(trained),
-        "--init_as_base", "false", "--data.crop_size", "160", "160", "--trainer.max_epochs", "30",
+        "--data.crop_size", "160", "160", "--trainer.max_epochs", "30",
         "--preprocess.input_size", "256", "320", "--trainer.accelerator", "cpu",
     )  # fmt: skip
     weights = str(trained / "weights.safetensors")
