@@ -30,7 +30,7 @@ VAL_SEED = 10_000_000
 """Fresh training scenes draw their seeds below this; validation scenes hash (VAL_SEED, index) into 32 bits."""
 COUNTS_PER_KELVIN = 100
 """Thermal images of a pool are centikelvin, a fifth of the camera's noise."""
-POOLS_KEPT = 6
+POOLS_KEPT = 4
 """Those used last; older ones are removed when one is rendered."""
 DIGITS = 20
 """Of the hash in the name of a pool's file."""
@@ -81,15 +81,21 @@ class ScenePool(Sequence[Sample]):
 def pooled(scenes: SyntheticScenes) -> ScenePool:
     """The scenes as a pool in the user's cache folder, rendered there unless they are there already."""
     path = pool_path(scenes)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.with_suffix(".lock")):  # of several processes one renders, the others wait
-        if not path.is_file():
-            log.info("rendering %d synthetic scenes, once, into %s", len(scenes), path)
-            with replacing(path) as temporary:
-                render(scenes, temporary)
-            for old in sorted(path.parent.glob("*.npy"), key=lambda file: -file.stat().st_mtime)[POOLS_KEPT:]:
-                old.unlink(missing_ok=True)
-    os.utime(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.with_suffix(".lock")):  # of several processes one renders, the others wait
+            if not path.is_file():
+                log.info("rendering %d synthetic scenes, once, into %s", len(scenes), path)
+                with replacing(path) as temporary:
+                    render(scenes, temporary)
+                for old in sorted(path.parent.glob("*.npy"), key=lambda file: -file.stat().st_mtime)[POOLS_KEPT:]:
+                    old.unlink(missing_ok=True)
+        os.utime(path)
+    except OSError as error:
+        raise ValueError(
+            f"DataConfig.synthetic_pool: {len(scenes)} scenes of 2 MB cannot be kept in {path.parent} ({error}); set "
+            "SARTM_CACHE to a folder with room, or --data.synthetic_pool 0"
+        ) from error
     return ScenePool(path)
 
 
@@ -113,7 +119,7 @@ def render(scenes: SyntheticScenes, path: Path) -> None:
     """Draw the scenes with all CPUs and write them to `path`, one record each."""
     size = (scenes.config.height, scenes.config.width)
     record = [("rgb", np.uint8, (*size, 3)), ("thermal", np.uint16, size), ("label", np.uint8, size)]
-    workers = len(os.sched_getaffinity(0)) if len(scenes) > 1 else 0
+    workers = min(len(scenes), usable_cpus())
     loader: Iterator[Scene] = iter(
         DataLoader(scenes, batch_size=None, num_workers=workers, collate_fn=itself)  # type: ignore[arg-type]
     )
@@ -123,6 +129,11 @@ def render(scenes: SyntheticScenes, path: Path) -> None:
         counts = np.rint(scene.kelvin * COUNTS_PER_KELVIN)  # (H, W)
         pool[i] = (scene.rgb, counts.clip(0, np.iinfo(np.uint16).max), scene.label, scene.condition)
     pool.flush()
+
+
+def usable_cpus() -> int:
+    """CPUs this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def itself(scene: Scene) -> Scene:

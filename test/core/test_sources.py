@@ -127,6 +127,13 @@ def test_a_pool_is_rendered_once_and_holds_the_scenes(monkeypatch: pytest.Monkey
     assert isinstance(pool, ScenePool) and not list(pool.path.parent.glob("*.tmp"))
 
 
+def test_a_cache_folder_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SARTM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match=r"synthetic_pool: 2 scenes .* set SARTM_CACHE"):
+        pooled(SyntheticScenes(2, 7, SceneConfig(height=32, width=48)))
+
+
 @pytest.mark.parametrize("cache", ["memory", "none"])
 def test_frames_in_memory_are_those_of_the_files(tmp_path: Path, cache: str) -> None:
     config = two(write_two(tmp_path), cache=cache, focus=0.5)
