@@ -18,6 +18,7 @@ import pytest
 
 from sartm_core.export import main
 from sartm_core.exporting.config import FORMATS
+from sartm_core.model.confidence import Confidence
 from sartm_core.preprocess import PreprocessConfig, ThermalNorm
 
 from .conftest import make_frames, make_model, train_lora
@@ -52,7 +53,11 @@ def write_files_to(folder: Path) -> tuple[Path, dict[str, File]]:
     model = train_lora(make_model())
     norm = ThermalNorm("percentile", 40.0, 98.5)
     model.info = replace(
-        model.info, preprocess=PreprocessConfig(SIZE, thermal=norm), protocol={"epochs": 3}, metrics={"miou": 0.5}
+        model.info,
+        preprocess=PreprocessConfig(SIZE, thermal=norm),
+        protocol={"epochs": 3},
+        metrics={"miou": 0.5},
+        confidence=Confidence((0.8, 2.0, 3.0)),
     )
     checkpoint = model.save(folder / "weights" / "tiny.safetensors")
     written = {}

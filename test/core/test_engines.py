@@ -16,6 +16,7 @@ from sartm_core import engines
 from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
 from sartm_core.engines import ENGINES, Source, cache, choice, hardware
 from sartm_core.engines.base import Settings
+from sartm_core.model.confidence import Confidence
 from sartm_core.preprocess import (
     Pixels,
     PreprocessConfig,
@@ -30,6 +31,8 @@ from .conftest import PLAIN, make_batch, make_frames, make_model, train_lora
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
+TEMPERATURE = (0.8, 2.0, 3.0)
+"""With both cameras, rgb and thermal alone."""
 
 
 def usable(name: str) -> None:
@@ -41,7 +44,7 @@ def usable(name: str) -> None:
 @pytest.fixture(scope="module")
 def model():
     model = train_lora(make_model()).eval()
-    model.info = replace(model.info, preprocess=PreprocessConfig(input_size=SIZE))
+    model.info = replace(model.info, preprocess=PreprocessConfig(input_size=SIZE), confidence=Confidence(TEMPERATURE))
     return model
 
 
@@ -82,9 +85,9 @@ def test_engine_equals_the_model_in_fp32(model, name: str) -> None:
     rgb, thermal = make_batch(2, *SIZE)
     pixels = torch.randint(0, 256, (2, *SIZE, 3), dtype=torch.uint8)
     rgb = normalize_pixels(pixels, model.info.preprocess)
-    for given in ((rgb, thermal), (rgb, None), (None, thermal)):
+    for given, temperature in zip(((rgb, thermal), (rgb, None), (None, thermal)), TEMPERATURE, strict=True):
         with torch.inference_mode():
-            expected = model(*given, size=(SIZE[0] // 4, SIZE[1] // 4)).logits
+            expected = model(*given, size=(SIZE[0] // 4, SIZE[1] // 4)).logits / temperature
         found = run(None if given[0] is None else pixels, given[1])
         assert found.dtype == torch.float32
         torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
@@ -197,7 +200,7 @@ def test_torch_compile_is_called_with_the_models_inputs(model, monkeypatch: pyte
     run = ENGINES["torch-compile"].make(Source(model), Settings(CPU, "fp32"))
     rgb, thermal = make_batch(1, *SIZE)
     with torch.inference_mode():
-        expected = model(rgb, thermal, size=(SIZE[0] // 4, SIZE[1] // 4)).logits
+        expected = model(rgb, thermal, size=(SIZE[0] // 4, SIZE[1] // 4)).logits / TEMPERATURE[0]
     for _ in range(2):
         torch.testing.assert_close(run(rgb, thermal), expected, atol=1e-3, rtol=1e-3)
     run(rgb, None)
