@@ -79,3 +79,8 @@ def load_same(path: Path, sam2: str | Path | None, digest: str) -> SARTM:
 def default_checkpoint() -> Path:
     """The weights shipped with the package."""
     return Path(str(resources.files("sartm_core") / "weights" / "default.safetensors"))
+
+
+def shipped_backbone() -> str:
+    """Of those weights."""
+    return read_metadata(default_checkpoint())["model"]["backbone"]
