@@ -8,7 +8,7 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
-from sartm_core.checkpoint import load, sha256
+from sartm_core.checkpoint import load, read_metadata, sha256
 from sartm_core.engines import Source, exported
 from sartm_core.engines.exported import Exported
 from sartm_core.engines.sharing import Shared
