@@ -26,16 +26,14 @@ from tqdm import tqdm
 
 from sartm_core.cli import INTERRUPTED, add_config_options, build_config, field_docs, parse
 from sartm_core.config import TrainConfig
-from sartm_core.fields import at_least, one_of
+from sartm_core.fields import at_least
 from sartm_core.files import write_text
-from sartm_core.model.config import BACKBONES
+from sartm_core.model.config import ModelConfig, full_name
 from sartm_core.preprocess import STRIDE
 from sartm_core.training.footprint import Size, StepCounter
 from sartm_core.training.footprint_tables import GIB, Footprint, Step, Work, as_dict, name_of, report
 from sartm_core.training.steptime import available_bytes, time_steps
 
-SIZES = {**{size: f"sam2.1_hiera_{size}" for size in ("t", "s", "b+", "l")}, "nano": "hiera_nano"}
-"""Short names of backbones."""
 PRECISIONS = ("32-true", "bf16-mixed")
 """Those that are counted; `16-mixed` takes what `bf16-mixed` takes."""
 PROCESS_BYTES = GIB
@@ -51,7 +49,7 @@ class FootprintConfig:
     """Which trainings to look at."""
 
     sizes: tuple[str, ...] = ()
-    """Encoder sizes `t`, `s`, `b+`, `l`, `nano`, or names of backbones; none: that of the configuration."""
+    """`lite0`, `nano`, `t`, `s`, `b+`, `l`, or names of backbones; none: that of the configuration."""
     resolutions: tuple[str, ...] = ()
     """Training crops as HEIGHTxWIDTH, multiples of 32; none: that of the configuration."""
     batches: tuple[int, ...] = ()
@@ -63,7 +61,7 @@ class FootprintConfig:
 
     def __post_init__(self) -> None:
         for size in self.sizes:
-            one_of("FootprintConfig", "sizes", size, (*SIZES, *BACKBONES))
+            full_name("FootprintConfig", "sizes", size)
         for resolution in self.resolutions:
             parse_resolution(resolution)
         for batch in self.batches:
@@ -85,7 +83,8 @@ def parse_resolution(text: str) -> Size:
 
 def look(config: FootprintConfig, train: TrainConfig) -> Footprint:
     """Count, then measure. The progress bar goes to the terminal's error output."""
-    backbones = list(dict.fromkeys(SIZES.get(size, size) for size in config.sizes)) or [train.model.backbone]
+    names = [full_name("FootprintConfig", "sizes", size) for size in config.sizes]
+    backbones = list(dict.fromkeys(names)) or [train.model.backbone]
     crops = list(dict.fromkeys(map(parse_resolution, config.resolutions))) or [train.data.crop_size]
     batches = sorted(set(config.batches)) or sorted({1, train.trainer.batch_size // train.trainer.accumulate})
     threads = train.trainer.threads or torch.get_num_threads()
@@ -94,13 +93,19 @@ def look(config: FootprintConfig, train: TrainConfig) -> Footprint:
     with tqdm(total=kinds * (2 * (1 + len(PRECISIONS) * len(batches)) + bool(config.steps))) as bar:
         for backbone in backbones:
             bar.set_description(f"count {backbone}")
-            count(found, replace(train, model=replace(train.model, backbone=backbone)), crops, batches, bar)
+            count(found, replace(train, model=of_backbone(train.model, backbone)), crops, batches, bar)
         for i, work in enumerate(found.works):
             if config.steps and work.recompute == train.trainer.activation_checkpointing:
                 bar.set_description(f"time {work.backbone} {name_of(work.size)}")
                 found.works[i] = measure(found, work, train)
                 bar.update()
     return found
+
+
+def of_backbone(model: ModelConfig, backbone: str) -> ModelConfig:
+    """The same configuration with another one, of random weights; its own width, if it is not the same."""
+    width = model.width if backbone == model.backbone else None
+    return replace(model, backbone=backbone, pretrained=None, width=width)
 
 
 def count(found: Footprint, train: TrainConfig, crops: Sequence[Size], batches: Sequence[int], bar: tqdm) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
-from sartm_core.checkpoint import load, sha256
+from sartm_core.checkpoint import load, read_metadata, sha256
 from sartm_core.engines import Source, exported
 from sartm_core.engines.exported import Exported
 from sartm_core.engines.sharing import Shared
@@ -79,3 +79,8 @@ def load_same(path: Path, sam2: str | Path | None, digest: str) -> SARTM:
 def default_checkpoint() -> Path:
     """The weights shipped with the package."""
     return Path(str(resources.files("sartm_core") / "weights" / "default.safetensors"))
+
+
+def shipped_backbone() -> str:
+    """Of those weights."""
+    return read_metadata(default_checkpoint())["model"]["backbone"]

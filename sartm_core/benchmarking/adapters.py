@@ -19,7 +19,7 @@ from sartm_core.batching import FramePair
 from sartm_core.benchmarking.config import BenchmarkConfig, size_name
 from sartm_core.benchmarking.machine import CACHES, cpus, describe, environment, limited, set_threads
 from sartm_core.benchmarking.memory import resident
-from sartm_core.benchmarking.subjects import RANDOM_STD, Frames, make_frames, random_model
+from sartm_core.benchmarking.subjects import RANDOM_STD, Frames, file_name, make_frames, random_model
 from sartm_core.benchmarking.worker import Worker, WorkerError
 from sartm_core.checkpoint import comes_from_sam2
 from sartm_core.fields import to_dict
@@ -137,7 +137,7 @@ def make_files(backbone: str, count: int, folder: Path) -> list[str]:
             for name, parameter in model.named_parameters():
                 if not comes_from_sam2(name):
                     parameter.add_(torch.randn_like(parameter), alpha=RANDOM_STD)
-        files.append(str(model.save(folder / f"{backbone}_{seed}.safetensors", kind="full")))
+        files.append(str(model.save(folder / f"{file_name(backbone)}_{seed}.safetensors", kind="full")))
     return files
 
 

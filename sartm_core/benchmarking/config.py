@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from sartm_core.engines import ENGINES, PRECISIONS, pick_device
 from sartm_core.fields import at_least, one_of
-from sartm_core.model.config import BACKBONES
+from sartm_core.model.config import full_name
+from sartm_core.opening import shipped_backbone
 from sartm_core.preprocess import STRIDE
 
 Size = tuple[int, int]
 """(height, width)."""
 
-SHORT_NAMES = {"nano": "hiera_nano", **{size: f"sam2.1_hiera_{size}" for size in ("t", "s", "b+", "l")}}
-"""Short names of backbones."""
 FEWEST_RUNS = 5
 """A median of fewer says little."""
 AUTO = "auto"
@@ -25,8 +24,8 @@ class BenchmarkConfig:
     """Which models, how they are run, and what else is measured."""
 
     backbones: tuple[str, ...] = ()
-    """Encoder sizes `nano`, `t`, `s`, `b+`, `l`, or names of backbones; `nano` has the shipped weights, the others
-    random ones of a fixed seed. None: `nano`."""
+    """`lite0`, `nano`, `t`, `s`, `b+`, `l`, or names of backbones. That of the shipped weights has those, the others
+    random ones of a fixed seed. None: that of the shipped weights."""
     checkpoint: str | None = None
     """Measure these weights instead of `backbones`: a `.safetensors` file, or `default` for the shipped ones."""
     sam2: str | None = None
@@ -58,7 +57,7 @@ class BenchmarkConfig:
 
     def __post_init__(self) -> None:
         for name in self.backbones:
-            one_of("BenchmarkConfig", "backbones", name, (*SHORT_NAMES, *BACKBONES))
+            full_name("BenchmarkConfig", "backbones", name)
         for name in self.engines:
             one_of("BenchmarkConfig", "engines", name, (AUTO, *ENGINES))
         for name in self.precisions:
@@ -98,7 +97,8 @@ class BenchmarkConfig:
         """Full names of the backbones, each once; none when a checkpoint is given."""
         if self.checkpoint:
             return []
-        return list(dict.fromkeys(SHORT_NAMES.get(name, name) for name in self.backbones or ("nano",)))
+        names = self.backbones or (shipped_backbone(),)
+        return list(dict.fromkeys(full_name("BenchmarkConfig", "backbones", name) for name in names))
 
     @property
     def ways(self) -> list[tuple[str, str]]:

@@ -15,13 +15,11 @@ from sartm_core.data.datasets import open_pairs
 from sartm_core.data.synthetic import SceneConfig, SyntheticScenes
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
-from sartm_core.opening import DEFAULT, default_checkpoint
+from sartm_core.opening import DEFAULT, default_checkpoint, shipped_backbone
 
 SEED = 0
 FRAMES_SEED = 30_000_000
 """Scenes hash (FRAMES_SEED, index): others than those of training, validation and evaluation."""
-SHIPPED = {"hiera_nano": DEFAULT}
-"""Backbones that have weights in the package."""
 RANDOM_STD = 0.02
 """Of what a fresh model has as zeros: adapters and position embeddings."""
 GREY_LEVELS = 255
@@ -41,10 +39,15 @@ class Weights:
 
 def weights_of(backbone: str, folder: Path) -> Weights:
     """Those in the package where there are some; else a model of fixed random weights, written to `folder`."""
-    if backbone in SHIPPED:
-        return Weights(backbone, "shipped", SHIPPED[backbone])
-    path = random_model(backbone).save(folder / f"{backbone}.safetensors", kind="full")
+    if backbone == shipped_backbone():
+        return Weights(backbone, "shipped", DEFAULT)
+    path = random_model(backbone).save(folder / f"{file_name(backbone)}.safetensors", kind="full")
     return Weights(backbone, f"random, seed {SEED}", str(path))
+
+
+def file_name(backbone: str) -> str:
+    """For its random weights."""
+    return backbone.replace(":", "_").replace("/", "_")
 
 
 def weights_from(checkpoint: str, sam2: str | None) -> Weights:

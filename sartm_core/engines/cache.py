@@ -15,12 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import timm
+
 from sartm_core.files import cache_folder, replacing, write_text
 
 log = logging.getLogger(__name__)
 
-MAKERS = ("deploy", "engines")
-"""Folders of `sartm_core` whose code is part of every name: other code may give another network."""
+MAKERS = ("deploy", "engines", "model")
+"""Folders of `sartm_core` whose code is part of every name, as `timm` is: other code may give another network."""
 FILES_KEPT = 32
 """Those used last; older ones are removed when something is added."""
 DIGITS = 20
@@ -37,8 +39,8 @@ def path_of(kind: str, suffix: str, **key: Any) -> Path:
 def code_digest() -> str:
     """Of the files that make what is kept."""
     root = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for file in sorted(file for folder in MAKERS for file in (root / folder).glob("*.py")):
+    digest = hashlib.sha256(timm.__version__.encode())
+    for file in sorted(file for folder in MAKERS for file in (root / folder).rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

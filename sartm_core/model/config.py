@@ -16,6 +16,19 @@ TIMM = "timm:"
 """What the name of a backbone of the package timm begins with."""
 WIDTHS = (None, 64, 128, 256)
 HEADS = ("decoder", "both")
+SHORT_NAMES = {
+    "lite0": f"{TIMM}tf_efficientnet_lite0",
+    "nano": "hiera_nano",
+    **{size: f"sam2.1_hiera_{size}" for size in ("t", "s", "b+", "l")},
+}
+"""Of backbones, in commands that take several."""
+
+
+def full_name(owner: str, name: str, value: str) -> str:
+    """The backbone that a short or full name means. ValueError for any other, naming the option."""
+    if not value.startswith(TIMM):
+        one_of(owner, name, value, (*SHORT_NAMES, *BACKBONES))
+    return SHORT_NAMES.get(value, value)
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,12 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from sartm_core.checkpoint import comes_from_sam2
 from sartm_core.config import TrainConfig
 from sartm_core.losses.objective import Objective
+from sartm_core.model.config import SAM2_BACKBONES
 from sartm_core.model.sartm import SARTM, SARTMOutput
 
 Size = tuple[int, int]
 M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
 
 AUTOCAST: dict[str, torch.dtype | None] = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """`TrainerConfig.precision` -> what autocast computes in."""
@@ -85,8 +87,8 @@ class StepCounter:
         self.model_bytes = model_bytes(config, model, objective)
         self.mode = FakeTensorMode()
         self.model, self.objective = without_memory(model, self.mode), without_memory(objective, self.mode)
-        for block in model.encoder.trunk.blocks:  # the backward pass forgets the mode; a recomputed block needs it
-            block.forward = with_gpu_rules(block.forward)
+        for owner, method in model.encoder.trunk.recomputed:  # the backward pass forgets the mode
+            setattr(owner, method, with_gpu_rules(getattr(owner, method)))
 
     def recompute_activations(self) -> None:
         """From now on count `trainer.activation_checkpointing true`."""
@@ -94,7 +96,7 @@ class StepCounter:
 
     def bytes(self, size: Size, batch: int, precision: str) -> StepBytes:
         """Count a step of `batch` frames of (height, width), the first one of a training."""
-        self.model.encoder.trunk._get_pos_embed.forget()
+        self.model.encoder.trunk.forget()
         owned = {key(t) for t in tensors_of(self.model, self.objective)}
         saved, live = SavedBytes(owned), LiveBytes(owned)
         with self.mode, GpuRules(), OnePixelCount(batch * size[0] * size[1]), live:
@@ -152,7 +154,7 @@ def model_bytes(config: TrainConfig, model: SARTM, objective: Objective) -> Mode
     names = set(model.trainable_names())
     kept = (t.nbytes for name, t in model.state_dict().items() if name in names or not comes_from_sam2(name))
     gradients = sum(p.nbytes for p in trained)
-    whole = config.model.train_encoder or config.model.backbone == "hiera_nano"
+    whole = config.model.train_encoder or config.model.backbone not in SAM2_BACKBONES
     return ModelBytes(
         parameters=sum(p.numel() for p in model.parameters()),
         trained=sum(p.numel() for p in trained),
@@ -253,8 +255,8 @@ def in_float32(value: Any) -> Any:
     return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
-def with_gpu_rules(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def run(*args: Tensor) -> Tensor:
+def with_gpu_rules(function: Callable[..., T]) -> Callable[..., T]:
+    def run(*args: Any) -> T:
         with GpuRules():
             return function(*args)
 

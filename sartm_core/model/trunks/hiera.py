@@ -91,7 +91,9 @@ def build(config: ModelConfig) -> EncoderParts:
         raise ValueError(f"ModelConfig.width: got {config.width}; {config.backbone!r} has {neck.d_model}")
     active = add_lora(trunk, len(MODALITIES), config.lora_rank, config.lora_parts)
     trunk._get_pos_embed = FrozenPosition(trunk)
+    trunk.forget = trunk._get_pos_embed.forget
     trunk.recompute_activations = partial(recompute_activations, trunk, active)
+    trunk.recomputed = [(block, "forward") for block in trunk.blocks]
     return EncoderParts(trunk, neck, active)
 
 

@@ -25,8 +25,10 @@ class EncoderParts:
     """A trunk with its adapters, and the neck on top of it."""
 
     trunk: nn.Module
-    """(M * B, 3, H, W), modality-major -> four maps (M * B, C_s, H / s, W / s), s = 4, 8, 16, 32. With a method
-    `recompute_activations()` for training in less memory."""
+    """(M * B, 3, H, W), modality-major -> four maps (M * B, C_s, H / s, W / s), s = 4, 8, 16, 32.
+
+    Besides: `recompute_activations()`, for training in less memory; `recomputed`, the methods (owner, name) that then
+    run once more in the backward pass; `forget()` what a forward pass left for the next."""
     neck: FpnNeck
     """SAM2's; four maps -> four of one width."""
     active: ActiveModalities

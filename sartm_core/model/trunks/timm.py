@@ -104,6 +104,14 @@ class TimmTrunk(nn.Module):
         """
         self.recomputes = True
 
+    @property
+    def recomputed(self) -> list[tuple[nn.Module, str]]:
+        """What runs twice then, as owner and method."""
+        return [(self, "run")]
+
+    def forget(self) -> None:
+        """Nothing is kept from one forward pass to the next."""
+
     @torch.no_grad()
     def take(self, weights: dict[str, Tensor]) -> None:
         """The weights of an extractor without adapters, every one of them; each modality's norm gets those of the one.
