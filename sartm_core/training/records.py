@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import time
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from sartm_core.fields import to_dict
 from sartm_core.files import write_text
 from sartm_core.training.module import LitSARTM, TrainingError, epoch_is_whole
 
+VERSIONED = ("torch", "torchvision", "timm", "sam2", "lightning", "numpy", "pillow")
+"""Packages whose versions a checkpoint's protocol holds."""
+
 
 def shareable(config: TrainConfig) -> dict[str, Any]:
     """The configuration for a checkpoint's metadata: files and folders by name, without the paths of this machine."""
@@ -30,6 +35,11 @@ def shareable(config: TrainConfig) -> dict[str, Any]:
     for key in ("sam2", "init"):
         values[key] = values[key] and Path(values[key]).name
     return values
+
+
+def versions() -> dict[str, str]:
+    """Of what a run's numbers depend on; with the same ones, configuration and frames it can be repeated."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONED}}
 
 
 class BestWeights(Callback):
@@ -62,7 +72,7 @@ class BestWeights(Callback):
         progress = {"epoch": epoch, "step": trainer.global_step, "seconds": round(self.elapsed())}
         selection = f"best mean mIoU of the epochs on: {', '.join(pl_module.val_names)} ({self.config.data.val_split})"
         model = pl_module.model
-        protocol = {"config": shareable(self.config), "selection": selection, **progress}
+        protocol = {"config": shareable(self.config), "selection": selection, **progress, "versions": versions()}
         model.info = replace(model.info, metrics=scores, protocol=protocol)
         save(model, self.output / "weights.safetensors")
         write_text(self.output / "metrics.json", to_json({**progress, "finished": False, **scores}))
