@@ -14,6 +14,10 @@ from sartm_core.model.sartm import SARTM
 PLAIN = {"device": "cpu", "engine": "torch", "precision": "fp32"}
 """Arguments of a `Segmenter` that computes as the model does."""
 
+LITE0, CONVNEXT = "timm:tf_efficientnet_lite0", "timm:convnext_atto"
+BACKBONES = ("hiera_nano", "sam2.1_hiera_t", LITE0, CONVNEXT)
+"""One of each kind: our own, an official one, of batch norms and of layer norms."""
+
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
@@ -61,3 +65,16 @@ def train_lora(model: SARTM) -> SARTM:
         if name.endswith("lora_b"):
             torch.nn.init.normal_(parameter, std=0.1)
     return model
+
+
+def scramble(model: SARTM) -> SARTM:
+    """Weights as after a long training: no bias, gain or statistic is what it was at the start."""
+    torch.manual_seed(5)
+    for name, tensor in model.state_dict().items():
+        if not tensor.is_floating_point():
+            continue
+        if "running_var" in name:
+            torch.nn.init.uniform_(tensor, 0.5, 2.0)
+        elif tensor.ndim == 1 or "lora_b" in name or "pos_embed" in name or "no_m" in name or "not_a_point" in name:
+            tensor.add_(torch.randn_like(tensor) * 0.2)
+    return model.eval()

@@ -10,33 +10,39 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
-from sartm_core.deploy.trunks.hiera import FoldedHiera
+from sartm_core.deploy.trunks.timm import fold
 from sartm_core.deploy.trunks.windows import CELL, stage_orders
 from sartm_core.model.sartm import SARTM
 
-from .conftest import make_batch, make_model
+from .conftest import BACKBONES, CONVNEXT, LITE0, make_batch, make_model, scramble
 
 WINDOWS = {"SAM2": (8, 4, 14, 7), "SAM2 large": (8, 4, 16, 8), "nano": (8, 4, 10, 5)}
 CLOSE = {"atol": 2e-4, "rtol": 1e-4}
 CAMERAS = {"both": (True, True), "rgb": (True, False), "thermal": (False, True)}
 
 
-def scramble(model: SARTM) -> SARTM:
-    """Weights as after a long training: no bias, gain or statistic is what it was at the start."""
-    torch.manual_seed(5)
-    for name, tensor in model.state_dict().items():
-        if not tensor.is_floating_point():
-            continue
-        if "running_var" in name:
-            nn.init.uniform_(tensor, 0.5, 2.0)
-        elif tensor.ndim == 1 or "lora_b" in name or "pos_embed" in name or "no_m" in name or "not_a_point" in name:
-            tensor.add_(torch.randn_like(tensor) * 0.2)
-    return model.eval()
+NETWORKS = {
+    "nano": {},
+    "nano mean": {"fusion": "mean"},
+    "nano late": {"fusion": "late"},
+    "nano both": {"heads": "both"},
+    "nano both deeplab": {"heads": "both", "aux_head": "deeplab"},
+    "nano both, many classes": {"heads": "both", "classes": tuple(f"class {i}" for i in range(9))},
+    "lite0": {"backbone": LITE0},
+    "lite0 late": {"backbone": LITE0, "fusion": "late", "width": 64},
+    "lite0 both": {"backbone": LITE0, "heads": "both"},
+    "convnext both": {"backbone": CONVNEXT, "heads": "both", "width": 256},
+}
 
 
-@pytest.fixture(scope="module", params=["frm_ffm", "mean", "late"])
+@pytest.fixture(scope="module", params=NETWORKS)
 def model(request: pytest.FixtureRequest) -> SARTM:
-    return scramble(make_model(fusion=request.param))
+    return scramble(make_model(**NETWORKS[request.param]))
+
+
+@pytest.fixture(scope="module")
+def folded(model: SARTM) -> FoldedSARTM:
+    return FoldedSARTM(model)
 
 
 def inputs(cameras: str, height: int = 96, width: int = 128) -> tuple[torch.Tensor | None, torch.Tensor | None]:
@@ -54,29 +60,28 @@ def plain_scores(model: SARTM, rgb: torch.Tensor | None, thermal: torch.Tensor |
 
 @pytest.mark.parametrize("cameras", CAMERAS)
 @pytest.mark.parametrize("together", [False, True])
-def test_folded_equals_the_model(model: SARTM, cameras: str, together: bool) -> None:
+def test_folded_equals_the_model(model: SARTM, folded: FoldedSARTM, cameras: str, together: bool) -> None:
     rgb, thermal = inputs(cameras)
     expected = plain_scores(model, rgb, thermal)
-    folded = FoldedSARTM(model)
     found = folded(rgb, thermal, folded.layout((96, 128)), together)
     assert expected.std() > 0.1
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
 @pytest.mark.parametrize("cameras", CAMERAS)
-def test_a_flag_stands_for_a_missing_camera(model: SARTM, cameras: str) -> None:
+def test_a_flag_stands_for_a_missing_camera(model: SARTM, folded: FoldedSARTM, cameras: str) -> None:
     rgb, thermal = inputs(cameras)
     garbage = torch.full((2, 3, 96, 128), 7.0)
-    graph = FixedGraph(FoldedSARTM(model), (96, 128))
+    graph = FixedGraph(folded, (96, 128))
     found = graph(
         garbage if rgb is None else rgb, garbage[:, :1] if thermal is None else thermal, torch.tensor(CAMERAS[cameras])
     )
     torch.testing.assert_close(found, plain_scores(model, rgb, thermal), **CLOSE)
 
 
-def test_one_batched_product_gives_the_same_as_one_each(model: SARTM) -> None:
+def test_one_batched_product_gives_the_same_as_one_each() -> None:
     """The first is for GPUs, which no test has."""
-    attention = FoldedSARTM(model).trunk.blocks[2].attention
+    attention = FoldedSARTM(scramble(make_model())).trunk.blocks[2].attention
     tokens = torch.randn(4, 24, attention.qkv.shape[-1])
     with torch.inference_mode():
         for batched, apart in zip(attention.batched(tokens), attention.apart(tokens, (0, 1)), strict=True):
@@ -97,8 +102,9 @@ def test_official_trunks_at_sizes_that_cut_windows(backbone: str) -> None:
     )
 
 
-def test_the_model_is_only_read() -> None:
-    model = scramble(make_model())
+@pytest.mark.parametrize("backbone", ["hiera_nano", LITE0, CONVNEXT])
+def test_the_model_is_only_read(backbone: str) -> None:
+    model = scramble(make_model(backbone=backbone))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     FoldedSARTM(model).to(torch.bfloat16)
     after = model.state_dict()
@@ -123,14 +129,69 @@ def test_a_neck_of_another_kind_is_refused() -> None:
         FoldedSARTM(model)
 
 
-def test_trunk_without_adapters() -> None:
-    model = scramble(make_model(lora_rank=0))
+def test_a_neck_that_needs_another_order_of_tokens_is_refused() -> None:
+    """From stride 16 to 8 nano's tokens are sorted anew."""
+    model = make_model()
+    model.encoder.neck.fpn_top_down_levels = [1, 2, 3]
+    folded = FoldedSARTM(model)
+    with pytest.raises(ValueError, match="neck: stage 1 receives from the next, whose tokens lie in another order"):
+        folded(*make_batch(1, 192, 192), folded.layout((192, 192)))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_trunk_without_adapters(backbone: str) -> None:
+    model = scramble(make_model(backbone=backbone, lora_rank=0))
     rgb, thermal = make_batch(1, 64, 96)
     folded = FoldedSARTM(model)
     torch.testing.assert_close(
         folded(rgb, thermal, folded.layout((64, 96))), plain_scores(model, rgb, thermal), **CLOSE
     )
-    assert isinstance(folded.trunk, FoldedHiera)
+
+
+def parts(model: SARTM) -> list[nn.Module]:
+    return list(FoldedSARTM(model).trunk.modules())
+
+
+def test_batch_norms_are_part_of_the_convolutions_before_them() -> None:
+    """All but those behind the stages, which stand alone."""
+    model = scramble(make_model(backbone=LITE0))
+    assert sum(isinstance(part, nn.BatchNorm2d) for part in model.encoder.trunk.modules()) > 60
+    assert sum(isinstance(part, nn.BatchNorm2d) for part in parts(model)) == 2 * 4
+
+
+@pytest.mark.parametrize("backbone", [LITE0, CONVNEXT])
+def test_thermal_has_one_channel(backbone: str) -> None:
+    stems = [part for part in parts(make_model(backbone=backbone)) if isinstance(part, nn.Conv2d)]
+    assert sorted(stem.in_channels for stem in stems if stem.in_channels in (1, 3)) == [1, 3]
+
+
+class Standardised(nn.Conv2d):
+    """As of some of timm's families: what it does is not what its weight says."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x / x.std())
+
+
+class Odd(nn.Module):
+    """A network with nothing to fold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = Standardised(3, 4, 3), nn.BatchNorm2d(4)
+        nn.init.normal_(self.norm.bias)
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        x = self.conv(image * torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1))
+        return [self.norm(x) + x]
+
+
+def test_a_network_that_cannot_be_folded_stays_as_it_is() -> None:
+    network = Odd().eval()
+    rgb, thermal = make_batch(1, 64, 64)
+    with torch.inference_mode():
+        for channels, image in ((3, rgb), (1, thermal)):
+            (found,), (expected,) = fold(network, channels)(image), network(image.expand(-1, 3, -1, -1))
+            assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("windows", WINDOWS.values(), ids=WINDOWS)
