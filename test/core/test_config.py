@@ -16,8 +16,8 @@ from sartm_core.fields import from_dict, load_yaml, to_dict
 from sartm_core.losses.ohem import SEGMENTATION_LOSSES
 from sartm_core.model.aux_heads import AUX_HEADS as HEAD_TABLE
 from sartm_core.model.config import AUX_HEADS, BACKBONES, FUSIONS, SAM2_BACKBONES, ModelConfig
-from sartm_core.model.encoder import ENCODERS
 from sartm_core.model.fusion import FUSION_LEVELS
+from sartm_core.model.trunks.hiera import ENCODERS
 
 SHIPPED = sorted((Path(__file__).parents[2] / "config" / "train").glob("*.yaml"))
 

@@ -190,7 +190,6 @@ def test_ranks_of_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text,message",
     [(None, "no such file"), ("nonsense", "not a history"), ('{"epoch": 1, "step": 3}', "no ranks in it")],
-    [(None, "no such file"), ("nonsense", "not a history"), ('{"epoch": 1, "step": 3}', "no ranks in it")],
 )
 def test_runs_without_ranks_say_why(tmp_path: Path, capsys, text: str | None, message: str) -> None:
     if text is not None:

@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from sartm_core.benchmarking import loader, training
 from sartm_core.benchmarking.plain_training import PlainQKV, plain_copy
 from sartm_core.config import TrainConfig
+from sartm_core.data.config import DataConfig, SourceConfig
 from sartm_core.data.loading import training_loader
 from sartm_core.fields import from_dict
-from sartm_core.model.encoder import FrozenPosition, ModalityEncoder
+from sartm_core.model.encoder import ModalityEncoder
 from sartm_core.model.lora import Q, V, lora_layers
 from sartm_core.model.sartm import SARTM
+from sartm_core.model.trunks.hiera import FrozenPosition
+from sartm_core.preprocess import PreprocessConfig
 from sartm_core.training.footprint import build, forward, make_batch
 
 from .conftest import make_batch as make_images
@@ -227,7 +230,18 @@ def test_every_shipped_configuration_can_be_timed() -> None:
     for path in sorted(folder.glob("*.yaml")):
         config = training.read_config(path, batch=2)
         assert config.sam2 is None and training.frames_at_once(config) == 2
-        assert config.data.dataset == yaml.safe_load(path.read_text())["data"]["dataset"]
+        data = yaml.safe_load(path.read_text())["data"]
+        assert config.data.dataset == data.get("dataset", "synthetic")
+        assert len(config.data.sources) == len(data.get("sources", ()))
+
+
+def test_a_configuration_of_several_sources_is_timed_on_made_up_frames(tmp_path: Path) -> None:
+    data = DataConfig(root=loader.NO_ROOT, sources=(SourceConfig(root="a"), SourceConfig("synthetic")), workers=0)
+    config = training.read_config(write_config(tmp_path), batch=2)
+    config = replace(config, data=replace(data, crop_size=SIZE), preprocess=PreprocessConfig(input_size=SIZE))
+    (tmp_path / "made_up").mkdir()
+    made_up = loader.write_frames(tmp_path / "made_up", config)
+    assert made_up.data.sources == () and loader.alone(made_up) > 0
 
 
 def test_workers_give_the_same_items(tmp_path: Path) -> None:
