@@ -152,7 +152,7 @@ def test_a_run_goes_on_with_its_own_configuration_only(straight: Path, tmp_path:
 
     monkeypatch.setattr(LitSARTM, "training_step", noting)
     assert train.main([*arguments, "--optim.lr", "1e-9"]) == 0
-    assert len(rates) == 6 and 0 < max(rates) <= 1e-9
+    assert len(rates) == 3 * 4 and 0 < max(rates) <= 1e-9  # four groups of parameters
 
 
 def test_accumulated_steps_resume_too(tmp_path: Path, monkeypatch) -> None:
