@@ -110,8 +110,8 @@ class TrainerConfig:
     checkpoint_every: int = 0
     """Write `checkpoints/last.ckpt` also after every this many optimizer steps; 0: after every epoch only."""
     fit_confidence: bool = True
-    """At the end, fit the temperatures of the best weights on the validation sets, so that confidences can be believed
-    (docs/evaluation.md); masks stay the same."""
+    """At the end, fit temperature and class bias of the best weights on the validation sets, so that confidences can be
+    believed (docs/evaluation.md)."""
     activation_checkpointing: bool = False
     """Recompute the encoder's activations in the backward pass: less memory, a third more operations."""
     compile: str = "none"

@@ -1,11 +1,11 @@
-r"""Make the confidence of weights mean what it says: fit one temperature for each set of cameras on labelled frames.
+r"""Make the confidence of weights mean what it says: fit a temperature and a class bias for each set of cameras.
 
     python -m sartm_core.fit_confidence --checkpoint FILE.safetensors --root DIR --split val --output NEW.safetensors
     python -m sartm_core.fit_confidence --checkpoint FILE.safetensors --synthetic 64 --output NEW.safetensors
 
-Masks stay the same. Training does this by itself at its end; the command is for older files, and for frames of your own
-cameras. Take frames that did not train the weights, and score NEW.safetensors on others (`sartm_core.evaluate`).
-What it means: docs/evaluation.md, Confidence.
+The bias moves masks a little; it is taken only where the mean IoU of these frames does not fall. Training does this by
+itself at its end; the command is for older files, and for frames of your own cameras. Take labelled frames that did not
+train the weights, and score NEW.safetensors on others (`sartm_core.evaluate`). More: docs/evaluation.md, Confidence.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.exit(2, f"fit_confidence: {error}\n")
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, "fit_confidence: interrupted; nothing was written\n")
-    for cameras, temperature in zip(CAMERAS, confidence.temperature, strict=True):
-        print(f"{cameras}: temperature {temperature:.3f}")
+    for cameras, temperature, bias in zip(CAMERAS, confidence.temperature, confidence.class_bias, strict=True):
+        print(f"{cameras}: temperature {temperature:.3f}, class bias {', '.join(f'{b:.2f}' for b in bias) or 'none'}")
     print(args.output)
     return 0
 

@@ -42,7 +42,6 @@ from sartm_core.distributed import sync_batchnorm
 from sartm_core.fields import to_dict
 from sartm_core.files import write_text
 from sartm_core.losses.teacher import text_embeddings
-from sartm_core.model.confidence import CAMERAS
 from sartm_core.training.checkpoints import LastCheckpoint, ResumePoint, SlimCheckpointIO, Stopped, resume_point
 from sartm_core.training.module import LitSARTM, TrainingError
 from sartm_core.training.ranks import CollapseAlarm
@@ -104,11 +103,11 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
 def finish(config: TrainConfig, output: Path, best: BestWeights) -> dict[str, Any]:
     """Fit the confidence of the best weights; returns what `metrics.json` then says, {} when nothing was validated."""
     metrics = best.finish()
-    if not config.trainer.fit_confidence or not metrics or "temperature" in metrics:
+    if not config.trainer.fit_confidence or not metrics or "confidence" in metrics:
         return metrics
     weights, device = output / "weights.safetensors", "cpu" if config.trainer.accelerator == "cpu" else "auto"
     confidence = fit_file(weights, validation_sources(config.data), weights, device, config.sam2)
-    return best.finish({"temperature": dict(zip(CAMERAS, confidence.temperature, strict=True))})
+    return best.finish({"confidence": to_dict(confidence)})
 
 
 def check_precision(config: TrainConfig) -> None:

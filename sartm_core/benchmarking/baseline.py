@@ -66,7 +66,8 @@ class PlainSegmenter:
         height, width = rgb.shape[-2:]
         with torch.inference_mode():
             scores = two_passes(self.model, *(pad((rgb, thermal), self.padded) if self.padded else (rgb, thermal)))
-            return scores[..., : height // 4, : width // 4]
+            scores = scores[..., : height // 4, : width // 4]
+            return self.model.info.confidence.applied(scores, rgb=True, thermal=True)
 
     def batch(self, pairs: Sequence[FramePair]) -> list[SegmentationResult]:
         """One after the other: every class brought to the camera's size, then the winner taken."""

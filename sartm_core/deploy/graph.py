@@ -60,9 +60,11 @@ class FoldedSARTM(nn.Module):
         self.aux_head = fold_aux_head(model.aux_head) if is_used else None
         self.fusion = nn.ModuleList(FOLDED[type(fuse)](fuse) for fuse in model.fusion)
         self.stand_in = nn.ParameterList(frozen(stand_in) for stand_in in model.stand_in)  # (M, C) each
-        temperature = model.info.confidence.temperature
-        is_plain = all(t == 1 for t in temperature)
-        self.sharpness = None if is_plain else frozen(1 / torch.tensor(temperature))  # (3,) 1 / T by `CAMERAS`
+        confidence = model.info.confidence
+        self.calibrated = not confidence.is_plain
+        self.sharpness = frozen(1 / torch.tensor(confidence.temperature))  # (3,) 1 / T by `CAMERAS`
+        biases = torch.tensor(confidence.biases(model.config.num_classes))  # (3, C)
+        self.bias = frozen(biases[..., None, None])  # (3, C, 1, 1)
         self.eval().requires_grad_(False)
 
     def layout(self, size: tuple[int, int]) -> Layout:
@@ -84,22 +86,17 @@ class FoldedSARTM(nn.Module):
         present: (2,) bool, False for a camera that is missing though an image of any content stands in its place.
         """
         scores = self.plain_scores(rgb, thermal, layout, together, present)
-        if self.sharpness is None:
+        if not self.calibrated:
             return scores
-        given = [image is not None for image in (rgb, thermal)]
-        return scores * (self.sharpness[cameras_given(*given)] if present is None else self.sharpness_of(present))
-
-    def sharpness_of(self, present: Tensor) -> Tensor:
-        """1 / T of the cameras (2,) bool that are there."""
-        assert self.sharpness is not None
-        rgb, thermal = present[0], present[1]
-        alone = torch.where(rgb, self.sharpness[1], self.sharpness[2])
-        return torch.where(rgb & thermal, self.sharpness[0], alone)
+        if present is None:
+            given = cameras_given(rgb is not None, thermal is not None)
+            return scores * self.sharpness[given] + self.bias[given]
+        return scores * of_present(self.sharpness, present) + of_present(self.bias, present)
 
     def plain_scores(
         self, rgb: Tensor | None, thermal: Tensor | None, layout: Layout, together: bool, present: Tensor | None
     ) -> Tensor:
-        """The same with temperature 1."""
+        """The same, not calibrated."""
         if rgb is not None and rgb.dtype == torch.uint8:
             rgb = normalize_pixels(rgb, self.preprocess)  # (N, 3, H, W)
         dtype = self.stand_in[0].dtype
@@ -131,6 +128,12 @@ class FoldedSARTM(nn.Module):
         """F~0, F~1, F~n (N, T, C) -> scores (N, C, H / 4, W / 4)."""
         scores = self.decoder(*fused, layout.decoder_position, layout.sizes[-1])
         return scores if self.aux_head is None else (scores + self.aux_head(fused, layout.sizes)) / 2
+
+
+def of_present(values: Tensor, present: Tensor) -> Tensor:
+    """The one of three values, by `CAMERAS`, for the cameras (2,) bool that are there."""
+    rgb, thermal = present[0], present[1]
+    return torch.where(rgb & thermal, values[0], torch.where(rgb, values[1], values[2]))
 
 
 class Layouts:

@@ -54,12 +54,13 @@ def as_camera(kelvin: np.ndarray, norm: ThermalNorm) -> np.ndarray:
 
 
 def plain(model: SARTM, device: torch.device) -> Engine:
-    """The model itself, in fp32, for normalised inputs."""
+    """The model itself, in fp32, for normalised inputs; its scores as calibrated as an engine's."""
     model = model if device.type == "cpu" else deepcopy(model).to(device)
 
     def run(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
         height, width = input_size(rgb, thermal)
         with torch.inference_mode():
-            return model(rgb, thermal, size=(height // SCORE_STRIDE, width // SCORE_STRIDE)).logits
+            scores = model(rgb, thermal, size=(height // SCORE_STRIDE, width // SCORE_STRIDE)).logits
+            return model.info.confidence.applied(scores, rgb is not None, thermal is not None)
 
     return run

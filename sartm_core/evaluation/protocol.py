@@ -20,7 +20,6 @@ from sartm_core.evaluation.run import Evaluation
 from sartm_core.evaluation.scores import absent
 from sartm_core.evaluation.sources import HELD_OUT_SEED
 from sartm_core.fields import to_dict
-from sartm_core.model.confidence import CAMERAS
 from sartm_core.segmenter import Segmenter
 
 PACKAGES = ("torch", "torchvision", "sam2", "numpy", "pillow")
@@ -52,7 +51,7 @@ def protocol(
         "cameras": list(config.cameras),
         "augmentation": augmentation(config),
         "preprocess": to_dict(segmenter.preprocess),
-        "temperature": dict(zip(CAMERAS, info.confidence.temperature, strict=True)),
+        "confidence": to_dict(info.confidence),
         "device": str(segmenter.device),
         "engine": segmenter.engine,
         "precision": segmenter.precision,

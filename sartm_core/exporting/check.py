@@ -71,10 +71,11 @@ def compare(run: Run, model: SARTM, about: Description, done: Callable[[], objec
 
 
 def plain(model: SARTM, about: Description, rgb: np.ndarray | None, thermal: np.ndarray | None) -> list[np.ndarray]:
-    """Mask, confidence and scores of the model as it is."""
+    """Mask, confidence and scores of the model as it is, calibrated."""
     size = (about.size[0] // SCORE_STRIDE, about.size[1] // SCORE_STRIDE)
     with torch.inference_mode():
         scores = model(*prepare(rgb, thermal, about.preprocess), size=size).logits  # (1, C, H / 4, W / 4)
+        scores = model.info.confidence.applied(scores, rgb is not None, thermal is not None)
         ids, confidence = ids_and_confidence(scores[0], about.camera)
     return [x.numpy() for x in (ids, confidence, scores)]
 

@@ -60,7 +60,7 @@ class ModelInfo:
     base_sha256: str = ""
     """SHA-256 of that file."""
     confidence: Confidence = field(default_factory=Confidence)
-    """What makes the scores' softmax a probability; used where inference is, `SARTM` itself gives plain scores."""
+    """What makes the scores' softmax a probability; applied at inference, `SARTM` itself gives plain scores."""
     seen: tuple[SeenFrames, ...] = ()
     """Frames that trained and chose these weights and those they started from; empty where nobody took note."""
 

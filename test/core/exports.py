@@ -57,7 +57,7 @@ def write_files_to(folder: Path) -> tuple[Path, dict[str, File]]:
         preprocess=PreprocessConfig(SIZE, thermal=norm),
         protocol={"epochs": 3},
         metrics={"miou": 0.5},
-        confidence=Confidence((0.8, 2.0, 3.0)),
+        confidence=Confidence((0.8, 2.0, 3.0), ((), (0.0, 0.5, -1.0, 0.3), (0.0, -0.5, 1.0, 0.2))),
     )
     checkpoint = model.save(folder / "weights" / "tiny.safetensors")
     written = {}

@@ -22,18 +22,19 @@ from sartm_core.data.labels import MFNET, LabelSet
 from sartm_core.data.sources import Source
 from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
 from sartm_core.evaluation.plots import plot_reliability
-from sartm_core.fields import from_dict
+from sartm_core.fields import from_dict, to_dict
 from sartm_core.model.confidence import CAMERAS, Confidence
-from sartm_core.model.sartm import SARTM
+from sartm_core.model.sartm import SARTM, ModelInfo
 from sartm_core.preprocess import PreprocessConfig
 from sartm_core.segmenter import Segmenter
-from sartm_core.training.setup import build_model
+from sartm_core.training.start import build_model
 
 from .conftest import PLAIN, make_batch, make_frames, make_model
 from .runs import command, write_config
 from .test_data import write_folder
 
 TEMPERATURE = (2.0, 0.5, 4.0)
+BIAS = ((), (0.0, 0.7, -0.4, 1.0), (0.0, -2.0, 0.5, 0.0))
 CLASSES = ("unlabeled", "car", "person", "bike")
 LABELS = LabelSet(CLASSES, MFNET.palette[: len(CLASSES)])
 
@@ -93,23 +94,51 @@ def test_no_pixels_no_numbers() -> None:
 def test_scores_scaled_by_a_factor_are_fitted_back(factor: float) -> None:
     scores, truth = draws(40_000)
     pixels = (torch.from_numpy(scores * factor).float(), torch.from_numpy(truth))
-    found = fit.fitted_temperature([pixels])
-    assert found == pytest.approx(factor, rel=0.03)
-    assert fit.calibration_error([pixels], found) < 0.01
+    temperature, bias = fit.scaling([pixels], with_bias=False)
+    assert temperature == pytest.approx(factor, rel=0.03) and bias == ()
+    assert fit.calibration_error([pixels], (temperature, bias)) < 0.01
+
+
+def test_scores_moved_by_a_bias_are_fitted_back_and_score_better() -> None:
+    scores, truth = draws(40_000)
+    moved = 2 * (scores - np.array(BIAS[1]))
+    pixels = (torch.from_numpy(moved).float(), torch.from_numpy(truth))
+    temperature, bias = fit.scaling([pixels], with_bias=True)
+    assert temperature == pytest.approx(2, rel=0.05) and bias == pytest.approx(BIAS[1], abs=0.1)
+    assert fit.calibration_error([pixels], (temperature, bias)) < 0.01
+    assert fit.mean_iou([pixels], (temperature, bias)) > fit.mean_iou([pixels], (1.0, ())) + 0.03
+    assert fit.better([pixels], "rgb") == (temperature, bias)
+
+
+def test_a_bias_that_costs_iou_is_left_out() -> None:
+    """IoU likes rare classes told more often than likelihood does: weighted training, as ours, has them so."""
+    scores, truth = draws(40_000)
+    pixels = (torch.from_numpy(scores + np.array([0, 0.7, 0.7, 0.7])).float(), torch.from_numpy(truth))
+    with_bias = fit.scaling([pixels], with_bias=True)
+    assert with_bias[1][1:] == pytest.approx([-0.7] * 3, abs=0.1)
+    assert fit.mean_iou([pixels], with_bias) < fit.mean_iou([pixels], (1.0, ()))
+    assert fit.better([pixels], "rgb") == fit.scaling([pixels], with_bias=False)
+
+
+def test_a_class_that_the_frames_do_not_have_is_not_forgotten() -> None:
+    scores, truth = draws(20_000)
+    keep = truth != 3
+    pixels = (torch.from_numpy(scores[keep]).float(), torch.from_numpy(truth[keep]))
+    assert fit.scaling([pixels], with_bias=True)[1][3] == 0
 
 
 def test_every_set_counts_the_same_however_large() -> None:
     scores, truth = draws(40_000)
     parts = [(torch.from_numpy(scores * f).float(), torch.from_numpy(truth)) for f in (1.0, 3.0)]
     few = [(parts[0][0][:8000], parts[0][1][:8000]), parts[1]]
-    assert fit.fitted_temperature(few) == pytest.approx(fit.fitted_temperature(parts), rel=0.05)
-    assert 1.3 < fit.fitted_temperature(parts) < 2.7
+    (of_few, _), (of_all, _) = (fit.scaling(sets, with_bias=False) for sets in (few, parts))
+    assert of_few == pytest.approx(of_all, rel=0.05) and 1.3 < of_all < 2.7
 
 
 def test_weights_that_are_always_right_stay_within_limits() -> None:
-    scores = torch.eye(4) * 10
-    assert fit.LEAST <= fit.fitted_temperature([(scores, torch.arange(4))]) < 1
-    assert fit.fitted_temperature([(scores, (torch.arange(4) + 1) % 4)]) == fit.MOST
+    scores, right = torch.eye(4) * 10, torch.arange(4)
+    assert fit.LEAST <= fit.scaling([(scores, right)], with_bias=False)[0] < 1
+    assert fit.scaling([(scores, (right + 1) % 4)], with_bias=False)[0] == fit.MOST
 
 
 class StubSegmenter:
@@ -137,42 +166,45 @@ def test_each_set_of_cameras_has_its_own_temperature() -> None:
     frames = frames_of_draws(12)
     found = fit.fit(StubSegmenter(), [Source("a", frames, LABELS, len(frames))])
     assert found.temperature == pytest.approx(TEMPERATURE, rel=0.05)
+    assert all(bias == () or max(map(abs, bias)) < 0.2 for bias in found.class_bias), "there is none to find"
 
 
 def test_frames_of_one_camera_fit_that_one_alone() -> None:
     frames = frames_of_draws(12, "thermal")
     found = fit.fit(StubSegmenter(), [Source("a", frames, LABELS, len(frames))])
     assert found.temperature == (1.0, 1.0, pytest.approx(TEMPERATURE[2], rel=0.05))
+    assert found.class_bias[:2] == ((), ())
 
 
 def with_temperature(model: SARTM) -> SARTM:
-    model.info = replace(model.info, confidence=Confidence(TEMPERATURE), preprocess=PreprocessConfig((64, 96)))
+    model.info = replace(model.info, confidence=Confidence(TEMPERATURE, BIAS), preprocess=PreprocessConfig((64, 96)))
     return model
 
 
-def test_the_graph_divides_by_the_temperature_of_the_cameras_at_hand(nano: SARTM) -> None:
+def test_the_graph_calibrates_for_the_cameras_at_hand(nano: SARTM) -> None:
     rgb, thermal = make_batch()
     plain = FoldedSARTM(nano)
-    warm = FoldedSARTM(with_temperature(nano))
-    assert plain.sharpness is None, "weights without a temperature pay nothing"
+    warm, warm_info = FoldedSARTM(with_temperature(nano)), nano.info.confidence
+    assert not plain.calibrated, "weights without a temperature pay nothing"
     layout, fixed = plain.layout((64, 96)), FixedGraph(warm, (64, 96))
     given = ((True, True), (True, False), (False, True))
     with torch.inference_mode():
-        for present, temperature in zip(given, TEMPERATURE, strict=True):
+        for present, temperature, bias in zip(given, TEMPERATURE, BIAS, strict=True):
             images = [image if here else None for image, here in zip((rgb, thermal), present, strict=True)]
-            expected = plain(*images, layout) / temperature
+            expected = plain(*images, layout) / temperature + torch.tensor(bias or 0.0).view(-1, 1, 1)
+            torch.testing.assert_close(warm_info.applied(plain(*images, layout), *present), expected)
             torch.testing.assert_close(warm(*images, layout), expected)
             by_flag = fixed(rgb, thermal, torch.tensor(present))
             torch.testing.assert_close(by_flag, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_masks_stay_and_the_confidence_changes(tmp_path: Path) -> None:
+def test_without_a_bias_masks_stay_and_the_confidence_changes(tmp_path: Path) -> None:
     model = with_temperature(make_model())
     path = model.save(tmp_path / "weights.safetensors")
     warm = Segmenter.load(path, **PLAIN)
     model.info = replace(model.info, confidence=Confidence())
     plain = Segmenter(model.eval(), **PLAIN)
-    assert warm.info.confidence == Confidence(TEMPERATURE)
+    assert warm.info.confidence == Confidence(TEMPERATURE, BIAS)
     before, after = (segmenter(*make_frames()) for segmenter in (plain, warm))
     np.testing.assert_array_equal(before.mask, after.mask)
     assert after.confidence.mean() < before.confidence.mean(), "T = 2: less sure"
@@ -181,10 +213,12 @@ def test_masks_stay_and_the_confidence_changes(tmp_path: Path) -> None:
 def test_old_files_have_no_temperature_and_wrong_ones_are_refused(tmp_path: Path) -> None:
     path = make_model().save(tmp_path / "weights.safetensors")
     content = read_metadata(path)
-    assert content["info"].pop("confidence") == {"temperature": [1.0, 1.0, 1.0]}
-    assert SARTM.load(path).info.confidence == Confidence()
+    assert content["info"].pop("confidence") == {"temperature": [1.0, 1.0, 1.0], "class_bias": [[], [], []]}
+    assert from_dict(ModelInfo, content["info"]).confidence == Confidence() == SARTM.load(path).info.confidence
     with pytest.raises(ValueError, match="temperature: got .*, expected positive"):
         Confidence((1.0, 0.0, 1.0))
+    with pytest.raises(ValueError, match="class_bias: got .*, expected a bias"):
+        Confidence(class_bias=((0.0, 1.0), (0.0, 1.0, 2.0), ()))
 
 
 def test_a_run_ends_with_fitted_weights_and_an_heir_starts_without(tmp_path: Path) -> None:
@@ -192,8 +226,8 @@ def test_a_run_ends_with_fitted_weights_and_an_heir_starts_without(tmp_path: Pat
     assert train.main(command(config, output)) == 0
     metrics = json.loads((output / "metrics.json").read_text())
     model = SARTM.load(output / "weights.safetensors")
-    assert tuple(metrics["temperature"]) == CAMERAS and metrics["finished"]
-    assert model.info.confidence.temperature == tuple(metrics["temperature"].values()) != (1.0, 1.0, 1.0)
+    assert to_dict(model.info.confidence) == metrics["confidence"] and metrics["finished"]
+    assert model.info.confidence != Confidence()
     assert model.info.metrics["miou"] == metrics["miou"], "the rest of the metadata stays"
     before = (output / "weights.safetensors").read_bytes()
     assert train.main(command(config, output)) == 0
@@ -207,7 +241,7 @@ def test_a_run_need_not_fit(tmp_path: Path) -> None:
     config, output = write_config(tmp_path, trainer={"max_steps": 1}), tmp_path / "run"
     assert train.main(command(config, output, "--trainer.fit_confidence", "false")) == 0
     assert SARTM.load(output / "weights.safetensors").info.confidence == Confidence()
-    assert "temperature" not in json.loads((output / "metrics.json").read_text())
+    assert "confidence" not in json.loads((output / "metrics.json").read_text())
 
 
 def test_command_fits_old_files_of_half_precision_and_changes_nothing_else(tmp_path: Path, capsys) -> None:

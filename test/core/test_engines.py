@@ -31,8 +31,7 @@ from .conftest import PLAIN, make_batch, make_frames, make_model, train_lora
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
-TEMPERATURE = (0.8, 2.0, 3.0)
-"""With both cameras, rgb and thermal alone."""
+CONFIDENCE = Confidence((0.8, 2.0, 3.0), ((), (0.0, 0.5, -1.0, 0.3), (0.0, -0.5, 1.0, 0.2)))
 
 
 def usable(name: str) -> None:
@@ -44,7 +43,7 @@ def usable(name: str) -> None:
 @pytest.fixture(scope="module")
 def model():
     model = train_lora(make_model()).eval()
-    model.info = replace(model.info, preprocess=PreprocessConfig(input_size=SIZE), confidence=Confidence(TEMPERATURE))
+    model.info = replace(model.info, preprocess=PreprocessConfig(input_size=SIZE), confidence=CONFIDENCE)
     return model
 
 
@@ -85,9 +84,10 @@ def test_engine_equals_the_model_in_fp32(model, name: str) -> None:
     rgb, thermal = make_batch(2, *SIZE)
     pixels = torch.randint(0, 256, (2, *SIZE, 3), dtype=torch.uint8)
     rgb = normalize_pixels(pixels, model.info.preprocess)
-    for given, temperature in zip(((rgb, thermal), (rgb, None), (None, thermal)), TEMPERATURE, strict=True):
+    for given in ((rgb, thermal), (rgb, None), (None, thermal)):
         with torch.inference_mode():
-            expected = model(*given, size=(SIZE[0] // 4, SIZE[1] // 4)).logits / temperature
+            expected = model(*given, size=(SIZE[0] // 4, SIZE[1] // 4)).logits
+            expected = CONFIDENCE.applied(expected, *(image is not None for image in given))
         found = run(None if given[0] is None else pixels, given[1])
         assert found.dtype == torch.float32
         torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
@@ -200,7 +200,8 @@ def test_torch_compile_is_called_with_the_models_inputs(model, monkeypatch: pyte
     run = ENGINES["torch-compile"].make(Source(model), Settings(CPU, "fp32"))
     rgb, thermal = make_batch(1, *SIZE)
     with torch.inference_mode():
-        expected = model(rgb, thermal, size=(SIZE[0] // 4, SIZE[1] // 4)).logits / TEMPERATURE[0]
+        expected = model(rgb, thermal, size=(SIZE[0] // 4, SIZE[1] // 4)).logits
+        expected = CONFIDENCE.applied(expected, rgb=True, thermal=True)
     for _ in range(2):
         torch.testing.assert_close(run(rgb, thermal), expected, atol=1e-3, rtol=1e-3)
     run(rgb, None)
