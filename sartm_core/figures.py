@@ -1,10 +1,11 @@
-r"""Draw the figures of the paper from trained weights and runs, and one that tells a collapsed encoder.
+r"""Draw the figures of the paper from trained weights and runs, and how a training went.
 
     python -m sartm_core.figures qualitative --checkpoint runs/b/weights.safetensors \
         --baseline runs/a/weights.safetensors --dataset fmb --root DIR --split test --output figures    # Figures 4 to 6
     python -m sartm_core.figures tsne --checkpoint runs/a/weights.safetensors \
         --compare runs/b/weights.safetensors --titles "without language" SARTM --root DIR --output figures  # Figure 7
     python -m sartm_core.figures similarity --run runs/b --epochs 1 5 9 --output figures                    # Figure 8
+    python -m sartm_core.figures curves --run runs/b --output figures                      # how the training went
     python -m sartm_core.figures ranks --run runs/b --output figures                       # docs/training.md, Collapse
 
 Every figure is a PNG at 300 dots an inch or the frames' own pixels, with a JSON file of its numbers beside it. Without
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from sartm_core.cli import INTERRUPTED, add_config_options, build_config, parse
-from sartm_core.figure.config import QualitativeConfig, RanksConfig, SimilarityConfig, TsneConfig
+from sartm_core.figure.config import QualitativeConfig, RunConfig, SimilarityConfig, TsneConfig
+from sartm_core.figure.curves import curves
 from sartm_core.figure.qualitative import qualitative
 from sartm_core.figure.ranks import ranks
 from sartm_core.figure.similarity import similarity
@@ -30,7 +32,8 @@ FIGURES: dict[str, tuple[type, Callable[[Any, Path], list[Path]], str]] = {
     "qualitative": (QualitativeConfig, qualitative, "frames beside truth and masks, boxes where they differ"),
     "tsne": (TsneConfig, tsne, "t-SNE of the fused features by class, a panel for each checkpoint"),
     "similarity": (SimilarityConfig, similarity, "similarity of class prototypes over epochs, beside the text's"),
-    "ranks": (RanksConfig, ranks, "effective rank of the encoder's stages and of F~n over a run"),
+    "curves": (RunConfig, curves, "loss and IoU by class over a run"),
+    "ranks": (RunConfig, ranks, "effective rank of the encoder's stages and of F~n over a run"),
 }
 """Name -> its options, what draws it, what it is."""
 

@@ -88,12 +88,12 @@ class SimilarityConfig:
 
 
 @dataclass(frozen=True)
-class RanksConfig:
-    """Effective rank of the encoder's stages and of F~n over the epochs of a run."""
+class RunConfig:
+    """Figures of a training run over its epochs: `ranks`, `curves`."""
 
     run: str = ""
     """Folder of a training run, with `history.jsonl`."""
 
     def __post_init__(self) -> None:
         if not self.run:
-            raise ValueError("RanksConfig.run: not set; give the --output folder of a training run (--run DIR)")
+            raise ValueError("RunConfig.run: not set; give the --output folder of a training run (--run DIR)")

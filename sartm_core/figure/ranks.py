@@ -13,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from sartm_core.figure.config import RanksConfig
+from sartm_core.figure.config import RunConfig
+from sartm_core.figure.history import read_history
 from sartm_core.files import replacing
 from sartm_core.model.config import MODALITIES
 from sartm_core.training.ranks import FUSED, LEAST
@@ -31,7 +32,7 @@ HIGHEST_AT_LEAST, HEADROOM = 10.0, 1.3
 TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 
 
-def ranks(config: RanksConfig, output: Path) -> list[Path]:
+def ranks(config: RunConfig, output: Path) -> list[Path]:
     """Write `ranks.png` and `ranks.json`. ValueError names what is missing."""
     run = Path(config.run)
     rows = read_ranks(run)
@@ -44,20 +45,14 @@ def ranks(config: RanksConfig, output: Path) -> list[Path]:
 
 def read_ranks(run: Path) -> list[dict[str, Any]]:
     """{epoch, step, ranks} of every validation. ValueError says what is missing and how to get it."""
-    path = run / "history.jsonl"
-    if not path.is_file():
-        raise ValueError(
-            f"{path}: no such file; give the --output folder of a training run whose first epoch has ended"
-        )
-    try:
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a history of sartm_core.train ({error})") from error
+    rows = read_history(run)
     found = [
         {key: row[key] for key in ("epoch", "step", "ranks")} for row in rows if any((row.get("ranks") or {}).values())
     ]
     if not found:
-        raise ValueError(f"{path}: no ranks in it; was the run validated, and trained with this version?")
+        raise ValueError(
+            f"{run / 'history.jsonl'}: no ranks in it; was the run validated, and trained with this version?"
+        )
     return found
 
 

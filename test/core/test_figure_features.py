@@ -189,7 +189,7 @@ def test_ranks_of_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text,message",
-    [(None, "no such file"), ("nonsense", "not a history"), ('{"epoch": 1, "step": 3}', "no ranks in it")],
+    [(None, "no such file"), ("nonsense", "not a history"), ('{"epoch": 1, "step": 3}', "no ranks in its history")],
 )
 def test_runs_without_ranks_say_why(tmp_path: Path, capsys, text: str | None, message: str) -> None:
     if text is not None:
@@ -197,3 +197,18 @@ def test_runs_without_ranks_say_why(tmp_path: Path, capsys, text: str | None, me
     with pytest.raises(SystemExit):
         figures.main(["ranks", "--run", str(tmp_path), "--output", str(tmp_path / "out")])
     assert message in capsys.readouterr().err
+
+
+def test_curves_of_a_run(tmp_path: Path, capsys) -> None:
+    scores = {"miou": 0.5, "real": {"miou": 0.5, "iou": {"a": 0.9, "b": None, "c": 0.1}}}
+    rows = [
+        {"epoch": 1, "step": 10, "loss": 1.0, "s0": 0.6, "s1": 0.4},
+        {"epoch": 2, "step": 20, "loss": 0.8, **scores},
+    ]
+    (tmp_path / "history.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    command = ["curves", "--run", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert "no validation yet" in error_of(capsys, *command)
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert figures.main(command) == 0
+    assert json.loads((tmp_path / "out" / "curves.json").read_text())["epochs"] == rows
+    assert Image.open(tmp_path / "out" / "curves.png").width > 1000
