@@ -191,7 +191,7 @@ def test_an_interrupted_evaluation_leaves_the_report_before_it(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for place in ((run, "segment"), (report, "html_page")):
+    for place in ((run, "segment_with_confidence"), (report, "html_page")):
         with monkeypatch.context() as patched, pytest.raises(SystemExit) as end:
             patched.setattr(*place, stop)
             evaluate.main(command)
