@@ -50,9 +50,7 @@ def read_ranks(run: Path) -> list[dict[str, Any]]:
         {key: row[key] for key in ("epoch", "step", "ranks")} for row in rows if any((row.get("ranks") or {}).values())
     ]
     if not found:
-        raise ValueError(
-            f"{run / 'history.jsonl'}: no ranks in it; was the run validated, and trained with this version?"
-        )
+        raise ValueError(f"{run}: no ranks in its history; was the run validated, and trained with this version?")
     return found
 
 
