@@ -1,0 +1,111 @@
+"""Every family of trunks goes through all of it: files, engines, exports, adapters side by side, a whole training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sartm_core import evaluate, export, train
+from sartm_core.checkpoint import load, read_metadata
+from sartm_core.engines import ENGINES, Source
+from sartm_core.engines.base import Settings
+from sartm_core.exporting.config import FORMATS
+from sartm_core.model.sartm import SARTM
+from sartm_core.preprocess import PreprocessConfig, normalize_pixels
+from sartm_core.segmenter import Segmenter
+
+from .conftest import CONVNEXT, LITE0, PLAIN, make_batch, make_frames, make_model, scramble
+from .runs import command, history, write_config
+
+SIZE = (64, 96)
+FAMILIES = [LITE0, CONVNEXT, "sam2.1_hiera_t"]
+"""Beside `hiera_nano`, which most tests have."""
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request: pytest.FixtureRequest) -> SARTM:
+    heads = "decoder" if request.param == CONVNEXT else "both"
+    model = scramble(make_model(backbone=request.param, heads=heads))
+    model.info = replace(model.info, preprocess=PreprocessConfig(input_size=SIZE))
+    return model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model: SARTM, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model.save(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
+def test_a_file_holds_all_of_it(model: SARTM, checkpoint: Path) -> None:
+    loaded = load(checkpoint)
+    assert loaded.config == model.config and read_metadata(checkpoint)["kind"] == "full"
+    expected, found = model.state_dict(), loaded.state_dict()
+    assert expected.keys() == found.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino", "onnxruntime"])
+def test_engine_equals_the_model_in_fp32(model: SARTM, name: str) -> None:
+    if obstacle := ENGINES[name].obstacle(CPU):
+        pytest.skip(obstacle)
+    run = ENGINES[name].make(Source(model), Settings(CPU, "fp32"))
+    pixels = torch.randint(0, 256, (1, *SIZE, 3), dtype=torch.uint8)
+    rgb, thermal = normalize_pixels(pixels, model.info.preprocess), make_batch(1, *SIZE)[1]
+    for given in ((rgb, thermal), (rgb, None), (None, thermal)):
+        with torch.inference_mode():
+            expected = model(*given, size=(SIZE[0] // 4, SIZE[1] // 4)).logits
+        found = run(None if given[0] is None else pixels, given[1])
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_exported_file_gives_the_segmenters_masks(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    try:
+        FORMATS[name].check_installed()
+    except ValueError as missing:
+        pytest.skip(str(missing))
+    path = tmp_path / f"tiny{FORMATS[name].SUFFIX}"
+    given = ["--format", name, "--checkpoint", str(checkpoint), "--output", str(path), "--camera", "72x100"]
+    assert export.main(given) == 0
+    exported, plain = Segmenter.load(path, device="cpu", precision="fp32"), Segmenter.load(checkpoint, **PLAIN)
+    rgb, thermal = make_frames(72, 100)
+    for frames in ((rgb, thermal), (None, thermal)):
+        assert (exported(*frames).mask == plain(*frames).mask).mean() >= 0.999
+
+
+def test_adapters_side_by_side_mix_nothing(model: SARTM, checkpoint: Path, tmp_path: Path) -> None:
+    other = make_model(backbone=model.config.backbone, classes=("unlabeled", "fire"))
+    other.info = replace(other.info, preprocess=PreprocessConfig(input_size=(96, 96)))
+    second = other.save(tmp_path / "second.safetensors")
+    segmenter = Segmenter.load(checkpoint, **PLAIN, adapters=[second])
+    frames = make_frames()
+    for name, path in (("tiny", checkpoint), ("second", second), ("tiny", checkpoint)):
+        segmenter.set_adapter(name)
+        assert np.array_equal(segmenter(*frames).mask, Segmenter.load(path, **PLAIN)(*frames).mask)
+
+
+@pytest.mark.parametrize("backbone", [LITE0, CONVNEXT])
+def test_from_training_to_an_exported_file(backbone: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = write_config(
+        tmp_path, model={"backbone": backbone, "heads": "both"}, trainer={"max_epochs": 1, "max_steps": 2}
+    )
+    assert train.main(command(config, run)) == 0
+    assert history(run)[-1]["step"] == 2
+    weights, root = str(run / "weights.safetensors"), str(tmp_path / "data")
+    found = ["--root", root, "--split", "val", "--checkpoint", weights, "--output", str(run / "val")]
+    assert evaluate.main(found) == 0
+    scores = json.loads((run / "val" / "evaluation.json").read_text())["scores"]
+    assert 0 <= scores["rgb+thermal"]["all"]["miou"] <= 1
+    try:
+        FORMATS["openvino"].check_installed()
+    except ValueError as missing:
+        pytest.skip(str(missing))
+    file = run / "weights.xml"
+    assert export.main(["--format", "openvino", "--checkpoint", weights, "--output", str(file)]) == 0
+    frames = make_frames(96, 128)
+    assert Segmenter.load(file, device="cpu")(*frames).mask.shape == (96, 128)
