@@ -35,6 +35,9 @@ class LossConfig:
     """Weight of L_cr, consistency of the class prototypes over batches; None: the preset's."""
     w3: float | None = None
     """Weight of L_se, similarity of the prototypes like that of the class names' text; None: the preset's."""
+    decorrelation: float = 0.0
+    """Weight of the mean squared correlation between channels of F~n and of the trunk's deepest stage, against features
+    that shrink to a few directions. Not in the paper."""
     class_weights: tuple[float, ...] | None = None
     """Weight of each class in L_seg, in id order; None: all 1."""
     teacher: str = "none"
@@ -55,6 +58,7 @@ class LossConfig:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
             at_least("LossConfig", name, getattr(self, name), 0)
+        at_least("LossConfig", "decorrelation", self.decorrelation, 0)
         if "{}" not in self.prompt:
             raise ValueError(f"LossConfig.prompt: got {self.prompt!r}, expected a text with {{}} for the class name")
 

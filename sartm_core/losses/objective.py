@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sartm_core.config import LossConfig
 from sartm_core.losses.consistency import consistency_loss, update_bank
+from sartm_core.losses.decorrelation import decorrelation_loss
 from sartm_core.losses.ohem import SEGMENTATION_LOSSES, weights_tensor
 from sartm_core.losses.prototypes import class_prototypes
 from sartm_core.losses.semantic import semantic_loss
@@ -55,10 +56,10 @@ class Objective(nn.Module):
 
         Returns:
             `loss`, the weighted sum with gradient, and the terms it has, unweighted and detached: `s0`, `s1` with an
-            auxiliary head, `cr`, `se` with a teacher. A term whose weight is 0 is not computed.
+            auxiliary head, `cr`, `se` with a teacher, `dc`. A term whose weight is 0 is not computed.
         """
         with torch.autocast(out.fused.device.type, enabled=False):
-            terms = {**self._segmentation(out, label), **self._distillation(out, label)}
+            terms = {**self._segmentation(out, label), **self._distillation(out, label), **self._decorrelation(out)}
             loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         return {"loss": loss, **{name: term.detach() for name, (weight, term) in terms.items() if weight}}
 
@@ -93,3 +94,10 @@ class Objective(nn.Module):
         if self.training:
             update_bank(self.bank, self.seen, prototypes.detach(), present)
         return terms
+
+    def _decorrelation(self, out: SARTMOutput) -> dict[str, tuple[float, Tensor]]:
+        """Of F~n and of the trunk's deepest stage of each modality, their mean; in training only."""
+        if not self.config.decorrelation or out.deepest is None:
+            return {}
+        parts = [decorrelation_loss(features) for features in (out.fused, *out.deepest)]
+        return {"dc": (self.config.decorrelation, torch.stack(parts).mean())}

@@ -31,11 +31,17 @@ class ModalityEncoder(nn.Module):
 
         Every returned tensor is (M, B, width, h, w) with the M present modalities in order (Eq. 8: F0, F1, Fn).
         """
+        return self.with_deepest(images)[0]
+
+    def with_deepest(self, images: Sequence[Tensor | None]) -> tuple[list[Tensor], Tensor]:
+        """The same, and the trunk's deepest stage, (M, B, C, H / 32, W / 32)."""
         present = [m for m, image in enumerate(images) if image is not None]
         batch = torch.cat([rgb_like(images[m]) for m in present])  # (M * B, 3, H, W)
         self.active.indices = tuple(present)
-        features, _ = self.neck(self.trunk(batch))  # strides 4, 8, 16, 32
-        return [f.unflatten(0, (len(present), -1)) for f in features[:-SCALP]]  # (M, B, width, h, w)
+        stages = self.trunk(batch)  # strides 4, 8, 16, 32
+        features, _ = self.neck(stages)
+        by_modality = [f.unflatten(0, (len(present), -1)) for f in (*features[:-SCALP], stages[-1])]
+        return by_modality[:-1], by_modality[-1]
 
 
 def rgb_like(image: Tensor | None) -> Tensor:

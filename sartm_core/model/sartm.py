@@ -43,6 +43,8 @@ class SARTMOutput:
     """S~1 (B, C, H, W), None without auxiliary head or in eval mode."""
     fused: Tensor
     """F~n (B, width, H/16, W/16), what the distillation losses see."""
+    deepest: Tensor | None = None
+    """Last stage of the trunk, (M, B, C, H/32, W/32) of the M present modalities; None in eval mode."""
 
 
 @dataclass(frozen=True)
@@ -107,19 +109,22 @@ class SARTM(nn.Module):
         image = rgb if rgb is not None else thermal
         assert image is not None
         size = size or (image.shape[-2], image.shape[-1])
-        levels = self._encode(rgb, thermal, keep)  # 3 levels of M maps (B, C, h, w)
+        levels, deepest = self._encode(rgb, thermal, keep)  # 3 levels of M maps (B, C, h, w)
         fused = [fuse(*maps) for fuse, maps in zip(self.fusion, levels, strict=True)]  # F~0, F~1, F~n
         low = self._late(levels, rgb, thermal, keep) if self.config.fusion == "late" else self.mask_decoder(*fused)
         both = self.config.heads == "both" and not self.training
         aux = self.aux_head(*fused) if self.aux_head is not None and (self.training or both) else None
         if aux is not None and both:
             low, aux = (low + aux) / 2, None
-        return SARTMOutput(upsample(low, size), None if aux is None else upsample(aux, size), fused[-1])
+        return SARTMOutput(upsample(low, size), None if aux is None else upsample(aux, size), fused[-1], deepest)
 
-    def _encode(self, rgb: Tensor | None, thermal: Tensor | None, keep: Tensor | None) -> list[list[Tensor]]:
-        """Features of both modalities at strides 4, 8, 16; a missing modality is its learnt stand-in."""
+    def _encode(
+        self, rgb: Tensor | None, thermal: Tensor | None, keep: Tensor | None
+    ) -> tuple[list[list[Tensor]], Tensor | None]:
+        """Features of both modalities at strides 4, 8, 16; a missing modality is its learnt stand-in. In training also
+        the trunk's last stage."""
         present = [m for m, image in enumerate((rgb, thermal)) if image is not None]
-        f0, f1, fn = self.encoder((rgb, thermal))  # (M', B, width, h, w)
+        (f0, f1, fn), deepest = self.encoder.with_deepest((rgb, thermal))  # (M', B, width, h, w)
         f0, f1 = (f.unflatten(0, fn.shape[:2]) for f in self.mask_decoder.high_res(f0.flatten(0, 1), f1.flatten(0, 1)))
         levels = []
         for stand_in, feature in zip(self.stand_in, (f0, f1, fn), strict=True):
@@ -129,7 +134,7 @@ class SARTM(nn.Module):
             for i, m in enumerate(present):
                 maps[m] = feature[i] if keep is None else torch.where(keep[:, m, None, None, None], feature[i], maps[m])
             levels.append(maps)
-        return levels
+        return levels, deepest if self.training else None
 
     def _late(
         self, levels: list[list[Tensor]], rgb: Tensor | None, thermal: Tensor | None, keep: Tensor | None

@@ -31,6 +31,7 @@ def shareable(config: TrainConfig) -> dict[str, Any]:
     values["data"]["root"] = config.data.root and Path(config.data.root).name
     for source in values["data"]["sources"]:
         source["root"] = source["root"] and Path(source["root"]).name
+    values["model"]["pretrained"] = config.model.pretrained and Path(config.model.pretrained).name
     values["loss"]["teacher_weights"] = Path(config.loss.teacher_weights).name
     for key in ("sam2", "init"):
         values[key] = values[key] and Path(values[key]).name
