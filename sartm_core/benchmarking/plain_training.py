@@ -121,7 +121,7 @@ def plain_copy(model: SARTM) -> SARTM:
     write(encoder.trunk, encoder.active)
     for parameter in below_first_adapter(encoder):
         parameter.requires_grad_(True)
-    encoder.forward = partial(one_by_one, encoder)  # type: ignore[method-assign]
+    encoder.with_deepest = partial(one_by_one, encoder)  # type: ignore[method-assign]
     return plain
 
 
@@ -131,8 +131,9 @@ def below_first_adapter(encoder: ModalityEncoder) -> list[nn.Parameter]:
     return below(encoder.trunk)
 
 
-def one_by_one(encoder: ModalityEncoder, images: Sequence[Tensor | None]) -> list[Tensor]:
-    """`ModalityEncoder.forward` with a pass for each modality."""
+def one_by_one(encoder: ModalityEncoder, images: Sequence[Tensor | None]) -> tuple[list[Tensor], Tensor]:
+    """`ModalityEncoder.with_deepest` with a pass for each modality."""
     alone = [[image if i == m else None for i, image in enumerate(images)] for m in range(len(images))]
-    passes = [ModalityEncoder.forward(encoder, one) for one in alone if any(image is not None for image in one)]
-    return [torch.cat(level) for level in zip(*passes, strict=True)]  # (M, B, width, h, w)
+    passes = [ModalityEncoder.with_deepest(encoder, one) for one in alone if any(image is not None for image in one)]
+    levels, deepest = zip(*passes, strict=True)
+    return [torch.cat(level) for level in zip(*levels, strict=True)], torch.cat(deepest)  # (M, B, C, h, w) each
