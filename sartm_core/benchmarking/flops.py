@@ -23,7 +23,7 @@ from sartm_core.benchmarking.baseline import pad, two_passes
 from sartm_core.benchmarking.config import Size
 from sartm_core.deploy.graph import FoldedSARTM
 from sartm_core.model.sartm import SARTM
-from sartm_core.training.footprint import ATTENTION_FLOPS, key, tensors_of, without_memory
+from sartm_core.training.footprint import CPU_FLOPS, key, tensors_of, without_memory
 
 Shape = tuple[int, ...]
 aten = torch.ops.aten
@@ -96,7 +96,7 @@ def count(
         without_memory(module, mode)
     rgb, thermal = (mode.from_tensor(x) for x in inputs)
     watch = Watch({key(t): t.nbytes for t in tensors_of(*modules)})
-    counter = FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS)
+    counter = FlopCounterMode(display=False, custom_mapping=CPU_FLOPS)
     with torch.no_grad(), mode, counter, watch:
         forward(rgb, thermal)
     flops, weights = int(counter.get_total_flops()), sum(watch.read.values())

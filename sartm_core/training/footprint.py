@@ -7,6 +7,7 @@ types that a GPU's mixed precision would choose (`GpuRules`), without a GPU.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from sartm_core.model.config import SAM2_BACKBONES
 from sartm_core.model.sartm import SARTM, SARTMOutput
 
 Size = tuple[int, int]
+Shape = tuple[int, ...]
 M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")
 
@@ -39,13 +41,23 @@ FP32_ON_GPU = ("layer_norm", "group_norm", "softmax", "pow", "sum", "cumsum", "i
 ADAMW_MOMENTS = 2
 ADAMW_STEP_BYTES = 4
 """AdamW counts the steps of every tensor in a float32 of its own."""
-ATTENTION_FLOPS: dict[Any, Callable[..., int]] = {
+
+
+def convolution_backward_flops(out: Shape, image: Shape, weight: Shape, *options: Any, **_: Any) -> int:
+    """Of the gradients that are wanted of a convolution with any number of groups."""
+    transposed, wanted = options[4], options[7]
+    pixels = image if transposed else out
+    return 2 * sum(wanted[:2]) * math.prod(pixels) * math.prod(weight[1:])
+
+
+CPU_FLOPS: dict[Any, Callable[..., int]] = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda *shapes, **_: sdpa_backward_flop_count(
         *shapes[:4]
     ),
+    torch.ops.aten.convolution_backward: convolution_backward_flops,
 }
-"""torch's counter knows the GPU's attention only."""
+"""torch's counter knows only the GPU's attention, and takes gradients of grouped convolutions for those of whole ones."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,7 @@ class StepCounter:
 
     def flops(self, size: Size) -> int:
         """Floating point operations of a step of one frame: products of matrices, convolutions and attention."""
-        counter = FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS)
+        counter = FlopCounterMode(display=False, custom_mapping=CPU_FLOPS)
         with self.mode, OnePixelCount(size[0] * size[1]), counter:
             forward_backward(self.model, self.objective, make_batch(self.config, size, 1), "32-true")
         self.model.zero_grad()

@@ -176,7 +176,7 @@ def test_reduced_precision_gives_the_same_classes(name: str) -> None:
     from sartm_core.opening import default_checkpoint
 
     model = SARTM.load(default_checkpoint())
-    small = PreprocessConfig(input_size=(160, 160))
+    small = replace(model.info.preprocess, input_size=(160, 160))
     run = ENGINES[name].make(Source(model), Settings(CPU, "bf16"))
     assert agreement(run, plain(model.eval(), CPU), small, CPU, ENGINES[name].pixels) >= choice.ENOUGH
 

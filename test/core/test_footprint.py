@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from sartm_core.config import LossConfig, OptimConfig, TrainConfig
 from sartm_core.model.config import ModelConfig
 from sartm_core.training import footprint as counting
 from sartm_core.training.footprint import (
-    ATTENTION_FLOPS,
+    CPU_FLOPS,
     GpuRules,
     LiveBytes,
     StepCounter,
@@ -27,6 +28,8 @@ from sartm_core.training.footprint import (
 )
 from sartm_core.training.footprint_tables import FRAGMENTATION, GIB, Step, Work, cpu_cells, table
 from sartm_core.training.steptime import StepTime, time_steps
+
+from .conftest import CONVNEXT, LITE0
 
 SIZE = (64, 96)
 FROZEN = ModelConfig(backbone="hiera_nano", classes=("a", "b", "c"), lora_rank=4)
@@ -47,10 +50,9 @@ def on_real_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "OnePixelCount", lambda pixels: nullcontext())
 
 
-def real_step(recompute: bool) -> tuple[int, int]:
+def real_step(config: TrainConfig, recompute: bool) -> tuple[int, int]:
     """Bytes that a real float32 step of two frames keeps for backward, by the addresses of what autograd saves; and
     that its backward pass leaves as gradients."""
-    config = train_config()
     model, objective = build(config)
     if recompute:
         model.encoder.recompute_activations()
@@ -77,12 +79,23 @@ def test_a_real_step_keeps_what_was_counted_without_doing_it(request: pytest.Fix
     counter.recompute_activations()
     again = counter.bytes(SIZE, 2, "32-true")
     for recompute, step in ((False, plain), (True, again)):
-        saved, gradients = real_step(recompute)
+        saved, gradients = real_step(train_config(), recompute)
         assert step.saved == saved < step.peak
         assert gradients == counter.model_bytes.gradients
     assert again.saved < 0.5 * plain.saved and again.peak < 0.6 * plain.peak
     request.getfixturevalue("on_real_tensors")
     assert StepCounter(train_config()).bytes(SIZE, 2, "32-true") == plain
+
+
+@pytest.mark.parametrize("backbone", [LITE0, CONVNEXT])
+def test_steps_of_timms_trunks_are_counted(backbone: str) -> None:
+    config = train_config(model=replace(FROZEN, backbone=backbone))
+    counter = StepCounter(config)
+    plain = counter.bytes(SIZE, 2, "32-true")
+    assert plain.saved == real_step(config, recompute=False)[0]
+    counter.recompute_activations()
+    again = counter.bytes(SIZE, 2, "32-true")
+    assert again.saved == real_step(config, recompute=True)[0] < 0.2 * plain.saved and again.peak < 0.7 * plain.peak
 
 
 def test_kept_bytes_grow_with_the_batch(on_real_tensors) -> None:
@@ -170,13 +183,29 @@ def test_operations_grow_with_the_area_and_recomputing(on_real_tensors) -> None:
 
 def test_operations_of_attention_are_counted() -> None:
     q, k = torch.randn(2, 3, 8, 16, requires_grad=True), torch.randn(2, 3, 10, 16)
-    counter = FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS)
+    counter = FlopCounterMode(display=False, custom_mapping=CPU_FLOPS)
     with counter:
         out = torch.nn.functional.scaled_dot_product_attention(q, k, k)
     assert counter.get_total_flops() == 2 * 3 * (2 * 8 * 10 * 16) * 2, "two products of matrices for every head"
     with counter:
         out.sum().backward()
     assert counter.get_total_flops() == 2 * 3 * (2 * 8 * 10 * 16) * 5, "and five in the backward pass"
+
+
+@pytest.mark.parametrize(("groups", "transposed"), [(1, False), (1, True), (4, False), (8, False)])
+def test_operations_of_convolutions_are_counted(groups: int, transposed: bool) -> None:
+    """torch's own counter takes each group's gradient for that of all channels: ten times a step of Lite0."""
+    x, weight = torch.randn(2, 8, 10, 12, requires_grad=True), torch.randn(8, 8 // groups, 3, 3, requires_grad=True)
+    convolve = torch.nn.functional.conv_transpose2d if transposed else torch.nn.functional.conv2d
+    counter = FlopCounterMode(display=False, custom_mapping=CPU_FLOPS)
+    with counter:
+        out = convolve(x, weight, stride=2, groups=groups)
+    pixels = x if transposed else out
+    forward = 2 * pixels.numel() * weight[0].numel()
+    assert counter.get_total_flops() == forward
+    with counter:
+        out.sum().backward()
+    assert counter.get_total_flops() == 2 * forward, "gradients of input and weight"
 
 
 def test_the_gpu_figure_is_the_peak_with_its_allowances() -> None:

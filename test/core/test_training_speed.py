@@ -25,8 +25,8 @@ from sartm_core.model.trunks.hiera import FrozenPosition
 from sartm_core.preprocess import PreprocessConfig
 from sartm_core.training.footprint import build, forward, make_batch
 
+from .conftest import CONVNEXT, make_model, train_lora
 from .conftest import make_batch as make_images
-from .conftest import make_model, train_lora
 from .runs import write_config
 from .test_footprint import SIZE, on_real_tensors, train_config  # noqa: F401  (a fixture)
 
@@ -161,6 +161,35 @@ def test_a_copy_keeps_positions_of_its_own() -> None:
 
 def gradients(model: SARTM) -> dict[str, Tensor]:
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("train_encoder", [False, True])
+def test_the_plain_model_of_timms_trunks_has_the_same_loss_and_gradients(train_encoder: bool) -> None:
+    config = train_config()
+    config = replace(config, model=replace(config.model, backbone=CONVNEXT, train_encoder=train_encoder))
+    model, objective = build(config)
+    train_lora(model)
+    plain, batch = plain_copy(model), make_batch(config, SIZE, 2)
+    losses = []
+    for network in (model, plain):
+        loss = copy.deepcopy(objective)(forward(network, batch, "32-true"), batch["label"])["loss"]
+        loss.backward()
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    ours, theirs = gradients(model), gradients(plain)
+    scale = max(gradient.abs().max() for gradient in ours.values())
+    close = {"rtol": 1e-3, "atol": 1e-5 * float(scale)}
+    for name in ours.keys() & theirs.keys():
+        torch.testing.assert_close(theirs[name], ours[name], **close)
+    assert theirs["encoder.trunk.features.stem_0.weight"].abs().sum() > 0, "autograd went through the stem"
+    name = "encoder.trunk.features.stages_2.blocks.1.mlp.fc1"
+    for m in range(2):
+        for i, letter in enumerate("ab"):
+            own = ours[f"{name}.parametrizations.weight.0.lora_{letter}"][m]
+            torch.testing.assert_close(theirs[f"{name}.updates.{m}.{i}.weight"].flatten(1), own, **close)
+    if train_encoder:
+        own = ours[f"{name}.parametrizations.weight.original"]
+        torch.testing.assert_close(theirs[f"{name}.layer.weight"], own, **close)
 
 
 @pytest.mark.parametrize("train_encoder", [False, True])
