@@ -27,7 +27,9 @@ def two_passes(model: SARTM, rgb: Tensor, thermal: Tensor) -> Tensor:
     if model.config.fusion == "late":
         first, second = (model.mask_decoder(*(maps[m] for maps in levels)) for m in range(len(by_camera)))
         return (first + second) / 2
-    return model.mask_decoder(*(fuse(*maps) for fuse, maps in zip(model.fusion, levels, strict=True)))
+    fused = [fuse(*maps) for fuse, maps in zip(model.fusion, levels, strict=True)]  # F~0, F~1, F~n
+    scores = model.mask_decoder(*fused)
+    return (scores + model.aux_head(*fused)) / 2 if model.config.heads == "both" else scores
 
 
 def features(model: SARTM, images: Inputs) -> tuple[Tensor, Tensor, Tensor]:

@@ -25,6 +25,7 @@ from sartm_core.benchmarking.session import Session, Way
 from sartm_core.benchmarking.subjects import Frames, make_frames, random_model, weights_from, weights_of
 from sartm_core.engines import ENGINES, pick_device
 from sartm_core.opening import DEFAULT
+from test.core.conftest import LITE0
 from test.core.test_benchmark_worker import Refusing
 
 SIZE = (64, 96)
@@ -46,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], 
 def way(tmp_path: Path) -> Way:
     """The shipped weights on one small frame."""
     frames = make_frames(1, SIZE).save(tmp_path / "frames.npz")
-    weights = weights_of("hiera_nano", tmp_path)
+    weights = weights_of(LITE0, tmp_path)
     return Way(weights, SIZE, frames, "torch", "fp32", "cpu", 1, str(tmp_path / "caches"))
 
 
@@ -61,7 +62,7 @@ def test_a_run_says_the_same_to_people_and_programs(run) -> None:
     assert set(only["rates"]) == {"fp32"} and only["rates"]["fp32"]["products_ms"] > 0
     cells = next(line for line in text.splitlines() if line.startswith("| torch"))
     assert f" {row['forward']['p50']:.1f} " in cells and f" {row['ratios']['speedup']:.2f} " in cells
-    assert "## hiera_nano at 64x96 (shipped)" in text and "Fastest: torch in fp32" in text
+    assert f"## {LITE0} at 64x96 (shipped)" in text and "Fastest: torch in fp32" in text
 
 
 def test_a_run_measures_every_stage_memory_and_agreement(run) -> None:
@@ -80,7 +81,7 @@ def test_comparing_with_itself_changes_nothing(run) -> None:
     text = compare(path, path)
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     (torch_line,) = (cells for cells in lines if cells[2] == "torch")
-    assert torch_line[:4] == ["hiera_nano", "64x96", "torch", "fp32"] and torch_line[4:7] == ["1.00"] * 3
+    assert torch_line[:4] == [LITE0, "64x96", "torch", "fp32"] and torch_line[4:7] == ["1.00"] * 3
     assert torch_line[-1] == torch_line[-2] and torch_line[8] == "-", "no start-up was measured"
     assert "WARNING" not in text and "note" not in text
 
@@ -170,8 +171,10 @@ def test_random_models_are_the_same_every_time_and_nothing_is_zero(tmp_path: Pat
     first, second = (random_model("hiera_nano").state_dict() for _ in range(2))
     assert all(first[name].equal(second[name]) for name in first)
     assert all(first[name].abs().max() > 0 for name in first if name.endswith("lora_b"))
-    assert weights_of("hiera_nano", tmp_path).checkpoint == DEFAULT and not list(tmp_path.iterdir())
-    assert weights_from(DEFAULT, None).backbone == "hiera_nano"
+    assert weights_of(LITE0, tmp_path).checkpoint == DEFAULT and not list(tmp_path.iterdir())
+    assert weights_from(DEFAULT, None).backbone == LITE0
+    other = "timm:convnext_atto.d2_in1k"  # no name for a file
+    assert weights_from(weights_of(other, tmp_path).checkpoint, None).backbone == other
 
 
 def test_frames_of_a_folder_are_spread_and_fitted(tmp_path: Path) -> None:
