@@ -57,7 +57,7 @@ CPU_FLOPS: dict[Any, Callable[..., int]] = {
     ),
     torch.ops.aten.convolution_backward: convolution_backward_flops,
 }
-"""torch's counter knows the GPU's attention only, and takes grouped convolutions for whole ones going backward."""
+"""torch's counter knows only the GPU's attention, and takes gradients of grouped convolutions for those of whole."""
 
 
 @dataclass(frozen=True)
