@@ -46,7 +46,7 @@ class PlainQKV(nn.Module):
 class PlainMixing(nn.Module):
     """A 1x1 convolution or linear layer with two more for each modality."""
 
-    def __init__(self, layer: nn.Module, update: LowRankUpdate, active: ActiveModalities) -> None:
+    def __init__(self, layer: Any, update: LowRankUpdate, active: ActiveModalities) -> None:
         super().__init__()
         weight = layer.parametrizations.weight.original
         self.layer, self.active = with_weight(layer, weight), active

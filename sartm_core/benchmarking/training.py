@@ -21,7 +21,6 @@ from sartm_core.benchmarking.report import MISSING, machine_text
 from sartm_core.benchmarking.training_steps import Runner
 from sartm_core.config import TrainConfig
 from sartm_core.fields import from_dict, load_yaml
-from sartm_core.model.lora import lora_layers
 from sartm_core.model.sartm import SARTM
 from sartm_core.training.footprint import StepCounter, build, make_batch
 from sartm_core.training.footprint_tables import Row, table
@@ -151,8 +150,9 @@ def ways(config: TrainConfig, device: torch.device) -> list[Runner]:
     """Plain float32 first; ours in float32, in the configuration's precision, and compiled if it says so."""
     torch.manual_seed(config.seed)
     model, objective = build(config)
-    for layer in lora_layers(model):  # fresh ones are zero and would give no gradient to the A beside them
-        torch.nn.init.normal_(layer.lora_b, std=LORA_STD)
+    for name, parameter in model.named_parameters():
+        if name.endswith(".lora_b"):  # fresh ones are zero and would give no gradient to the A beside them
+            torch.nn.init.normal_(parameter, std=LORA_STD)
     plain, settings = plain_copy(model), config.trainer
     kinds = [(PLAIN, plain, FULL, "none"), (OURS, copy.deepcopy(model), FULL, "none")]
     if settings.precision != FULL:

@@ -56,8 +56,8 @@ class FoldedSARTM(nn.Module):
         self.trunk = fold_trunk(model.encoder.trunk, len(MODALITIES))
         self.neck = Neck(model.encoder.neck, model.mask_decoder)
         self.decoder, self.position = Decoder(model.mask_decoder), Position(model.mask_decoder)
-        is_used = model.config.heads == "both" and model.aux_head is not None
-        self.aux_head = fold_aux_head(model.aux_head) if is_used else None
+        both, aux_head = model.config.heads == "both", model.aux_head
+        self.aux_head = fold_aux_head(aux_head) if both and aux_head is not None else None
         self.fusion = nn.ModuleList(FOLDED[type(fuse)](fuse) for fuse in model.fusion)
         self.stand_in = nn.ParameterList(frozen(stand_in) for stand_in in model.stand_in)  # (M, C) each
         confidence = model.info.confidence

@@ -25,7 +25,7 @@ class Neck(nn.Module):
         super().__init__()
         if (neck.fuse_type, neck.fpn_interp_model) != ("sum", "nearest"):
             raise ValueError(f"neck: {neck.fuse_type}, {neck.fpn_interp_model}; inference knows sum, nearest")
-        behind = [pointwise(decoder.sam.conv_s0), pointwise(decoder.sam.conv_s1), None]  # of the three levels
+        behind = (pointwise(decoder.sam.conv_s0), pointwise(decoder.sam.conv_s1), None)  # of the three levels
         self.stages = nn.ModuleList()
         self.own: list[int] = []  # how many of a stage's channels are those of its level; the rest is passed up
         for stage, conv in enumerate(reversed(neck.convs)):  # stride 4 first
@@ -33,7 +33,8 @@ class Neck(nn.Module):
             parts = []
             for level in reversed(range(min(stage + 1, len(behind)))):
                 if all(between in neck.fpn_top_down_levels for between in range(level, stage)):
-                    parts.append(lateral if behind[level] is None else chain(lateral, behind[level], level == stage))
+                    last = behind[level]
+                    parts.append(lateral if last is None else chain(lateral, last, with_bias=level == stage))
             self.stages.append(linear(*(torch.cat(tensors) for tensors in zip(*parts, strict=True))))
             self.own.append(len(parts[0][1]) if stage < len(behind) else 0)
 

@@ -25,7 +25,7 @@ from sartm_core.model.trunks.hiera import FrozenPosition
 from sartm_core.preprocess import PreprocessConfig
 from sartm_core.training.footprint import build, forward, make_batch
 
-from .conftest import CONVNEXT, make_model, train_lora
+from .conftest import CONVNEXT, LITE0, make_model, train_lora
 from .conftest import make_batch as make_images
 from .runs import write_config
 from .test_footprint import SIZE, on_real_tensors, train_config  # noqa: F401  (a fixture)
@@ -190,6 +190,15 @@ def test_the_plain_model_of_timms_trunks_has_the_same_loss_and_gradients(train_e
     if train_encoder:
         own = ours[f"{name}.parametrizations.weight.original"]
         torch.testing.assert_close(theirs[f"{name}.layer.weight"], own, **close)
+
+
+def test_adapters_of_timms_trunks_are_timed_with_gradients_for_both_factors() -> None:
+    """Only a Hiera's were, and the benchmark ended in an AttributeError."""
+    config = train_config()
+    plain, ours = training.ways(replace(config, model=replace(config.model, backbone=LITE0)), torch.device("cpu"))
+    adapters = {name: p for name, p in ours.model.named_parameters() if name.endswith(".lora_b")}
+    assert len(adapters) > 30 and all(p.abs().max() > 0 for p in adapters.values())
+    assert not any(name.endswith(".lora_b") for name, _ in plain.model.named_parameters())
 
 
 @pytest.mark.parametrize("train_encoder", [False, True])
