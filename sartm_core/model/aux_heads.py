@@ -1,8 +1,8 @@
 """Path two: auxiliary segmentation heads on the fused features (paper III-D, Eq. 10, Table VIII).
 
 They guide training; inference runs them where `ModelConfig.heads` is `both`. A new head is one class, one line in
-`AUX_HEADS` and its name in the config. Every head is made with the channels of strides 4, 8, 16 and the class count, and turns
-F~0 (B, c0, H/4, W/4), F~1 (B, c1, H/8, W/8) and F~n (B, width, H/16, W/16) into logits (B, C, H/4, W/4).
+`AUX_HEADS` and its name in the config. Every head is made with the channels of strides 4, 8, 16 and the class count,
+and turns F~0 (B, c0, H/4, W/4), F~1 (B, c1, H/8, W/8) and F~n (B, width, H/16, W/16) into logits (B, C, H/4, W/4).
 """
 
 from __future__ import annotations
