@@ -62,17 +62,6 @@ class FoldedTimm(nn.Module):
         return [x.flatten(2).transpose(1, 2) for x in self.networks[modality](image)]
 
 
-class ExpandingTrunk(nn.Module):
-    """A network that wants three channels, for images of one."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        return self.network(image.expand(-1, 3, -1, -1))
-
-
 @torch.no_grad()
 def fold(network: PlainTrunk, channels: int) -> nn.Module:
     """The same network with less to do, for images of 3 channels, or of 1 that stands for 3 equal ones."""
