@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sartm_core.model.config import ModelConfig
     from sartm_core.model.sartm import SARTM
-    from sartm_core.registration import Registration
-    from sartm_core.segmenter import FramePair, Segmenter
+    from sartm_core.preprocess.registration import Registration
+    from sartm_core.runtime.segmenter import FramePair, Segmenter
 
 __version__ = "0.1.0"
 __all__ = ["SARTM", "FramePair", "ModelConfig", "Registration", "Segmenter"]
 _HOMES = {
     "SARTM": "sartm_core.model.sartm",
     "ModelConfig": "sartm_core.model.config",
-    "Registration": "sartm_core.registration",
-    "FramePair": "sartm_core.segmenter",
-    "Segmenter": "sartm_core.segmenter",
+    "Registration": "sartm_core.preprocess.registration",
+    "FramePair": "sartm_core.runtime.segmenter",
+    "Segmenter": "sartm_core.runtime.segmenter",
 }
 
 

@@ -24,15 +24,15 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from sartm_core.cli import INTERRUPTED, add_config_options, build_config, field_docs, parse
-from sartm_core.config import TrainConfig
-from sartm_core.fields import at_least
-from sartm_core.files import write_text
 from sartm_core.model.config import ModelConfig, full_name
-from sartm_core.preprocess import STRIDE
-from sartm_core.training.footprint import Size, StepCounter
-from sartm_core.training.footprint_tables import GIB, Footprint, Step, Work, as_dict, name_of, report
-from sartm_core.training.steptime import available_bytes, time_steps
+from sartm_core.preprocess.config import STRIDE
+from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, field_docs, parse
+from sartm_core.support.fields import at_least
+from sartm_core.support.files import write_text
+from sartm_core.train.config import TrainConfig
+from sartm_core.train.footprint import Size, StepCounter
+from sartm_core.train.footprint_tables import GIB, Footprint, Step, Work, as_dict, name_of, report
+from sartm_core.train.steptime import available_bytes, time_steps
 
 PRECISIONS = ("32-true", "bf16-mixed")
 """Those that are counted; `16-mixed` takes what `bf16-mixed` takes."""

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sartm_core.cli import INTERRUPTED, parse
+from sartm_core.support.cli import INTERRUPTED, parse
 
 PROGRAM = "python -m sartm_ros.bag"
 ROS_ARGS = "--ros-args"

@@ -25,9 +25,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sartm_core.cli import INTERRUPTED, add_config_options, build_config, parse
-from sartm_core.fields import to_dict
-from sartm_core.files import write_text
+from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.fields import to_dict
+from sartm_core.support.files import write_text
 
 if TYPE_CHECKING:  # the real imports take a second; Ctrl-C during them must be quiet too
     from tqdm import tqdm
@@ -111,7 +111,7 @@ def repeat(session: Session, rate: float, bar: tqdm) -> dict[str, Any]:
 
 def host(plan: Plan) -> dict[str, Any]:
     """This machine."""
-    from sartm_core.benchmarking.machine import describe
+    from sartm_core.benchmark.machine import describe
 
     return describe(plan.threads)
 

@@ -189,7 +189,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 def write_page(frames: Sequence[FramePair], options: argparse.Namespace) -> int:
     """--pick: the page, and what to do with it."""
-    from sartm_core.files import write_text
+    from sartm_core.support.files import write_text
     from sartm_ros.calibration.pick import page
 
     options.pick.parent.mkdir(parents=True, exist_ok=True)

@@ -23,13 +23,16 @@ from rclpy.parameter import Parameter
 from rclpy.validate_namespace import validate_namespace
 from rclpy.validate_topic_name import validate_topic_name
 
-from sartm_ros import node_help, parameters, running
-from sartm_ros.model import load_segmenter
-from sartm_ros.pairing import STREAMS
-from sartm_ros.parameters import BY_NAME, MODEL, ParameterError, Spec
+from sartm_ros import running
+from sartm_ros.errors import ParameterError
+from sartm_ros.frames.transport import shipped
+from sartm_ros.inference.server import ModelServer
+from sartm_ros.node import help as node_help
+from sartm_ros.node import parameters
+from sartm_ros.node.parameters import BY_NAME, MODEL, Spec
+from sartm_ros.node.weights import load_segmenter
+from sartm_ros.pairing.nearest import STREAMS
 from sartm_ros.segment_node import SegmentNode
-from sartm_ros.server import ModelServer
-from sartm_ros.transport import shipped
 
 CAMERA_KEYS = ("rgb_topic", "thermal_topic", "namespace", "parameters")
 TOP_KEYS = ("model", "common", "cameras")
@@ -178,7 +181,7 @@ def make_nodes(
 
     Raises ParameterError naming the file and the camera.
     """
-    server = ModelServer(load)
+    server = ModelServer(load, MODEL)
     for camera in read_cameras(path):
         remaps = [f"{stream}/image_raw:={topic}" for stream, topic in camera.topics.items()]
         try:

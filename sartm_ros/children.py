@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sartm_ros import transport
+from sartm_ros.frames import transport
 
 STOP_SECONDS = 10.0
 

@@ -26,10 +26,12 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.timer import Timer
 from sensor_msgs.msg import Image
 
-from sartm_ros import node_help
-from sartm_ros.images import write_pixels
-from sartm_ros.parameters import overrides
-from sartm_ros.replay_sources import (
+from sartm_ros.frames.images import write_pixels
+from sartm_ros.frames.transport import use_shipped_profile
+from sartm_ros.node import help as node_help
+from sartm_ros.node.parameters import overrides
+from sartm_ros.node.signals import quiet_end
+from sartm_ros.replay.sources import (
     DEFAULT_CONDITIONS,
     SYNTHETIC,
     THERMAL_ENCODINGS,
@@ -39,8 +41,6 @@ from sartm_ros.replay_sources import (
     folder_pairs,
     synthetic_pairs,
 )
-from sartm_ros.signals import quiet_end
-from sartm_ros.transport import use_shipped_profile
 
 NAMESPACE = "sartm"
 DEFAULT_SYNTHETIC_COUNT = 300

@@ -7,27 +7,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import get_logger
 
-from sartm_ros import transport
-from sartm_ros.lifecycle import StartupError
-from sartm_ros.parameters import ParameterError
-from sartm_ros.signals import quiet_end
-
-if TYPE_CHECKING:
-    from sartm_ros.segment_node import SegmentNode
+from sartm_ros.errors import ParameterError
+from sartm_ros.frames import transport
+from sartm_ros.node.lifecycle import StartupError
+from sartm_ros.node.signals import quiet_end
 
 LINGER_S = 3.0
 """A thread that still loads a model at the end gets this long. Then the process leaves without looking back: an orderly
 exit would cut the thread off inside a library, and abort."""
 
 
-def run(make: Callable[[], Iterable[SegmentNode]], args: list[str] | None = None, name: str = "segment") -> int:
-    """Make the nodes, spin them until Ctrl-C or SIGTERM. Exit code 0 then, 1 if they could not start."""
+def run(make: Callable[[], Iterable[Any]], args: list[str] | None = None, name: str = "segment") -> int:
+    """Make the nodes, rclpy's with a `close`, and spin them until Ctrl-C or SIGTERM. Exit code 0 then, 1 if they could
+    not start."""
     transport.use_shipped_profile()
     log = get_logger(name)
     try:
@@ -35,7 +33,7 @@ def run(make: Callable[[], Iterable[SegmentNode]], args: list[str] | None = None
     except Exception as error:  # a params file that is not there or not YAML, an unknown --ros-args flag
         log.fatal(f"cannot start: {error}")
         return 1
-    nodes: list[SegmentNode] = []
+    nodes: list[Any] = []
     executor = SingleThreadedExecutor()
     code = 0
     try:

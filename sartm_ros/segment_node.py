@@ -19,19 +19,21 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
-from sartm_ros import node_help, parameters, running
-from sartm_ros.delivery import Delivery
-from sartm_ros.guards import survives
-from sartm_ros.inference import Box
-from sartm_ros.intake import Intake
-from sartm_ros.lifecycle import StartupError, guarded
-from sartm_ros.loading import Loading
-from sartm_ros.model import load_segmenter
-from sartm_ros.monitor import Monitor
-from sartm_ros.outputs import Outputs
-from sartm_ros.reload import Reloader, strangers
-from sartm_ros.server import ModelServer
-from sartm_ros.settings import Settings
+from sartm_ros import running
+from sartm_ros.health.monitor import Monitor
+from sartm_ros.inference.inference import Box
+from sartm_ros.inference.loading import Loading
+from sartm_ros.inference.server import ModelServer
+from sartm_ros.node import help as node_help
+from sartm_ros.node import parameters
+from sartm_ros.node.delivery import Delivery
+from sartm_ros.node.guards import survives
+from sartm_ros.node.intake import Intake
+from sartm_ros.node.lifecycle import StartupError, guarded
+from sartm_ros.node.outputs import Outputs
+from sartm_ros.node.reload import Reloader, strangers
+from sartm_ros.node.settings import Settings
+from sartm_ros.node.weights import load_segmenter
 
 HEALTH_PERIOD_S = 0.25
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -43,8 +45,8 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 class SegmentNode(LifecycleNode):
     """Lifecycle node `segment` (namespace `sartm`).
 
-    load: turns parameter values into a `sartm_ros.model.Model`. server: shared by the nodes of one process; without
-    it the node has one of its own.
+    load: turns parameter values into a `sartm_ros.inference.model.Model`. server: shared by the nodes of one process;
+    without it the node has one of its own.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class SegmentNode(LifecycleNode):
         parameters.declare(self)
         self.values = parameters.read(self)
 
-        self.server = server or ModelServer(load)
+        self.server = server or ModelServer(load, parameters.MODEL)
         self.server.members.append(self)
         self.outputs = Outputs(self)
         self.monitor = Monitor(self, self.outputs, self.report)

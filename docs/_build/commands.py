@@ -19,7 +19,7 @@ from pathlib import Path
 PROCESSES = 2
 WIDTH = "100"
 """Columns of a help text."""
-SHARED = ("torch", "sartm_core.segmenter")
+SHARED = ("torch", "sartm_core.runtime.segmenter")
 """What most commands import; once is enough."""
 
 COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sartm_ros.calibrate": ("registration.md", "Lay the thermal view over the rgb view", ()),
     "sartm_ros.calibration.selftest": ("registration.md", "How well that works on your own pairs", ()),
     "sartm_ros.benchmark": ("benchmark_ros.md", "Speed of the node on your machine", ()),
-    "sartm_ros.reference": ("node.md", "The tables of the node's page (for developers)", ()),
+    "sartm_ros.node.reference": ("node.md", "The tables of the node's page (for developers)", ()),
 }
 """Module -> the page that tells more, what it is for, its subcommands."""
 NODES = ("sartm_ros.segment_node", "sartm_ros.cameras", "sartm_ros.replay_node")

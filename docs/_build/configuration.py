@@ -9,12 +9,12 @@ from dataclasses import is_dataclass
 from pathlib import Path
 
 CONFIGS = (
-    ("train", "sartm_core.config", "TrainConfig", "training.md"),
-    ("evaluate", "sartm_core.evaluation.config", "EvaluateConfig", "evaluation.md"),
-    ("predict", "sartm_core.prediction.config", "PredictConfig", "predict.md"),
-    ("compare", "sartm_core.comparison.config", "CompareConfig", "compare.md"),
-    ("export", "sartm_core.exporting.config", "ExportConfig", "export.md"),
-    ("benchmark", "sartm_core.benchmarking.config", "BenchmarkConfig", "performance.md"),
+    ("train", "sartm_core.train.config", "TrainConfig", "training.md"),
+    ("evaluate", "sartm_core.evaluate.config", "EvaluateConfig", "evaluation.md"),
+    ("predict", "sartm_core.predict.config", "PredictConfig", "predict.md"),
+    ("compare", "sartm_core.compare.config", "CompareConfig", "compare.md"),
+    ("export", "sartm_core.export.config", "ExportConfig", "export.md"),
+    ("benchmark", "sartm_core.benchmark.config", "BenchmarkConfig", "performance.md"),
 )
 """Command, module and name of its configuration, and the page that tells more."""
 LANGUAGES = {".yaml": "yaml", ".xml": "xml", ".json": "json", ".rviz": "yaml"}
@@ -48,7 +48,7 @@ def table(cls: type, fields: list[tuple[str, str, object]]) -> str:
 def section(command: str, module: str, name: str, guide: str) -> str:
     """One command's fields, a table for each nested configuration."""
     cls = getattr(importlib.import_module(module), name)
-    leaves = importlib.import_module("sartm_core.cli").leaves
+    leaves = importlib.import_module("sartm_core.support.cli").leaves
     groups: dict[str, list[tuple[str, str, object]]] = {}
     for field, text, default in leaves(cls):
         groups.setdefault(field.rpartition(".")[0], []).append((field, text, default))

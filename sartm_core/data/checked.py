@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from sartm_core.data.labels import IGNORE, remap_table
 from sartm_core.data.pairs import Pairs, Sample
 from sartm_core.data.scenes import RandomScenes, ScenePool
+from sartm_core.support.classes import IGNORE, remap_table
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from sartm_core.data.labels import Color, LabelSet, default_palette
+from sartm_core.support.classes import Color, LabelSet, default_palette
 
 KEYS = ("names", "palette")
 

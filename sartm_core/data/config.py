@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from sartm_core.data.labels import LABEL_SETS
-from sartm_core.fields import at_least, one_of
-from sartm_core.preprocess import STRIDE
+from sartm_core.preprocess.config import STRIDE
+from sartm_core.support.classes import LABEL_SETS
+from sartm_core.support.fields import at_least, one_of
 
 DATASETS = ("synthetic", "folder", "mfnet", "pst900", "fmb")
 CACHES = ("memory", "none")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from sartm_core.data.files import read_image
-from sartm_core.data.labels import LABEL_SETS
+from sartm_core.data.images import read_image
 from sartm_core.data.layouts import (
     FMBPairs,
     FolderPairs,
@@ -16,7 +15,8 @@ from sartm_core.data.layouts import (
     PST900Pairs,
 )
 from sartm_core.data.pairs import CAMERAS, Pairs, Sample
-from sartm_core.fields import one_of
+from sartm_core.support.classes import LABEL_SETS
+from sartm_core.support.fields import one_of
 
 __all__ = [
     "DISK_LAYOUTS", "LAYOUTS", "FMBPairs", "FolderPairs", "MFNetFolders", "MFNetImages", "MFNetSeparated",

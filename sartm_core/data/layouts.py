@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from sartm_core.data.class_list import read_classes
-from sartm_core.data.files import read_image
-from sartm_core.data.labels import FMB, LABEL_SETS, PST900, LabelSet
+from sartm_core.data.images import read_image
 from sartm_core.data.pairs import CAMERAS, ListedPairs, PartedPairs, Sample
+from sartm_core.support.classes import FMB, LABEL_SETS, PST900, LabelSet
 
 CLASS_LIST = "classes.yaml"
 

@@ -13,9 +13,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from sartm_core.data.files import files_by_name, read_label, read_rgb, read_thermal
-from sartm_core.data.labels import LABEL_SETS, MFNET, LabelSet
+from sartm_core.data.images import files_by_name, read_label, read_rgb, read_thermal
 from sartm_core.data.splits import SPLITS, hold_out, read_split
+from sartm_core.support.classes import LABEL_SETS, MFNET, LabelSet
 
 CAMERAS = ("rgb", "thermal")
 KINDS = (*CAMERAS, "label")

@@ -19,10 +19,10 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from sartm_core.data import synthetic
+from sartm_core import synthetic
 from sartm_core.data.pairs import Sample
-from sartm_core.data.synthetic import Scene, SceneConfig, SyntheticScenes, render_scene
-from sartm_core.files import cache_folder, replacing
+from sartm_core.support.files import cache_folder, replacing
+from sartm_core.synthetic import Scene, SceneConfig, SyntheticScenes, render_scene
 
 log = logging.getLogger(__name__)
 

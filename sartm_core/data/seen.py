@@ -13,7 +13,7 @@ from typing import Any
 
 from sartm_core.data.datasets import DISK_LAYOUTS
 from sartm_core.data.pairs import Pairs, PartedPairs
-from sartm_core.fields import one_of
+from sartm_core.support.fields import one_of
 
 TRAINED, CHOSE, UNKNOWN = "trained", "chose", "unknown"
 FOLDER = "folder"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from sartm_core.data.config import DataConfig, SourceConfig
 from sartm_core.data.datasets import Sample, open_dataset
-from sartm_core.data.labels import MFNET, LabelSet
 from sartm_core.data.scenes import FixedScenes, RandomScenes, pooled
-from sartm_core.data.synthetic import SceneConfig
+from sartm_core.support.classes import MFNET, LabelSet
+from sartm_core.synthetic import SceneConfig
 
 POOL_SEED = 30_000_000
 """Scenes of the training pool hash (POOL_SEED, index) into 32 bits."""

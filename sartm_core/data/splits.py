@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
-from sartm_core.data.files import IMAGE_SUFFIXES
+from sartm_core.data.images import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")
 HOLD_OUT = 10

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sartm_core.config import LossConfig
+from sartm_core.losses.config import LossConfig
 from sartm_core.losses.consistency import consistency_loss, update_bank
 from sartm_core.losses.decorrelation import decorrelation_loss
 from sartm_core.losses.ohem import SEGMENTATION_LOSSES, weights_tensor

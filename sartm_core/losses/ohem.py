@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sartm_core.data.labels import IGNORE
-from sartm_core.distributed import all_cat, all_sum, world_size
+from sartm_core.support.classes import IGNORE
+from sartm_core.support.distributed import all_cat, all_sum, world_size
 
 THRESHOLD = -math.log(0.7)
 """A pixel is hard when its loss is above this: its true class gets less than 0.7 (0.7^(1/w) with a class weight w)."""

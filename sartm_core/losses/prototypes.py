@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sartm_core.data.labels import IGNORE
-from sartm_core.distributed import all_sum
+from sartm_core.support.classes import IGNORE
+from sartm_core.support.distributed import all_sum
 
 
 def class_prototypes(features: Tensor, label: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:

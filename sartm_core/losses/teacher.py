@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from sartm_core.checkpoint import sha256
-from sartm_core.config import LossConfig
-from sartm_core.files import cache_folder, replacing
+from sartm_core.losses.config import LossConfig
+from sartm_core.model.checkpoint import sha256
+from sartm_core.support.files import cache_folder, replacing
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """What turns scores into probabilities that can be believed: softmax(s / T + b), vector scaling (Guo et al. 2017).
 
 Each set of cameras has its own temperature T and class bias b, fitted on validation frames by
-`sartm_core.confidence.fit`: with one camera alone a network is less sure and sees class 0 too often. b moves masks.
+`sartm_core.fit_confidence.fit`: with one camera alone a network is less sure and sees class 0 too often. b moves masks.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sartm_core.data.labels import IGNORE, MFNET, Color, default_palette
-from sartm_core.fields import at_least, one_of
+from sartm_core.support.classes import IGNORE, MFNET, Color, default_palette
+from sartm_core.support.fields import at_least, one_of
 
 MODALITIES = ("rgb", "thermal")
 FUSIONS = ("frm_ffm", "mean", "late")

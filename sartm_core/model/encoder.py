@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.trunks import build_encoder
 from sartm_core.model.trunks.parts import SCALP
-from sartm_core.preprocess import STRIDE
+from sartm_core.preprocess.config import STRIDE
 
 
 class ModalityEncoder(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,10 @@ from sartm_core.model.confidence import Confidence
 from sartm_core.model.config import MODALITIES, ModelConfig
 from sartm_core.model.encoder import ModalityEncoder, check_image
 from sartm_core.model.fusion import build_fusion
+from sartm_core.model.load_report import LoadReport
 from sartm_core.model.lora import lora_layers
 from sartm_core.model.mask_decoder import ClasswiseMaskDecoder
-from sartm_core.preprocess import PreprocessConfig
-
-if TYPE_CHECKING:
-    from sartm_core.checkpoint import LoadReport
+from sartm_core.preprocess.config import PreprocessConfig
 
 CHANNELS = (3, 1)
 """Channels of an rgb and of a thermal input."""
@@ -190,21 +188,21 @@ class SARTM(nn.Module):
         return [name for name, parameter in self.named_parameters() if parameter.requires_grad]
 
     def load_sam2(self, path: str | Path) -> LoadReport:
-        """Take the pretrained weights of an official SAM2 file; see `sartm_core.checkpoint.load_sam2`."""
-        from sartm_core.checkpoint import load_sam2
+        """Take the pretrained weights of an official SAM2 file; see `sartm_core.model.checkpoint.load_sam2`."""
+        from sartm_core.model.checkpoint import load_sam2
 
         return load_sam2(self, path)
 
     def save(self, path: str | Path, kind: str = "auto", dtype: torch.dtype | None = None) -> Path:
-        """Write `path` (.safetensors) with all metadata; see `sartm_core.checkpoint.save`."""
-        from sartm_core.checkpoint import save
+        """Write `path` (.safetensors) with all metadata; see `sartm_core.model.checkpoint.save`."""
+        from sartm_core.model.checkpoint import save
 
         return save(self, path, kind, dtype)
 
     @classmethod
     def load(cls, path: str | Path, sam2: str | Path | None = None) -> SARTM:
         """Read what `save` wrote; adapter files also need `sam2`, the file they were trained on."""
-        from sartm_core.checkpoint import load
+        from sartm_core.model.checkpoint import load
 
         return load(path, sam2)
 

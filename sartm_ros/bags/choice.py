@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from sartm_core.visualize import thermal_to_gray
+from sartm_core.support.visualize import thermal_to_gray
 
 THUMBNAIL = (32, 24)
 """Width and height at which two scenes are compared: details and noise do not count."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sartm_core.data.labels import LabelSet
+from sartm_core.support.classes import LabelSet
 from sartm_ros.bags.choice import SceneChange, least_confident
 from sartm_ros.bags.frames import FrameFolder
 from sartm_ros.bags.model import BagModel
@@ -18,8 +18,8 @@ from sartm_ros.bags.pairs import BagPair, Pairing, all_pairs
 from sartm_ros.bags.reading import Bag, BagError
 from sartm_ros.bags.topics import Topics
 from sartm_ros.bags.writing import new_folder, writing
-from sartm_ros.images import ImageError
-from sartm_ros.pairing import NS
+from sartm_ros.frames.images import ImageError
+from sartm_ros.pairing.nearest import NS
 
 SOURCE = "extract.json"
 """Where the frames of the folder come from."""

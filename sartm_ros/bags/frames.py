@@ -10,12 +10,12 @@ import torch
 import yaml
 from PIL import Image
 
-from sartm_core.data.labels import LabelSet
 from sartm_core.data.layouts import CLASS_LIST, FolderPairs
-from sartm_core.registration import Registration, sampling_grid
-from sartm_core.visualize import color_table
+from sartm_core.preprocess.registration import Registration, sampling_grid
+from sartm_core.support.classes import LabelSet
+from sartm_core.support.visualize import color_table
 from sartm_ros.bags.pairs import BagPair
-from sartm_ros.compressed import JPEG_MAGIC
+from sartm_ros.frames.compressed import JPEG_MAGIC
 
 RGB, THERMAL, LABELS = (FolderPairs.folders[kind][0] for kind in ("rgb", "thermal", "label"))
 

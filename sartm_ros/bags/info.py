@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from sartm_core.files import write_text
-from sartm_ros import stamps
+from sartm_core.support.files import write_text
 from sartm_ros.bags import topics as topic_choice
 from sartm_ros.bags.pairs import Pairing
 from sartm_ros.bags.reading import Bag, BagError, Message
 from sartm_ros.bags.skew import Offset, fixing_offset
 from sartm_ros.bags.topics import Topics
-from sartm_ros.pairing import NS, RGB, STREAMS, THERMAL
-from sartm_ros.settings import Settings
+from sartm_ros.node.settings import Settings
+from sartm_ros.pairing import stamps
+from sartm_ros.pairing.nearest import NS, RGB, STREAMS, THERMAL
 
 WORTH_S = 0.001
 """A smaller offset is not worth a word."""

@@ -9,10 +9,11 @@ import numpy as np
 
 from sartm_ros.bags.pairs import BagPair
 from sartm_ros.bags.reading import BagError
-from sartm_ros.class_map import ClassMap
-from sartm_ros.inference import Request
-from sartm_ros.model import Model, library_threads, segmenter_of
-from sartm_ros.settings import Settings
+from sartm_ros.inference.jobs import Request
+from sartm_ros.inference.model import Model, library_threads
+from sartm_ros.node.class_map import ClassMap
+from sartm_ros.node.settings import Settings
+from sartm_ros.node.weights import segmenter_of
 
 
 @dataclass(frozen=True, eq=False)

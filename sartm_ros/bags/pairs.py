@@ -11,9 +11,9 @@ from typing import Any
 
 from sartm_ros.bags.reading import Bag, BagError, Message
 from sartm_ros.bags.topics import Topics
-from sartm_ros.images import Incoming, parse
-from sartm_ros.pairing import NS, STREAMS, NearestPairer
-from sartm_ros.settings import Settings
+from sartm_ros.frames.images import Incoming, parse
+from sartm_ros.node.settings import Settings
+from sartm_ros.pairing.nearest import NS, STREAMS, NearestPairer
 
 log = logging.getLogger(__name__)
 

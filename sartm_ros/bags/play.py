@@ -10,9 +10,9 @@ from rclpy.parameter import Parameter
 
 from sartm_ros.bags.reading import BagError
 from sartm_ros.bags.replay import bag_pairs, pair_rate
+from sartm_ros.replay.sources import Pair
 from sartm_ros.replay_node import ReplayNode
 from sartm_ros.replay_node import main as replay
-from sartm_ros.replay_sources import Pair
 
 
 class BagNode(ReplayNode):

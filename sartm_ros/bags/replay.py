@@ -1,4 +1,4 @@
-"""The pairs of a recording as a source of the replay node, beside those of `sartm_ros.replay_sources`."""
+"""The pairs of a recording as a source of the replay node, beside those of `sartm_ros.replay.sources`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from sartm_ros.bags import topics as topic_choice
 from sartm_ros.bags.pairs import Pairing, all_pairs
 from sartm_ros.bags.reading import METADATA, SUFFIXES, Bag, BagError
-from sartm_ros.images import ImageError
-from sartm_ros.pairing import NS
-from sartm_ros.replay_sources import Pair, encode_thermal
-from sartm_ros.settings import Settings
+from sartm_ros.frames.images import ImageError
+from sartm_ros.node.settings import Settings
+from sartm_ros.pairing.nearest import NS
+from sartm_ros.replay.sources import Pair, encode_thermal
 
 log = logging.getLogger(__name__)
 

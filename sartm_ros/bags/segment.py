@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sartm_core.data.labels import IGNORE
-from sartm_core.visualize import overlay
+from sartm_core.support.classes import IGNORE
+from sartm_core.support.visualize import overlay
 from sartm_ros.bags.model import BagModel
 from sartm_ros.bags.pairs import BagPair, Pairing
 from sartm_ros.bags.reading import Bag, BagError
 from sartm_ros.bags.topics import Topics
 from sartm_ros.bags.writing import STRING, Copy, new_folder, writing
-from sartm_ros.images import ImageError
+from sartm_ros.frames.images import ImageError
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sartm_ros import stamps
-from sartm_ros.stamps import NS
+from sartm_ros.pairing import stamps
+from sartm_ros.pairing.stamps import NS
 
 PAIRED_EQUAL = 0.02
 """Shares of frames near a partner that differ by less say nothing about which offset is right."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sartm_ros import compressed
 from sartm_ros.bags.reading import COMPRESSED, Bag, BagError
-from sartm_ros.colors import COLOR
-from sartm_ros.pairing import RGB, THERMAL
+from sartm_ros.frames import compressed
+from sartm_ros.frames.colors import COLOR
+from sartm_ros.pairing.nearest import RGB, THERMAL
 
 WORDS = {
     RGB: {"rgb", "color", "colour", "visible", "vis", "eo"},

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from sartm_ros import parameter_checks
 from sartm_ros.bags.reading import BagError
+from sartm_ros.node import parameter_checks
 
 DEFAULTS: dict[str, Any] = {
     "checkpoint": "default",
@@ -46,7 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "registration.scale": [1.0, 1.0],
     "registration.shift": [0.0, 0.0],
 }
-"""As in `sartm_ros.parameters`, which cannot be imported without ROS; a test holds them equal."""
+"""As in `sartm_ros.node.parameters`, which cannot be imported without ROS; a test holds them equal."""
 UNUSED = (
     "warmup", "load_timeout", "oom_fallback", "allow_class_change", "autostart", "rgb_transport", "thermal_transport",
     "qos.rgb.reliability", "qos.rgb.depth", "qos.thermal.reliability", "qos.thermal.depth", "decode_ahead",

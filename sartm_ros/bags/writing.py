@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sartm_ros.bags.reading import IMAGE, Bag, BagError, Message, needs, one_line
-from sartm_ros.images import fill
+from sartm_ros.frames.images import fill
 
 STRING = "std_msgs/msg/String"
 BAG_VERSION = 8

@@ -16,10 +16,10 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from sartm_core.fields import from_dict
+from sartm_core.support.fields import from_dict
 from sartm_ros.benchmarking.peers import serve
 from sartm_ros.benchmarking.plan import OUTPUTS, Plan
-from sartm_ros.outputs import TIMING
+from sartm_ros.node.outputs import TIMING
 from sartm_ros.replay_node import NAMESPACE
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sartm_core.fields import to_dict
+from sartm_core.support.fields import to_dict
 from sartm_ros.benchmarking.plan import Plan
 
 END_SECONDS = 10.0

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from sartm_core.fields import at_least, one_of
-from sartm_ros.replay_sources import ENCODING_DTYPES
+from sartm_core.support.fields import at_least, one_of
+from sartm_ros.replay.sources import ENCODING_DTYPES
 
 MODEL, NONE = "model", "none"
 PINS = ("no", "split", "beside", "one")

@@ -15,7 +15,7 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from sartm_core.fields import from_dict
+from sartm_core.support.fields import from_dict
 from sartm_ros.benchmarking import frames
 from sartm_ros.benchmarking.peers import serve
 from sartm_ros.benchmarking.plan import Plan

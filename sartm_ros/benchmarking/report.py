@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sartm_core.files import replacing
+from sartm_core.support.files import replacing
 from sartm_ros.benchmarking.stages import NODE, OVERHEAD, STAGES
 
 MEASURES = (

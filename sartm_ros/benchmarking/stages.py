@@ -12,7 +12,7 @@ from typing import Any
 
 from sartm_ros.benchmarking.measures import Mask, spread
 from sartm_ros.benchmarking.playback import Sent
-from sartm_ros.timing import Trace, from_json
+from sartm_ros.inference.timing import Trace, from_json
 
 STAGES = {
     "to the node": "first message published to the second one's callback: DDS, rclpy, both frames",

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sartm_core.data.labels import MFNET
-from sartm_ros.inference import Request
+from sartm_core.support.classes import MFNET
+from sartm_ros.inference.jobs import Request
 from sartm_ros.segment_node import main
 
 STAGES = ("preprocess", "forward", "postprocess")
@@ -23,7 +23,7 @@ LEVEL = 255
 
 
 class FixedMask:
-    """The interface of `sartm_ros.model.Model`: class 0 everywhere, at once."""
+    """The interface of `sartm_ros.inference.model.Model`: class 0 everywhere, at once."""
 
     name, sha256, note, choice = "none", "", "", ""
     device, engine, precision = "cpu", "none", "-"

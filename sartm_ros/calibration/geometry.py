@@ -1,4 +1,4 @@
-"""3x3 matrices on pixels. Integer coordinates are pixel centres, as in `sartm_core.registration`."""
+"""3x3 matrices on pixels. Integer coordinates are pixel centres, as in `sartm_core.preprocess.registration`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sartm_core.files import replacing, write_text
+from sartm_core.support.files import replacing, write_text
 from sartm_ros.calibration.models import Fit
 from sartm_ros.calibration.needs import CalibrationError
 from sartm_ros.calibration.trust import Quality, Sizes
@@ -75,7 +75,7 @@ def rounded(values: Iterable[float]) -> list[float]:
 
 def check(fit: Fit, sizes: Sizes) -> None:
     """CalibrationError unless the node will take the matrix."""
-    from sartm_core.registration import Registration
+    from sartm_core.preprocess.registration import Registration
 
     try:
         Registration(tuple(float(v) for v in fit.matrix.ravel()), thermal_size=sizes.thermal, rgb_size=sizes.rgb)

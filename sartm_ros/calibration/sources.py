@@ -37,7 +37,7 @@ def from_files(rgb: Sequence[Path], thermal: Sequence[Path]) -> list[FramePair]:
 
 def read_rgb(path: Path) -> np.ndarray:
     """(H, W, 3) uint8."""
-    from sartm_core.data import files
+    from sartm_core.data import images as files
 
     if path.suffix.lower() != ".npy":
         return _read(files.read_rgb, path)
@@ -51,7 +51,7 @@ def read_rgb(path: Path) -> np.ndarray:
 
 def read_thermal(path: Path) -> np.ndarray:
     """(h, w) uint8, uint16 or float32."""
-    from sartm_core.data import files
+    from sartm_core.data import images as files
 
     if path.suffix.lower() != ".npy":
         return _read(files.read_thermal, path)

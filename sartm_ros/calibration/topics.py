@@ -31,8 +31,8 @@ def from_topics(
         from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     except ImportError as error:
         raise CalibrationError(f"--topics needs ROS 2 ({error}); source a distro, or pip install '.[ros]'") from error
-    from sartm_ros.signals import quiet_end
-    from sartm_ros.transport import use_shipped_profile
+    from sartm_ros.frames.transport import use_shipped_profile
+    from sartm_ros.node.signals import quiet_end
 
     use_shipped_profile()
     try:
@@ -72,7 +72,7 @@ class Collector:
     """Subscribes to both cameras as soon as somebody publishes, and keeps pairs `SPACING` apart."""
 
     def __init__(self, node: Any, count: int, tolerance: float, tick: Callable[[], None]) -> None:
-        from sartm_ros.pairing import NearestPairer
+        from sartm_ros.pairing.nearest import NearestPairer
 
         self.node, self.count, self.tolerance, self.tick = node, count, tolerance, tick
         self.pairer = NearestPairer(tolerance=tolerance, max_wait=MAX_WAIT)
@@ -110,7 +110,7 @@ class Collector:
                 self.errors[stream] = f"{topic} carries {offered[0]}, expected one of {', '.join(kinds)}"
 
     def _on_message(self, stream: str, message: Any) -> None:
-        from sartm_ros.images import parse
+        from sartm_ros.frames.images import parse
 
         self.received[stream] += 1
         try:

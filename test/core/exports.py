@@ -16,10 +16,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from sartm_core.export import main
-from sartm_core.exporting.config import FORMATS
+from sartm_core.export.__main__ import main
+from sartm_core.export.config import FORMATS
 from sartm_core.model.confidence import Confidence
-from sartm_core.preprocess import PreprocessConfig, ThermalNorm
+from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 
 from .conftest import make_frames, make_model, train_lora
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sartm_core import figures
-from sartm_core.data.labels import IGNORE
-from sartm_core.preprocess import PreprocessConfig
+from sartm_core.figures import __main__ as figures
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.support.classes import IGNORE
 
 from .conftest import make_model
 

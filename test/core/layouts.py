@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sartm_core.data.labels import FMB, MFNET, PST900, LabelSet
+from sartm_core.support.classes import FMB, MFNET, PST900, LabelSet
 
 Size = tuple[int, int]
 SIZE: Size = (48, 64)

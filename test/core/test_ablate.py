@@ -14,12 +14,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from sartm_core import ablate
-from sartm_core.ablation.grid import Library, build_grid
-from sartm_core.ablation.runner import locked
-from sartm_core.ablation.tables import TABLES
-from sartm_core.config import TrainConfig
-from sartm_core.fields import from_dict
+from sartm_core.ablate import __main__ as ablate
+from sartm_core.ablate.grid import Library, build_grid
+from sartm_core.ablate.runner import locked
+from sartm_core.ablate.tables import TABLES
+from sartm_core.support.fields import from_dict
+from sartm_core.train.config import TrainConfig
 
 CONFIG: dict[str, Any] = {
     "model": {"backbone": "hiera_nano", "classes": ["unlabeled", "car"], "train_encoder": True},

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from sartm_core.ablation.grid import differences, effective, overridden
-from sartm_core.ablation.runner import clock
-from sartm_core.ablation.statistics import paired, summarize
-from sartm_core.ablation.tables import TABLES, Variant
-from sartm_core.config import TrainConfig
-from sartm_core.fields import from_dict
+from sartm_core.ablate.grid import differences, effective, overridden
+from sartm_core.ablate.runner import clock
+from sartm_core.ablate.statistics import paired, summarize
+from sartm_core.ablate.tables import TABLES, Variant
+from sartm_core.support.fields import from_dict
+from sartm_core.train.config import TrainConfig
 
 from .test_ablate import CONFIG
 

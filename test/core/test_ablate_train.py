@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sartm_core import ablate
-from sartm_core.ablation.grid import Library
+from sartm_core.ablate import __main__ as ablate
+from sartm_core.ablate.grid import Library
 
 from .runs import command, write_config
 from .test_ablate import Grid

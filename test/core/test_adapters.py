@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core.batching import FramePair
-from sartm_core.deploy.graph import FoldedSARTM
-from sartm_core.engines.sharing import Shared
 from sartm_core.model.sartm import SARTM
-from sartm_core.network import Network
-from sartm_core.preprocess import PreprocessConfig, ThermalNorm
-from sartm_core.segmenter import Segmenter
+from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
+from sartm_core.runtime.batching import FramePair
+from sartm_core.runtime.engines.sharing import Shared
+from sartm_core.runtime.graph.graph import FoldedSARTM
+from sartm_core.runtime.network import Network
+from sartm_core.runtime.segmenter import Segmenter
 from test.core.conftest import PLAIN, make_frames, make_model, train_lora
 
 UNDERGROUND = ("unlabeled", "survivor", "backpack")

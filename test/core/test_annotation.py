@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from sartm_core import check_data, labels
-from sartm_core.annotation.export import export
-from sartm_core.annotation.labelmap import Label, ids_of, own_labels, read_labelmap, write_labelmap
-from sartm_core.annotation.masks import class_png, read_mask
-from sartm_core.data.files import read_image
-from sartm_core.data.labels import IGNORE, LabelSet, bit_reversed_color, ids_from_colors
+from sartm_core.check_data import __main__ as check_data
+from sartm_core.data.images import read_image
 from sartm_core.data.layouts import FolderPairs
+from sartm_core.labels import __main__ as labels
+from sartm_core.labels.export import export
+from sartm_core.labels.labelmap import Label, ids_of, own_labels, read_labelmap, write_labelmap
+from sartm_core.labels.masks import class_png, read_mask
+from sartm_core.support.classes import IGNORE, LabelSet, bit_reversed_color, ids_from_colors
 
 from .layouts import MFNET_NAMES, OWN, SIZE, all_names, label_of, save, write_folder_with_classes
 

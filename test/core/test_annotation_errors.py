@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sartm_core import labels
+from sartm_core.labels import __main__ as labels
 
 from .layouts import SIZE, label_of, write_folder_with_classes
 from .test_annotation import CVAT_MAP, NAMES, cvat_mask, png, write_zip
@@ -89,7 +89,7 @@ def test_a_damaged_member_is_named(tmp_path: Path, capsys) -> None:
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("sartm_core.annotation.archive.LARGEST_MEMBER", 100)
+    monkeypatch.setattr("sartm_core.labels.archive.LARGEST_MEMBER", 100)
     root = write_folder_with_classes(tmp_path / "mine")
     path = write_zip(tmp_path / "from.zip", GOOD | {"labelmap.txt": CVAT_MAP + "#" * 100})
     with pytest.raises(SystemExit):

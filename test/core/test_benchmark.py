@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sartm_core import benchmark
-from sartm_core.benchmarking import case, startup
-from sartm_core.benchmarking import lane as lane_module
-from sartm_core.benchmarking.compare import compare
-from sartm_core.benchmarking.config import BenchmarkConfig
-from sartm_core.benchmarking.lane import Lane
-from sartm_core.benchmarking.machine import THREADS, cpus, environment, limited
-from sartm_core.benchmarking.report import table
-from sartm_core.benchmarking.results import Row
-from sartm_core.benchmarking.session import Session, Way
-from sartm_core.benchmarking.subjects import Frames, make_frames, random_model, weights_from, weights_of
-from sartm_core.engines import ENGINES, pick_device
-from sartm_core.opening import DEFAULT
+from sartm_core.benchmark import __main__ as benchmark
+from sartm_core.benchmark import case, startup
+from sartm_core.benchmark import lane as lane_module
+from sartm_core.benchmark.compare import compare
+from sartm_core.benchmark.config import BenchmarkConfig
+from sartm_core.benchmark.lane import Lane
+from sartm_core.benchmark.machine import THREADS, cpus, environment, limited
+from sartm_core.benchmark.report import table
+from sartm_core.benchmark.results import Row
+from sartm_core.benchmark.session import Session, Way
+from sartm_core.benchmark.subjects import Frames, make_frames, random_model, weights_from, weights_of
+from sartm_core.runtime.engines import ENGINES, pick_device
+from sartm_core.runtime.opening import DEFAULT
 from test.core.conftest import LITE0
 from test.core.test_benchmark_worker import Refusing
 
@@ -227,7 +227,7 @@ def test_wrong_options_are_named(capsys, arguments: list[str], message: str) -> 
 
 
 def test_training_is_handed_on(monkeypatch, tmp_path: Path, capsys) -> None:
-    from sartm_core.benchmarking import training
+    from sartm_core.benchmark import training
 
     seen = []
     monkeypatch.setattr(training, "run", lambda *args: seen.append(args) or {"steps": args[1]})

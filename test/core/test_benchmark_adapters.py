@@ -9,9 +9,9 @@ import sys
 import pytest
 import torch
 
-from sartm_core.benchmark import main
-from sartm_core.benchmarking.adapters import make_files
-from sartm_core.checkpoint import comes_from_sam2, load
+from sartm_core.benchmark.__main__ import main
+from sartm_core.benchmark.adapters import make_files
+from sartm_core.model.checkpoint import comes_from_sam2, load
 
 SMALL = ["--backbones", "nano", "--engines", "torch", "--precisions", "fp32", "--resolutions", "64x96", "--runs", "5"]
 

@@ -10,18 +10,18 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sartm_core.batching import FramePair
-from sartm_core.benchmarking import memory
-from sartm_core.benchmarking.agreement import Answer, agree, summarize
-from sartm_core.benchmarking.baseline import PlainSegmenter, pad, two_passes
-from sartm_core.benchmarking.flops import Product, count, count_model, product_flops
-from sartm_core.benchmarking.machine import describe
-from sartm_core.benchmarking.rates import Rates, ways
-from sartm_core.benchmarking.ratios import add_ratios, bounds_ms, memory_of, rate_of
-from sartm_core.benchmarking.results import Case, Rate, Row, Spread, spread
-from sartm_core.benchmarking.session import Peak
-from sartm_core.segmenter import Segmenter
-from sartm_core.training.footprint import CPU_FLOPS
+from sartm_core.benchmark import memory
+from sartm_core.benchmark.agreement import Answer, agree, summarize
+from sartm_core.benchmark.baseline import PlainSegmenter, pad, two_passes
+from sartm_core.benchmark.flops import Product, count, count_model, product_flops
+from sartm_core.benchmark.machine import describe
+from sartm_core.benchmark.rates import Rates, ways
+from sartm_core.benchmark.ratios import add_ratios, bounds_ms, memory_of, rate_of
+from sartm_core.benchmark.results import Case, Rate, Row, Spread, spread
+from sartm_core.benchmark.session import Peak
+from sartm_core.runtime.batching import FramePair
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.train.footprint import CPU_FLOPS
 from test.core.conftest import LITE0, make_batch, make_frames, make_model, train_lora
 
 SIZE = (64, 96)

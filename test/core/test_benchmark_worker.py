@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sartm_core.benchmarking.worker import Worker, WorkerError
+from sartm_core.benchmark.worker import Worker, WorkerError
 
 TOO_FEW = 1
 
@@ -80,7 +80,7 @@ def test_closing_does_not_wait_for_an_answer() -> None:
 def test_a_parent_that_is_killed_takes_its_workers_along() -> None:
     script = (
         "import os, signal\n"
-        "from sartm_core.benchmarking.worker import Worker\n"
+        "from sartm_core.benchmark.worker import Worker\n"
         "from test.core.test_benchmark_worker import Subject\n"
         "worker = Worker(Subject, 1)\n"
         "print(worker.process.pid, flush=True)\n"

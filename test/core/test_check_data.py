@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sartm_core import check_data
-from sartm_core.checks.structure import EXPECTED
+from sartm_core.check_data import __main__ as check_data
+from sartm_core.check_data.structure import EXPECTED
 from sartm_core.data.splits import hold_out
 
 from .layouts import (

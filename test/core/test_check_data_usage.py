@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sartm_core import check_data
+from sartm_core.check_data import __main__ as check_data
 
 from .layouts import write_folder_with_classes
 

@@ -11,10 +11,10 @@ import torch
 from safetensors import safe_open
 from sam2.build_sam import build_sam2
 
-from sartm_core.checkpoint import read_metadata, sha256
+from sartm_core.model.checkpoint import read_metadata, sha256
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM, ModelInfo
-from sartm_core.preprocess import PreprocessConfig, ThermalNorm
+from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 
 from .conftest import make_batch, make_model, train_lora
 
@@ -178,7 +178,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch) -> None:
     def full_disk(*_args, **_kwargs) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sartm_core.checkpoint.save_file", full_disk)
+    monkeypatch.setattr("sartm_core.model.checkpoint.save_file", full_disk)
     model.info = replace(model.info, metrics={"miou": 1.0})
     with pytest.raises(OSError, match="No space"):
         model.save(path)

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sartm_core.comparison.bootstrap import interval, resampled_sums
-from sartm_core.comparison.config import CompareConfig
-from sartm_core.comparison.run import FrameCounts, count
-from sartm_core.comparison.scores import scores, verdict
-from sartm_core.evaluation.conventions import usual
-from sartm_core.metrics import ConfusionMatrix
+from sartm_core.compare.bootstrap import interval, resampled_sums
+from sartm_core.compare.config import CompareConfig
+from sartm_core.compare.run import FrameCounts, count
+from sartm_core.compare.scores import scores, verdict
+from sartm_core.evaluate.conventions import usual
+from sartm_core.evaluate.metrics import ConfusionMatrix
 
 CLASSES = ("unlabeled", "car", "person")
 ALL_SKIP = usual("folder")

@@ -12,22 +12,23 @@ import pytest
 import torch
 import yaml
 
-from sartm_core import fit_confidence, train
-from sartm_core.checkpoint import read_metadata
-from sartm_core.confidence import fit
-from sartm_core.confidence.reliability import BINS, Reliability, ReliabilityByPixels
-from sartm_core.config import TrainConfig
 from sartm_core.data.datasets import Sample
-from sartm_core.data.labels import MFNET, LabelSet
 from sartm_core.data.sources import Source
-from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
-from sartm_core.evaluation.plots import plot_reliability
-from sartm_core.fields import from_dict, to_dict
+from sartm_core.evaluate.plots import plot_reliability
+from sartm_core.evaluate.reliability import BINS, Reliability, ReliabilityByPixels
+from sartm_core.fit_confidence import __main__ as fit_confidence
+from sartm_core.fit_confidence import fit
+from sartm_core.model.checkpoint import read_metadata
 from sartm_core.model.confidence import CAMERAS, Confidence
 from sartm_core.model.sartm import SARTM, ModelInfo
-from sartm_core.preprocess import PreprocessConfig
-from sartm_core.segmenter import Segmenter
-from sartm_core.training.start import build_model
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.classes import MFNET, LabelSet
+from sartm_core.support.fields import from_dict, to_dict
+from sartm_core.train import __main__ as train
+from sartm_core.train.config import TrainConfig
+from sartm_core.train.start import build_model
 
 from .conftest import PLAIN, make_batch, make_frames, make_model
 from .runs import command, write_config

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from sartm_core.cli import add_config_options, build_config, field_docs, leaves, parse
-from sartm_core.config import LOSSES, TrainConfig
 from sartm_core.data.config import DATASETS
 from sartm_core.data.datasets import DISK_LAYOUTS
-from sartm_core.data.labels import FMB, MFNET, PST900, frame_condition
-from sartm_core.fields import from_dict, load_yaml, to_dict
+from sartm_core.losses.config import LOSSES
 from sartm_core.losses.ohem import SEGMENTATION_LOSSES
 from sartm_core.model.aux_heads import AUX_HEADS as HEAD_TABLE
 from sartm_core.model.config import AUX_HEADS, BACKBONES, FUSIONS, SAM2_BACKBONES, ModelConfig
 from sartm_core.model.fusion import FUSION_LEVELS
 from sartm_core.model.trunks.hiera import ENCODERS
+from sartm_core.support.classes import FMB, MFNET, PST900, frame_condition
+from sartm_core.support.cli import add_config_options, build_config, field_docs, leaves, parse
+from sartm_core.support.fields import from_dict, load_yaml, to_dict
+from sartm_core.train.config import TrainConfig
 
 SHIPPED = sorted((Path(__file__).parents[2] / "config" / "train").glob("*.yaml"))
 

@@ -11,10 +11,12 @@ import torch
 from PIL import Image
 
 from sartm_core.data.checked import ANY, CheckedFrames, some_pixel
-from sartm_core.data.frames import TrainingFrames
-from sartm_core.data.loading import training_set
 from sartm_core.data.pairs import Sample
-from sartm_core.preprocess import ThermalNorm, normalize_thermal, prepare
+from sartm_core.preprocess.config import ThermalNorm
+from sartm_core.preprocess.normalise import normalize_thermal
+from sartm_core.preprocess.prepare import prepare
+from sartm_core.train.frames import TrainingFrames
+from sartm_core.train.loading import training_set
 
 from .test_data import config_for, write_folder
 
@@ -112,8 +114,8 @@ def test_training_sees_the_thermal_frame_as_the_robot_does(kind: str, mode: str)
 def config_with(preprocess: dict, **data):
     from dataclasses import replace
 
-    from sartm_core.fields import from_dict
-    from sartm_core.preprocess import PreprocessConfig
+    from sartm_core.preprocess.config import PreprocessConfig
+    from sartm_core.support.fields import from_dict
 
     config = config_for(None, **{**PLAIN, "synthetic_train": 1, **data})
     return replace(config, preprocess=from_dict(PreprocessConfig, preprocess))

@@ -9,16 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from sartm_core.config import TrainConfig
 from sartm_core.data.checked import ANY, CheckedFrames, some_pixel
 from sartm_core.data.datasets import FolderPairs, MFNetImages, open_pairs, read_image
-from sartm_core.data.frames import TrainingFrames
-from sartm_core.data.labels import MFNET, remap_table
-from sartm_core.data.loading import by_size, training_loader, validation_loaders
 from sartm_core.data.scenes import FixedScenes, RandomScenes
-from sartm_core.data.synthetic import SceneConfig
 from sartm_core.data.transforms import Frame, scale_and_crop, shift_thermal
-from sartm_core.fields import from_dict
+from sartm_core.support.classes import MFNET, remap_table
+from sartm_core.support.fields import from_dict
+from sartm_core.synthetic import SceneConfig
+from sartm_core.train.config import TrainConfig
+from sartm_core.train.frames import TrainingFrames
+from sartm_core.train.loading import by_size, training_loader, validation_loaders
 
 SMALL = {
     "model": {"backbone": "hiera_nano", "classes": ["unlabeled", "car", "person", "bike"], "train_encoder": True},

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sartm_core.data.datasets import DISK_LAYOUTS, Pairs, detect_dataset, open_dataset, open_pairs
-from sartm_core.data.labels import FMB, MFNET, PST900, LabelSet
 from sartm_core.data.splits import hold_out, read_split
+from sartm_core.support.classes import FMB, MFNET, PST900, LabelSet
 
 from .layouts import (
     FMB_NAMES,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from sartm_core.config import LossConfig
+from sartm_core.losses.config import LossConfig
 from sartm_core.losses.decorrelation import decorrelation_loss
 from sartm_core.losses.objective import Objective
-from sartm_core.training.ranks import effective_rank
+from sartm_core.train.ranks import effective_rank
 
 from .conftest import make_model
 

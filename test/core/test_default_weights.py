@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from safetensors import safe_open
 
-from sartm_core.checkpoint import read_metadata
-from sartm_core.data.labels import MFNET, remap_table
-from sartm_core.data.synthetic import SyntheticScenes
-from sartm_core.data.synthetic.config import SceneConfig
-from sartm_core.metrics import ConfusionMatrix
-from sartm_core.opening import default_checkpoint
-from sartm_core.segmenter import Segmenter
+from sartm_core.evaluate.metrics import ConfusionMatrix
+from sartm_core.model.checkpoint import read_metadata
+from sartm_core.runtime.opening import default_checkpoint
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.classes import MFNET, remap_table
+from sartm_core.synthetic import SyntheticScenes
+from sartm_core.synthetic.config import SceneConfig
 
 PERSON = 2
 

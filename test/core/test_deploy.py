@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
-from sartm_core.deploy.trunks.timm import fold
-from sartm_core.deploy.trunks.windows import CELL, stage_orders
 from sartm_core.model.sartm import SARTM
+from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
+from sartm_core.runtime.graph.trunks.timm import fold
+from sartm_core.runtime.graph.trunks.windows import CELL, stage_orders
 
 from .conftest import BACKBONES, CONVNEXT, LITE0, make_batch, make_model, scramble
 

@@ -172,8 +172,8 @@ def test_launch_arguments_are_read_without_ros(build: Any) -> None:
 
 
 def test_every_field_of_the_training_configuration_is_on_its_page(build: Any) -> None:
-    from sartm_core.cli import leaves as fields
-    from sartm_core.config import TrainConfig
+    from sartm_core.support.cli import leaves as fields
+    from sartm_core.train.config import TrainConfig
 
     page = build("configuration").fields_page()
     rows = {name: text for name, text, _ in fields(TrainConfig)}

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sartm_core.engines import ENGINES, Source, choice, hardware
-from sartm_core.engines.agreement import agreement, plain
-from sartm_core.engines.base import Settings
-from sartm_core.engines.choice import Wish, choose
 from sartm_core.model.sartm import SARTM
-from sartm_core.preprocess import Pixels, PreprocessConfig
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.preprocess.prepare import Pixels
+from sartm_core.runtime.engines import ENGINES, Source, choice, hardware
+from sartm_core.runtime.engines.agreement import agreement, plain
+from sartm_core.runtime.engines.base import Settings
+from sartm_core.runtime.engines.choice import Wish, choose
 
 from .conftest import make_model, train_lora
 

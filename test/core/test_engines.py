@@ -12,20 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core import engines
-from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
-from sartm_core.engines import ENGINES, Source, cache, choice, hardware
-from sartm_core.engines.base import Settings
 from sartm_core.model.confidence import Confidence
-from sartm_core.preprocess import (
-    Pixels,
-    PreprocessConfig,
-    ThermalNorm,
-    normalize_pixels,
-    normalize_thermal,
-    prepare,
-)
-from sartm_core.segmenter import Segmenter
+from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
+from sartm_core.preprocess.normalise import normalize_pixels, normalize_thermal
+from sartm_core.preprocess.prepare import Pixels, prepare
+from sartm_core.runtime import engines
+from sartm_core.runtime.engines import ENGINES, Source, cache, choice, hardware
+from sartm_core.runtime.engines.base import Settings
+from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
+from sartm_core.runtime.segmenter import Segmenter
 
 from .conftest import PLAIN, make_batch, make_frames, make_model, train_lora
 
@@ -62,7 +57,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def converted_once(model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Conversion takes seconds and gives the same every time."""
     usable("openvino")
-    from sartm_core.engines import openvino
+    from sartm_core.runtime.engines import openvino
 
     convert = openvino.convert
     monkeypatch.setattr(openvino, "convert", lambda graph: converted(convert, model, graph.pixels).clone())
@@ -129,7 +124,7 @@ def test_weights_that_changed_on_disk_are_not_mixed(model, tmp_path: Path, empty
 @pytest.mark.parametrize("norm", [ThermalNorm(), ThermalNorm("unit"), ThermalNorm("range", 7000.0, 9000.0)])
 def test_scenes_look_as_the_camera_of_the_weights(norm: ThermalNorm) -> None:
     """In kelvin, weights trained on 8 bits saw nothing but white when the precisions were compared."""
-    from sartm_core.engines.agreement import as_camera
+    from sartm_core.runtime.engines.agreement import as_camera
 
     kelvin = np.random.default_rng(0).normal(290, 8, (48, 64)).astype(np.float32)
     seen = normalize_thermal(as_camera(kelvin, norm), norm)
@@ -172,9 +167,9 @@ def test_reduced_precision_gives_nearly_the_same_classes(name: str) -> None:
     """The shipped weights in bf16 against the plain model in fp32: 98.1 % of the pixels. `auto` wants 99.5 %, and so
     leaves them in fp32 (docs/performance.md)."""
     usable(name)
-    from sartm_core.engines.agreement import agreement, plain
     from sartm_core.model.sartm import SARTM
-    from sartm_core.opening import default_checkpoint
+    from sartm_core.runtime.engines.agreement import agreement, plain
+    from sartm_core.runtime.opening import default_checkpoint
 
     model = SARTM.load(default_checkpoint())
     small = replace(model.info.preprocess, input_size=(160, 160))
@@ -219,7 +214,7 @@ def test_second_start_asks_nothing_again(checkpoint: Path, empty_cache: Path, mo
     mask = first(*make_frames(*SIZE)).mask
     assert len(kept(empty_cache, ".blob")) >= 1 and len(kept(empty_cache, ".json")) == 1
     monkeypatch.setattr(choice, "agreement", lambda *_: pytest.fail("measured again"))
-    monkeypatch.setattr("sartm_core.engines.openvino.convert", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr("sartm_core.runtime.engines.openvino.convert", lambda *_: pytest.fail("converted again"))
     second = Segmenter.load(checkpoint, device="cpu", engine="openvino")
     assert second.precision == first.precision and second.choice == first.choice
     assert (second(*make_frames(*SIZE)).mask == mask).all()
@@ -263,7 +258,7 @@ def test_names_in_the_cache_follow_their_key() -> None:
 
 
 def test_sessions_are_few_and_the_last_used_stay(model) -> None:
-    from sartm_core.engines.sessions import KEPT, Sessions
+    from sartm_core.runtime.engines.sessions import KEPT, Sessions
 
     built = []
 

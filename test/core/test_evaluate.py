@@ -11,16 +11,16 @@ import torch
 from sklearn.metrics import jaccard_score
 
 from sartm_core.data.datasets import Sample
-from sartm_core.data.labels import MFNET, PST900
-from sartm_core.evaluation import protocol, run
-from sartm_core.evaluation.config import CAMERAS, EvaluateConfig
-from sartm_core.evaluation.tta import Views, segment
-from sartm_core.evaluation.worst import FALSE_ALARM, MISSED, WRONG_CLASS, WorstFrames, difference
-from sartm_core.metrics import ConfusionMatrix
+from sartm_core.evaluate import protocol, run
+from sartm_core.evaluate.config import CAMERAS, EvaluateConfig
+from sartm_core.evaluate.metrics import ConfusionMatrix
+from sartm_core.evaluate.tta import Views, segment
+from sartm_core.evaluate.worst import FALSE_ALARM, MISSED, WRONG_CLASS, WorstFrames, difference
 from sartm_core.model.config import ModelConfig
-from sartm_core.preprocess import PreprocessConfig
-from sartm_core.segmenter import Segmenter
-from sartm_core.visualize import IGNORE_COLOR
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.classes import MFNET, PST900
+from sartm_core.support.visualize import IGNORE_COLOR
 
 from .conftest import PLAIN, make_frames, make_model
 

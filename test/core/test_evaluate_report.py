@@ -15,14 +15,14 @@ import yaml
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
-from sartm_core import evaluate
-from sartm_core.checkpoint import sha256
-from sartm_core.data.labels import FMB, MFNET
-from sartm_core.evaluation import protocol, report, run
-from sartm_core.evaluation.config import CAMERAS, EvaluateConfig
-from sartm_core.evaluation.tta import Views
-from sartm_core.preprocess import PreprocessConfig
-from sartm_core.segmenter import Segmenter
+from sartm_core.evaluate import __main__ as evaluate
+from sartm_core.evaluate import protocol, report, run
+from sartm_core.evaluate.config import CAMERAS, EvaluateConfig
+from sartm_core.evaluate.tta import Views
+from sartm_core.model.checkpoint import sha256
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.classes import FMB, MFNET
 
 from .conftest import PLAIN, make_frames, make_model
 from .test_evaluate import CLASSES, SIZE, StubSegmenter, sample, write_weights

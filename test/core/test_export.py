@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core.checkpoint import load
-from sartm_core.export import main
-from sartm_core.exporting import description, openvino_file
-from sartm_core.exporting.config import FORMATS, ExportConfig
-from sartm_core.exporting.run import describe
+from sartm_core.export.__main__ import main
+from sartm_core.export.config import FORMATS, ExportConfig
+from sartm_core.export.run import describe
+from sartm_core.model.checkpoint import load
 from sartm_core.model.sartm import SARTM
-from sartm_core.preprocess import PreprocessConfig
-from sartm_core.segmenter import Segmenter
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.runtime.exported import description, openvino_file
+from sartm_core.runtime.segmenter import Segmenter
 
 from .conftest import PLAIN, make_model
 from .exports import CAMERA, OPTIONS, SIZE, THERMAL_CAMERA, File, frames, of_format, write_files

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core.batching import FramePair
-from sartm_core.engines import ENGINES
-from sartm_core.exporting import openvino_file
-from sartm_core.exporting.config import FORMATS
-from sartm_core.preprocess import ThermalNorm
-from sartm_core.registration import Registration
-from sartm_core.segmenter import Segmenter
+from sartm_core.export.config import FORMATS
+from sartm_core.preprocess.config import ThermalNorm
+from sartm_core.preprocess.registration import Registration
+from sartm_core.runtime.batching import FramePair
+from sartm_core.runtime.engines import ENGINES
+from sartm_core.runtime.exported import openvino_file
+from sartm_core.runtime.segmenter import Segmenter
 
 from .conftest import PLAIN, make_frames
 from .exports import SIZE, File, frames, of_format, write_files
@@ -112,7 +112,7 @@ def test_openvino_picks_the_precision_that_agrees(
     kind = replace(ENGINES["openvino"], precisions=lambda device: ("bf16", "fp32"))
     monkeypatch.setitem(ENGINES, "openvino", kind)
     share = {"now": 0.999}
-    monkeypatch.setattr("sartm_core.engines.choice.agreement", lambda *_: share["now"])
+    monkeypatch.setattr("sartm_core.runtime.engines.choice.agreement", lambda *_: share["now"])
     assert Segmenter.load(path).choice == "engine openvino (for tiny.xml), bf16: 99.90% of pixels as in fp32"
     share["now"] = 0.5
     assert Segmenter.load(path).precision == "bf16"  # it was remembered

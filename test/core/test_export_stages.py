@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core.deploy.graph import FixedGraph, FoldedSARTM
-from sartm_core.exporting.stages import Finish, Prepare, Thermal, percentiles
-from sartm_core.postprocess import ids_and_confidence
-from sartm_core.preprocess import PreprocessConfig, ThermalNorm, normalize_thermal, prepare
+from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
+from sartm_core.preprocess.normalise import normalize_thermal
+from sartm_core.preprocess.prepare import prepare
+from sartm_core.runtime.exported.stages import Finish, Prepare, Thermal, percentiles
+from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
+from sartm_core.runtime.postprocess import ids_and_confidence
 
 from .conftest import make_batch, make_frames, make_model, train_lora
 
@@ -67,7 +69,7 @@ def test_percentiles_are_numpys_at_every_size() -> None:
 
 @pytest.mark.parametrize("camera,thermal_camera", [(SIZE, SIZE), ((48, 64), (130, 170)), ((100, 80), (60, 70))])
 def test_inputs_of_the_network_are_those_of_the_robot(camera: tuple[int, int], thermal_camera: tuple[int, int]) -> None:
-    from sartm_core.exporting.description import fixed
+    from sartm_core.runtime.exported.description import fixed
 
     config = fixed(PreprocessConfig(rgb_mean=(0.4, 0.5, 0.6)), SIZE)
     rgb, _ = make_frames(*camera)

@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core import evaluate, export, train
-from sartm_core.checkpoint import load, read_metadata
-from sartm_core.engines import ENGINES, Source
-from sartm_core.engines.base import Settings
-from sartm_core.exporting.config import FORMATS
+from sartm_core.evaluate import __main__ as evaluate
+from sartm_core.export import __main__ as export
+from sartm_core.export.config import FORMATS
+from sartm_core.model.checkpoint import load, read_metadata
 from sartm_core.model.sartm import SARTM
-from sartm_core.preprocess import PreprocessConfig, normalize_pixels
-from sartm_core.segmenter import Segmenter
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.preprocess.normalise import normalize_pixels
+from sartm_core.runtime.engines import ENGINES, Source
+from sartm_core.runtime.engines.base import Settings
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.train import __main__ as train
 
 from .conftest import CONVNEXT, LITE0, PLAIN, make_batch, make_frames, make_model, scramble
 from .runs import command, history, write_config

@@ -11,14 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from sartm_core import figures
 from sartm_core.data.datasets import open_dataset
-from sartm_core.figure.cells import Cells, choose_cells, features, grid_size
-from sartm_core.figure.similarity import Prototypes, read_prototypes
-from sartm_core.figure.tsne import colors, embed, neighbor_accuracy, unit_vectors
+from sartm_core.figures import __main__ as figures
+from sartm_core.figures.cells import Cells, choose_cells, features, grid_size
+from sartm_core.figures.similarity import Prototypes, read_prototypes
+from sartm_core.figures.tsne import colors, embed, neighbor_accuracy, unit_vectors
 from sartm_core.losses.semantic import semantic_loss
 from sartm_core.model.sartm import SARTM
-from sartm_core.preprocess import PreprocessConfig, prepare
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.preprocess.prepare import prepare
 
 from .conftest import make_model
 from .figure_data import error_of, other, root, weights

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sartm_core import figures
-from sartm_core.cli import leaves
 from sartm_core.data.datasets import Sample
-from sartm_core.data.labels import IGNORE
-from sartm_core.figure.boxes import Box, merged, region_boxes
-from sartm_core.figure.config import QualitativeConfig
-from sartm_core.figure.qualitative import ORANGE, RED, Shot, choose, find_boxes, kinds_of_marks
-from sartm_core.figure.sheet import COLUMN, GAP, NAME, TITLE, Mark, Panel, Row, shortened, write_sheet
-from sartm_core.figure.sources import spread
+from sartm_core.figures import __main__ as figures
+from sartm_core.figures.boxes import Box, merged, region_boxes
+from sartm_core.figures.config import QualitativeConfig
+from sartm_core.figures.qualitative import ORANGE, RED, Shot, choose, find_boxes, kinds_of_marks
+from sartm_core.figures.sheet import COLUMN, GAP, NAME, TITLE, Mark, Panel, Row, shortened, write_sheet
+from sartm_core.figures.sources import spread
+from sartm_core.support.classes import IGNORE
+from sartm_core.support.cli import leaves
 
 from .figure_data import error_of, other, root, weights, write_weights
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sartm_core.files import replacing, write_text
+from sartm_core.support.files import replacing, write_text
 
 
 def test_what_fails_halfway_leaves_the_old_file_alone(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from sartm_core import footprint
-from sartm_core.config import LossConfig, OptimConfig, TrainConfig
+from sartm_core.losses.config import LossConfig
 from sartm_core.model.config import ModelConfig
-from sartm_core.training import footprint as counting
-from sartm_core.training.footprint import (
+from sartm_core.train import footprint as counting
+from sartm_core.train.config import OptimConfig, TrainConfig
+from sartm_core.train.footprint import (
     CPU_FLOPS,
     GpuRules,
     LiveBytes,
@@ -26,8 +27,8 @@ from sartm_core.training.footprint import (
     make_batch,
     model_bytes,
 )
-from sartm_core.training.footprint_tables import FRAGMENTATION, GIB, Step, Work, cpu_cells, table
-from sartm_core.training.steptime import StepTime, time_steps
+from sartm_core.train.footprint_tables import FRAGMENTATION, GIB, Step, Work, cpu_cells, table
+from sartm_core.train.steptime import StepTime, time_steps
 
 from .conftest import CONVNEXT, LITE0
 

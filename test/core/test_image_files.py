@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sartm_core.data.files import read_label, read_rgb, read_thermal
-from sartm_core.data.labels import FMB, MFNET, PST900, LabelSet, ids_from_colors
+from sartm_core.data.images import read_label, read_rgb, read_thermal
+from sartm_core.support.classes import FMB, MFNET, PST900, LabelSet, ids_from_colors
 
 from .layouts import OWN, label_of, rgb_of, save, thermal_of
 

@@ -14,19 +14,19 @@ import pytest
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
-from sartm_core.batching import FramePair
-from sartm_core.config import TrainConfig
-from sartm_core.deploy.graph import FoldedSARTM
-from sartm_core.evaluation import tta
-from sartm_core.exporting.config import ExportConfig
-from sartm_core.exporting.run import describe
-from sartm_core.import_weights import main
-from sartm_core.importing.authors import class_names, import_authors
-from sartm_core.importing.run import Sources, import_weights, write
+from sartm_core.evaluate import tta
+from sartm_core.export.config import ExportConfig
+from sartm_core.export.run import describe
+from sartm_core.import_weights.__main__ import main
+from sartm_core.import_weights.authors import class_names, import_authors
+from sartm_core.import_weights.run import Sources, import_weights, write
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
-from sartm_core.segmenter import Segmenter
-from sartm_core.training.start import build_model
+from sartm_core.runtime.batching import FramePair
+from sartm_core.runtime.graph.graph import FoldedSARTM
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.train.config import TrainConfig
+from sartm_core.train.start import build_model
 
 from . import foreign_weights as foreign
 from .conftest import PLAIN, make_frames

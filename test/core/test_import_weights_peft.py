@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sartm_core.checkpoint import load
-from sartm_core.deploy.graph import FoldedSARTM
-from sartm_core.import_weights import main
-from sartm_core.importing.peft import CONFIG, WEIGHTS, add_shared, read_adapter
-from sartm_core.importing.run import Sources, import_weights
+from sartm_core.import_weights.__main__ import main
+from sartm_core.import_weights.peft import CONFIG, WEIGHTS, add_shared, read_adapter
+from sartm_core.import_weights.run import Sources, import_weights
+from sartm_core.model.checkpoint import load
+from sartm_core.runtime.graph.graph import FoldedSARTM
 
 from . import foreign_weights as foreign
 from .conftest import make_batch

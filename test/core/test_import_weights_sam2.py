@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sartm_core.import_weights import main
-from sartm_core.importing.sam2 import import_sam2
-from sartm_core.training.start import build_model
+from sartm_core.import_weights.__main__ import main
+from sartm_core.import_weights.sam2 import import_sam2
+from sartm_core.train.start import build_model
 
 from . import foreign_weights as foreign
 from .conftest import make_frames
@@ -52,8 +52,8 @@ def test_a_decoder_with_a_token_per_class_runs() -> None:
 
 def test_the_package_s_model_is_a_base(tuned, tmp_path: Path) -> None:
     """As a command, and on into a training."""
-    from sartm_core.config import TrainConfig
     from sartm_core.model.config import ModelConfig
+    from sartm_core.train.config import TrainConfig
 
     path, output = tmp_path / "tuned.pt", tmp_path / "base.safetensors"
     torch.save({"model": tuned, "optimizer": {}, "epoch": 3}, path)

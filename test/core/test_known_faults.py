@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sartm_core.config import LossConfig
-from sartm_core.data.labels import MFNET, PST900, remap_table
+from sartm_core.losses.config import LossConfig
 from sartm_core.losses.objective import Objective
 from sartm_core.losses.prototypes import class_prototypes
 from sartm_core.model.aux_heads import AUX_HEADS
 from sartm_core.model.config import FUSIONS
 from sartm_core.model.lora import lora_layers
 from sartm_core.model.sartm import SARTM
+from sartm_core.support.classes import MFNET, PST900, remap_table
 
 from .conftest import make_batch, make_model, train_lora
 

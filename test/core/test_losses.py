@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sartm_core.config import LossConfig
+from sartm_core.losses.config import LossConfig
 from sartm_core.losses.objective import Objective
 from sartm_core.losses.ohem import ce_loss, hard_pixels, ohem_loss
 from sartm_core.model.sartm import SARTMOutput

@@ -11,9 +11,9 @@ from sklearn.metrics import accuracy_score, f1_score, jaccard_score, recall_scor
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassF1Score, MulticlassJaccardIndex
 
 from sartm_core.data.config import DATASETS
-from sartm_core.data.labels import FMB, MFNET
-from sartm_core.evaluation.conventions import CONVENTIONS, usual
-from sartm_core.metrics import ConfusionMatrix
+from sartm_core.evaluate.conventions import CONVENTIONS, usual
+from sartm_core.evaluate.metrics import ConfusionMatrix
+from sartm_core.support.classes import FMB, MFNET
 
 BY_NAME = {convention.name: convention for convention in CONVENTIONS}
 NUM_CLASSES = 7

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core import check_data, evaluate, train
+from sartm_core.check_data import __main__ as check_data
 from sartm_core.data.datasets import detect_dataset, open_dataset, open_pairs
-from sartm_core.data.frames import draw_keep
-from sartm_core.data.loading import training_set, validation_loaders
-from sartm_core.preprocess import normalize_rgb
-from sartm_core.training.module import cameras
+from sartm_core.evaluate import __main__ as evaluate
+from sartm_core.preprocess.normalise import normalize_rgb
+from sartm_core.train import __main__ as train
+from sartm_core.train.frames import draw_keep
+from sartm_core.train.loading import training_set, validation_loaders
+from sartm_core.train.module import cameras
 
 from .conftest import make_model
 from .runs import command, history, write_config

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartm_core import train
-from sartm_core.data.loading import EpochBatches
+from sartm_core.train import __main__ as train
+from sartm_core.train.loading import EpochBatches
 
 from .runs import command, environment, history, write_config
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from sartm_core import postprocess
-from sartm_core.postprocess import class_ids, enlarge, ids_and_confidence
+from sartm_core.runtime import postprocess
+from sartm_core.runtime.postprocess import class_ids, enlarge, ids_and_confidence
 
 TIE = 1e-5
 

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sartm_core import predict
-from sartm_core.data.files import read_image
-from sartm_core.prediction import run, sources
-from sartm_core.prediction.config import PredictConfig
-from sartm_core.prediction.frames import Frame
-from sartm_core.prediction.pictures import CELL_WIDTH
-from sartm_core.prediction.run import batches
-from sartm_core.prediction.summary import Result, class_rows, frame_rows
-from sartm_core.segmenter import Segmenter
-from sartm_core.visualize import colorize, overlay, thermal_to_gray
+from sartm_core.data.images import read_image
+from sartm_core.predict import __main__ as predict
+from sartm_core.predict import run, sources
+from sartm_core.predict.config import PredictConfig
+from sartm_core.predict.frames import Frame
+from sartm_core.predict.pictures import CELL_WIDTH
+from sartm_core.predict.run import batches
+from sartm_core.predict.summary import Result, class_rows, frame_rows
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.visualize import colorize, overlay, thermal_to_gray
 
 from . import layouts
 from .conftest import PLAIN

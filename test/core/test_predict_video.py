@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sartm_core import predict
-from sartm_core.data.files import read_image
-from sartm_core.prediction import run
-from sartm_core.prediction.config import PredictConfig
-from sartm_core.prediction.sources import open_source
-from sartm_core.prediction.summary import Result
-from sartm_core.prediction.video import VideoFrames, write_video
-from sartm_core.segmenter import Segmenter
+from sartm_core.data.images import read_image
+from sartm_core.predict import __main__ as predict
+from sartm_core.predict import run
+from sartm_core.predict.config import PredictConfig
+from sartm_core.predict.sources import open_source
+from sartm_core.predict.summary import Result
+from sartm_core.predict.video import VideoFrames, write_video
+from sartm_core.runtime.segmenter import Segmenter
 
 from .conftest import PLAIN
 from .figure_data import weights

@@ -8,15 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartm_core.preprocess import (
-    THERMAL_CLIP,
-    Pixels,
-    PreprocessConfig,
-    ThermalNorm,
-    normalize_pixels,
-    normalize_thermal,
-    prepare,
-)
+from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
+from sartm_core.preprocess.normalise import THERMAL_CLIP, normalize_pixels, normalize_thermal
+from sartm_core.preprocess.prepare import Pixels, prepare
 
 from .conftest import make_frames
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from sartm_core import train
 from sartm_core.model.sartm import SARTM
-from sartm_core.training import ranks
-from sartm_core.training.ranks import FUSED, Features, effective_rank
+from sartm_core.train import __main__ as train
+from sartm_core.train import ranks
+from sartm_core.train.ranks import FUSED, Features, effective_rank
 
 from .conftest import make_batch, make_model
 from .runs import command, history, write_config

@@ -8,8 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sartm_core.preprocess import PreprocessConfig, normalize_thermal, prepare, resize
-from sartm_core.registration import Registration, sampling_grid
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.preprocess.normalise import normalize_thermal
+from sartm_core.preprocess.prepare import prepare
+from sartm_core.preprocess.registration import Registration, sampling_grid
+from sartm_core.preprocess.resize import resize
 
 from .conftest import make_frames
 

@@ -9,9 +9,12 @@ import pytest
 import torch
 from sam2.build_sam import build_sam2
 
-from sartm_core import ablate, evaluate, figures, train
-from sartm_core.checkpoint import read_metadata
+from sartm_core.ablate import __main__ as ablate
+from sartm_core.evaluate import __main__ as evaluate
+from sartm_core.figures import __main__ as figures
+from sartm_core.model.checkpoint import read_metadata
 from sartm_core.model.sartm import SARTM
+from sartm_core.train import __main__ as train
 
 from .layouts import OWN, write_fmb, write_folder_with_classes, write_mfnet, write_pst900
 from .runs import history

@@ -16,9 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sartm_core import train
-from sartm_core.training.checkpoints import LastCheckpoint
-from sartm_core.training.module import LitSARTM
+from sartm_core.train import __main__ as train
+from sartm_core.train.checkpoints import LastCheckpoint
+from sartm_core.train.module import LitSARTM
 
 from .conftest import make_model
 from .runs import command, differences, environment, history, last_state, write_config

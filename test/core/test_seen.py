@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sartm_core import compare, evaluate, train
+from sartm_core.compare import __main__ as compare
 from sartm_core.data.datasets import FMBPairs, open_dataset
 from sartm_core.data.seen import CHOSE, TRAINED, UNKNOWN, SeenFrames, in_words, inherited, joined, seen_again
+from sartm_core.evaluate import __main__ as evaluate
 from sartm_core.model.sartm import SARTM
+from sartm_core.train import __main__ as train
 
 from .conftest import make_model
 from .runs import command, write_config

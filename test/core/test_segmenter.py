@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from sartm_core.engines import pick_device
-from sartm_core.preprocess import PreprocessConfig, ThermalNorm
-from sartm_core.segmenter import Segmenter
+from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
+from sartm_core.runtime.engines import pick_device
+from sartm_core.runtime.segmenter import Segmenter
 
 from .conftest import PLAIN, make_frames, make_model, train_lora
 
@@ -44,7 +44,7 @@ def test_mask_has_the_rgb_cameras_size(segmenter: Segmenter, size: tuple[int, in
 
 def test_result_equals_the_plain_model(segmenter: Segmenter, checkpoint) -> None:
     from sartm_core.model.sartm import SARTM
-    from sartm_core.preprocess import prepare
+    from sartm_core.preprocess.prepare import prepare
 
     rgb, thermal = make_frames(64, 96)
     model = SARTM.load(checkpoint)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sartm_core.batching import FramePair
-from sartm_core.network import GRIDS_KEPT
-from sartm_core.preprocess import PreprocessConfig, ThermalNorm
-from sartm_core.registration import Registration
-from sartm_core.segmenter import SegmentationResult, Segmenter
+from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
+from sartm_core.preprocess.registration import Registration
+from sartm_core.runtime.batching import FramePair
+from sartm_core.runtime.network import GRIDS_KEPT
+from sartm_core.runtime.segmenter import SegmentationResult, Segmenter
 
 from .conftest import PLAIN, make_frames, make_model, train_lora
 

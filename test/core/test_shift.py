@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sartm_core import check_data
-from sartm_core.checks.shift import CONFIDENT, estimate_shift, odd_shifts
-from sartm_core.data.labels import MFNET
+from sartm_core.check_data import __main__ as check_data
+from sartm_core.check_data.shift import CONFIDENT, estimate_shift, odd_shifts
+from sartm_core.support.classes import MFNET
 
 from .layouts import label_of, save
 

@@ -12,18 +12,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartm_core import train
-from sartm_core.cli import add_config_options, build_config
-from sartm_core.config import TrainConfig
 from sartm_core.data.config import DataConfig, SourceConfig
-from sartm_core.data.loading import training_loader, training_set, validation_sets
 from sartm_core.data.scenes import ScenePool, pooled
 from sartm_core.data.sources import shares, training_sources
-from sartm_core.data.synthetic import SceneConfig, SyntheticScenes
-from sartm_core.fields import from_dict, to_dict
-from sartm_core.training.module import LitSARTM
-from sartm_core.training.records import shareable
-from sartm_core.training.setup import data_classes
+from sartm_core.support.cli import add_config_options, build_config
+from sartm_core.support.fields import from_dict, to_dict
+from sartm_core.synthetic import SceneConfig, SyntheticScenes
+from sartm_core.train import __main__ as train
+from sartm_core.train.config import TrainConfig
+from sartm_core.train.loading import training_loader, training_set, validation_sets
+from sartm_core.train.module import LitSARTM
+from sartm_core.train.records import shareable
+from sartm_core.train.setup import data_classes
 
 from .runs import command, write_config
 from .test_data import SMALL, write_folder

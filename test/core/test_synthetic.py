@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sartm_core.data.labels import MFNET
-from sartm_core.data.synthetic import CONDITIONS, Scene, SceneConfig, SyntheticScenes, drive, render_scene, thermal
+from sartm_core.support.classes import MFNET
+from sartm_core.synthetic import CONDITIONS, Scene, SceneConfig, SyntheticScenes, drive, render_scene, thermal
 
 SMALL = SceneConfig(height=64, width=64)
 MEDIUM = SceneConfig(height=120, width=160)

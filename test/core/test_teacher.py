@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sartm_core import config as config_module
-from sartm_core.config import LossConfig
-from sartm_core.files import cache_folder
 from sartm_core.losses import teacher
+from sartm_core.losses.config import LossConfig
 from sartm_core.losses.teacher import TEACHERS, text_embeddings
+from sartm_core.support.files import cache_folder
+from sartm_core.train import config as config_module
 
 NAMES = ("unlabeled", "car", "color_cone")
 TINY = {

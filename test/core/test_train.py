@@ -11,17 +11,18 @@ import torch
 import yaml
 from sam2.build_sam import build_sam2
 
-from sartm_core import evaluate, train
-from sartm_core.checkpoint import read_metadata
-from sartm_core.config import OptimConfig, TrainConfig
-from sartm_core.data.frames import draw_keep
-from sartm_core.data.loading import training_set
-from sartm_core.fields import from_dict
+from sartm_core.evaluate import __main__ as evaluate
+from sartm_core.model.checkpoint import read_metadata
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
-from sartm_core.segmenter import Segmenter
-from sartm_core.training.module import LitSARTM, lr_factor
-from sartm_core.training.start import build_model
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.fields import from_dict
+from sartm_core.train import __main__ as train
+from sartm_core.train.config import OptimConfig, TrainConfig
+from sartm_core.train.frames import draw_keep
+from sartm_core.train.loading import training_set
+from sartm_core.train.module import LitSARTM, lr_factor
+from sartm_core.train.start import build_model
 
 from .conftest import make_frames
 from .test_data import SMALL, write_folder

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from sartm_core import train
-from sartm_core.config import COMPILERS
-from sartm_core.training.compiling import compiled
-from sartm_core.training.footprint import build, make_batch
+from sartm_core.train import __main__ as train
+from sartm_core.train.compiling import compiled
+from sartm_core.train.config import COMPILERS
+from sartm_core.train.footprint import build, make_batch
 
 from .conftest import make_model
 from .runs import command, differences, history, last_state, write_config

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sartm_core import train
-from sartm_core.training.module import LitSARTM
+from sartm_core.train import __main__ as train
+from sartm_core.train.module import LitSARTM
 
 from .runs import command, history, write_config
 

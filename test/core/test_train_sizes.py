@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file
 from sam2.build_sam import build_sam2
 
-from sartm_core import train
-from sartm_core.checkpoint import read_metadata
+from sartm_core.model.checkpoint import read_metadata
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
-from sartm_core.training.module import LitSARTM
+from sartm_core.train import __main__ as train
+from sartm_core.train.module import LitSARTM
 
 from .conftest import make_batch, make_model
 from .runs import command, write_config
@@ -81,9 +81,9 @@ def test_recomputed_activations_give_the_same_gradients() -> None:
 
 def test_only_what_official_files_hold_is_taken_as_a_base(tmp_path: Path) -> None:
     """`init_as_base`: encoder and decoder from the file; other classes, heads and adapters start fresh."""
-    from sartm_core.config import TrainConfig
-    from sartm_core.fields import from_dict
-    from sartm_core.training.start import build_model
+    from sartm_core.support.fields import from_dict
+    from sartm_core.train.config import TrainConfig
+    from sartm_core.train.start import build_model
 
     start = make_model(classes=("a", "b"), lora_rank=2)
     path = start.save(tmp_path / "start.safetensors")

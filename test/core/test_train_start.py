@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from sartm_core.config import TrainConfig
-from sartm_core.fields import from_dict
-from sartm_core.training.start import build_model
+from sartm_core.support.fields import from_dict
+from sartm_core.train.config import TrainConfig
+from sartm_core.train.start import build_model
 
 from .conftest import make_model
 

@@ -12,18 +12,18 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from sartm_core.benchmarking import loader, training
-from sartm_core.benchmarking.plain_training import PlainQKV, plain_copy
-from sartm_core.config import TrainConfig
+from sartm_core.benchmark import loader, training
+from sartm_core.benchmark.plain_training import PlainQKV, plain_copy
 from sartm_core.data.config import DataConfig, SourceConfig
-from sartm_core.data.loading import training_loader
-from sartm_core.fields import from_dict
 from sartm_core.model.encoder import ModalityEncoder
 from sartm_core.model.lora import Q, V, lora_layers
 from sartm_core.model.sartm import SARTM
 from sartm_core.model.trunks.hiera import FrozenPosition
-from sartm_core.preprocess import PreprocessConfig
-from sartm_core.training.footprint import build, forward, make_batch
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.support.fields import from_dict
+from sartm_core.train.config import TrainConfig
+from sartm_core.train.footprint import build, forward, make_batch
+from sartm_core.train.loading import training_loader
 
 from .conftest import CONVNEXT, LITE0, make_model, train_lora
 from .conftest import make_batch as make_images

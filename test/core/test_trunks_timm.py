@@ -10,10 +10,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from sartm_core.distributed import SyncedBatchNorm2d, sync_batchnorm
 from sartm_core.model.trunks import pretrained
 from sartm_core.model.trunks.pretrained import LITE0_BLOCK, LITE0_FIRST, LITE0_STAGES, LITE0_STEM, load_pretrained
 from sartm_core.model.trunks.timm import TimmTrunk
+from sartm_core.support.distributed import SyncedBatchNorm2d, sync_batchnorm
 
 from .conftest import CONVNEXT, LITE0, make_batch, make_model, scramble
 

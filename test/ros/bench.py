@@ -12,9 +12,9 @@ from processes import new_domain
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
-from sartm_ros import explain, monitor
-from sartm_ros.images import ImageError, Incoming
-from sartm_ros.pairing import STREAMS, Counters
+from sartm_ros.frames.images import ImageError, Incoming
+from sartm_ros.health import explain, monitor
+from sartm_ros.pairing.nearest import STREAMS, Counters
 
 OK, WARN, ERROR = (bytes(v) for v in (DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR))
 VALUES = {

@@ -1,4 +1,4 @@
-"""A `sartm_ros.model.Model` without a network. `python -m test.ros.fake_segmenter` is the segment node with it."""
+"""A `Model` of the node without a network. `python -m test.ros.fake_segmenter` is the segment node with it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from sartm_ros.transport import use_shipped_profile
+from sartm_ros.frames.transport import use_shipped_profile
 
 
 def main(count: int = 60, period: float = 0.033) -> None:

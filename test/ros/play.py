@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-from sartm_ros import health
-from sartm_ros.health import Limits
-from sartm_ros.pairing import RGB, STREAMS, THERMAL
-from sartm_ros.vitals import Vitals
+from sartm_ros.health import health
+from sartm_ros.health.health import Limits
+from sartm_ros.health.vitals import Vitals
+from sartm_ros.pairing.nearest import RGB, STREAMS, THERMAL
 
 LIMITS = Limits(timeout=1.0, recovery=0.5, frozen=0.5)
 TICK_S = 0.1

@@ -22,7 +22,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 
-from sartm_ros.transport import use_shipped_profile
+from sartm_ros.frames.transport import use_shipped_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 DOMAINS_EACH, BLOCKS = 10, 10

@@ -7,9 +7,9 @@ import threading
 import numpy as np
 from fake_segmenter import DEADLINE_S, FakeSegmenter
 
-from sartm_ros.inference import Request
-from sartm_ros.parameters import SPECS
-from sartm_ros.server import ModelServer
+from sartm_ros.inference.jobs import Request
+from sartm_ros.inference.server import ModelServer
+from sartm_ros.node.parameters import MODEL, SPECS
 
 VALUES = {spec.name: spec.default for spec in SPECS}
 FRAME = np.zeros((8, 8, 3), np.uint8)
@@ -94,6 +94,6 @@ class Hungry(FakeSegmenter):
 
 
 def hungry_server(model: Hungry, fallback: str, on_cpu=lambda: FakeSegmenter("hungry")) -> tuple[ModelServer, Client]:
-    server = ModelServer(lambda values: on_cpu() if values["device"] == "cpu" else model)
+    server = ModelServer(lambda values: on_cpu() if values["device"] == "cpu" else model, MODEL)
     ready(server, oom_fallback=fallback)
     return server, Client()

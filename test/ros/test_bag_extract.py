@@ -11,9 +11,9 @@ from bag_files import write_params as params
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartm_core.check_data import main as check_data
+from sartm_core.check_data.__main__ import main as check_data
 from sartm_core.data.layouts import FolderPairs
-from sartm_core.segmenter import Segmenter
+from sartm_core.runtime.segmenter import Segmenter
 from sartm_ros.bag import main
 from sartm_ros.bags.choice import SceneChange, least_confident
 

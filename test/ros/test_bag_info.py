@@ -10,11 +10,11 @@ from bag_files import NS, RGB, THERMAL, Frame, drive, record, scene
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartm_ros import stamps
 from sartm_ros.bag import main
 from sartm_ros.bags.reading import Bag, BagError
 from sartm_ros.bags.skew import fixing_offset, nearest
 from sartm_ros.bags.topics import Look, choose, score
+from sartm_ros.pairing import stamps
 
 COLOR, GREY, SIXTEEN = Look("6x4", "rgb8", True, False), Look("6x4", "mono8", False, True), Look("6x4", "16UC1", 0, 0)
 TIMES = st.lists(st.integers(0, 10**6), min_size=1, max_size=30, unique=True).map(sorted)

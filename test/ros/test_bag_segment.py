@@ -28,11 +28,11 @@ from bag_files import (
 )
 from bag_files import write_params as params
 
-from sartm_core.segmenter import Segmenter
-from sartm_core.visualize import overlay
-from sartm_ros import compressed
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.visualize import overlay
 from sartm_ros.bag import main
 from sartm_ros.bags.model import BagModel
+from sartm_ros.frames import compressed
 
 MASK, CONFIDENCE, OVERLAY, CLASSES = (f"/sartm/{n}" for n in ("semantic_mask", "confidence", "overlay", "classes"))
 NO_ROS = ("rclpy", "sensor_msgs", "std_msgs", "rcl_interfaces", "builtin_interfaces", "diagnostic_msgs")

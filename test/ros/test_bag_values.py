@@ -8,7 +8,7 @@ import pytest
 
 from sartm_ros.bags.reading import BagError
 from sartm_ros.bags.values import CHOICES, DEFAULTS, UNUSED, read_values
-from sartm_ros.settings import Settings
+from sartm_ros.node.settings import Settings
 
 SHIPPED = Path(__file__).parents[2] / "config" / "segment.yaml"
 
@@ -21,7 +21,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_defaults_and_names_are_those_of_the_node():
     pytest.importorskip("rcl_interfaces")
-    from sartm_ros.parameters import SPECS
+    from sartm_ros.node.parameters import SPECS
 
     assert {spec.name: spec.default for spec in SPECS if spec.name in DEFAULTS} == DEFAULTS
     assert {spec.name for spec in SPECS} - set(DEFAULTS) == set(UNUSED) - {"use_sim_time"}

@@ -21,10 +21,10 @@ from sartm_ros import benchmark
 from sartm_ros.benchmarking import frames, measures, report, stages, usage
 from sartm_ros.benchmarking.plan import Plan
 from sartm_ros.benchmarking.search import RESOLUTION, find_peak
-from sartm_ros.images import parse
-from sartm_ros.inference import tell_system
-from sartm_ros.replay_sources import Pair
-from sartm_ros.timing import Trace, to_json
+from sartm_ros.frames.images import parse
+from sartm_ros.inference.inference import tell_system
+from sartm_ros.inference.timing import Trace, to_json
+from sartm_ros.replay.sources import Pair
 
 
 def test_the_numbers_of_a_run():

@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
-from sartm_core.data.synthetic import SceneConfig, render_scene
+from sartm_core.synthetic import SceneConfig, render_scene
 from sartm_ros import calibrate
 from sartm_ros.calibration import needs
 from sartm_ros.calibration.geometry import apply
@@ -52,7 +52,7 @@ def run(*options: object) -> int:
 
 
 def test_picked_points_become_the_nodes_parameters(pair, tmp_path, capsys) -> None:
-    from sartm_ros.parameters import BY_NAME
+    from sartm_ros.node.parameters import BY_NAME
 
     out = tmp_path / "out"
     assert run(*pair, *write_points(tmp_path / "p.csv"), "--output", out) == 0

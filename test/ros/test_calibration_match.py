@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
-from sartm_core.data.synthetic import SceneConfig, drive
+from sartm_core.synthetic import SceneConfig, drive
 from sartm_ros.calibration import auto, trust
 from sartm_ros.calibration.geometry import apply, corners, scaling
 from sartm_ros.calibration.models import MODELS, Fit, choose, fit_all

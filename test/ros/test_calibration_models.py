@@ -69,7 +69,7 @@ def test_leave_out_error_shows_what_the_residual_hides() -> None:
     st.tuples(st.integers(40, 900), st.integers(40, 900)), st.tuples(st.integers(40, 900), st.integers(40, 900)),
 )  # fmt: skip
 def test_scale_and_shift_are_those_of_the_node(sx, sy, dx, dy, thermal, rgb) -> None:
-    from sartm_core.registration import Registration
+    from sartm_core.preprocess.registration import Registration
 
     matrix = np.array([[sx, 0, dx], [0, sy, dy], [0, 0, 1.0]])
     scale, shift = scale_shift(matrix, trust.Sizes(thermal, rgb))

@@ -16,7 +16,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from sartm_ros.cameras import make_nodes, read_cameras
-from sartm_ros.parameters import ParameterError
+from sartm_ros.errors import ParameterError
 
 
 def test_the_shipped_file():

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartm_core.data.labels import MFNET
-from sartm_core.visualize import IGNORE_COLOR
-from sartm_ros.class_map import ClassMap
+from sartm_core.support.classes import MFNET
+from sartm_core.support.visualize import IGNORE_COLOR
+from sartm_ros.node.class_map import ClassMap
 
 CLASSES, PALETTE = MFNET.names, MFNET.palette
 CAR, PERSON, BIKE, CURVE = 1, 2, 3, 4

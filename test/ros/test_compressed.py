@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 
-from sartm_ros.compressed import png
-from sartm_ros.images import Crop, ImageError, parse
+from sartm_ros.frames.compressed import png
+from sartm_ros.frames.images import Crop, ImageError, parse
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 COUNTS = (np.arange(768).reshape(24, 32) * 85).astype(np.uint16)

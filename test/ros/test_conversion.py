@@ -11,7 +11,8 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from fake_segmenter import DEADLINE_S, FakeSegmenter
 from server_rig import Client, ready
 
-from sartm_ros.server import ModelServer
+from sartm_ros.inference.server import ModelServer
+from sartm_ros.node.parameters import MODEL
 
 
 class Converting(Client):
@@ -47,7 +48,7 @@ class Converting(Client):
 @pytest.fixture
 def busy() -> Iterator[tuple[ModelServer, FakeSegmenter]]:
     """A server whose model waits for `model.gate` in every batch."""
-    server = ModelServer(lambda values: FakeSegmenter())
+    server = ModelServer(lambda values: FakeSegmenter(), MODEL)
     model = ready(server)
     model.gate = threading.Event()
     yield server, model

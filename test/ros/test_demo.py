@@ -14,7 +14,8 @@ from PIL import Image as Picture
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 from processes import Domain
 
-from sartm_ros import demo, demo_player
+from sartm_ros.demo import __main__ as demo
+from sartm_ros.demo import player as demo_player
 
 ALIVE = SimpleNamespace(poll=lambda: None)
 

@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from sartm_ros import diagnostics
-from sartm_ros.diagnostics import Progress, Work, level, pairing_numbers, percentile, text
-from sartm_ros.pairing import Counters
-from sartm_ros.vitals import Vitals
+from sartm_ros.health import diagnostics
+from sartm_ros.health.diagnostics import Progress, Work, level, pairing_numbers, percentile, text
+from sartm_ros.health.vitals import Vitals
+from sartm_ros.pairing.nearest import Counters
 
 MS = 1_000_000
 OK, WARN, ERROR = (bytes(v) for v in (DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR))

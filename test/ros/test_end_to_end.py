@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from sartm_core import SARTM, ModelConfig
-from sartm_core.preprocess import PreprocessConfig
+from sartm_core.preprocess.config import PreprocessConfig
 
 CLASSES = ("unlabeled", "car", "person", "bike")
 MASKS = 8

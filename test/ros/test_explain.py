@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sartm_ros import explain, stamps
-from sartm_ros.pairing import RGB, STREAMS, THERMAL
-from sartm_ros.transport import DEFAULT_SEGMENT_BYTES
-from sartm_ros.vitals import STAMP_SAMPLES, Vitals
+from sartm_ros.frames.transport import DEFAULT_SEGMENT_BYTES
+from sartm_ros.health import explain
+from sartm_ros.health.vitals import STAMP_SAMPLES, Vitals
+from sartm_ros.pairing import stamps
+from sartm_ros.pairing.nearest import RGB, STREAMS, THERMAL
 
 MS = 1_000_000
 NO_OFFSETS = {RGB: 0.0, THERMAL: 0.0}

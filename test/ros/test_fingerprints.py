@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fake_messages import TOPIC, compressed, encode
 
-from sartm_ros.images import NO_CROP, THERMAL, Crop, parse
+from sartm_ros.frames.images import NO_CROP, THERMAL, Crop, parse
 
 
 @pytest.mark.parametrize(("encoding", "dtype"), [("mono8", "u1"), ("16UC1", "u2"), ("32FC1", "f4")])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from play import NOTHING, Play, frames, repeated
 
-from sartm_ros.health import FROZEN, SILENT, Limits
-from sartm_ros.pairing import OTHER, RGB, STREAMS, THERMAL
-from sartm_ros.vitals import Vitals
+from sartm_ros.health.health import FROZEN, SILENT, Limits
+from sartm_ros.health.vitals import Vitals
+from sartm_ros.pairing.nearest import OTHER, RGB, STREAMS, THERMAL
 
 
 @pytest.mark.parametrize("stuck", STREAMS)

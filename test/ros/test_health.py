@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from play import EPSILON, LIMITS, TICK_S, Play, frames
 
-from sartm_ros import health
-from sartm_ros.health import FROZEN, SILENT, UNUSABLE, Limits
-from sartm_ros.pairing import OTHER, RGB, STREAMS, THERMAL
-from sartm_ros.vitals import FIRST_PERIOD_S, LOSS_MARKS, Vitals
+from sartm_ros.health import health
+from sartm_ros.health.health import FROZEN, SILENT, UNUSABLE, Limits
+from sartm_ros.health.vitals import FIRST_PERIOD_S, LOSS_MARKS, Vitals
+from sartm_ros.pairing.nearest import OTHER, RGB, STREAMS, THERMAL
 
 
 def test_throttle_is_per_key():

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from fake_messages import TOPIC, encode
 
-from sartm_ros import colors
-from sartm_ros.colors import COLOR
-from sartm_ros.images import THERMAL, Crop, ImageError, fill, parse
+from sartm_ros.frames import colors
+from sartm_ros.frames.colors import COLOR
+from sartm_ros.frames.images import THERMAL, Crop, ImageError, fill, parse
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from fake_messages import TOPIC, message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sartm_ros.colors import COLOR
-from sartm_ros.images import THERMAL, Crop, ImageError, parse
+from sartm_ros.frames.colors import COLOR
+from sartm_ros.frames.images import THERMAL, Crop, ImageError, parse
 
 SIDES = st.integers(0, 8) | st.sampled_from([4320, 7680, 16384, 16385, 2**31, 2**32 - 1]) | st.integers(0, 2**32 - 1)
 ENCODINGS = st.sampled_from([*COLOR, *THERMAL, "", "yuv422"]) | st.text(st.characters(), max_size=100)

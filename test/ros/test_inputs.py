@@ -16,9 +16,11 @@ from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from sartm_ros import explain, inputs, transport
-from sartm_ros.pairing import RGB
-from sartm_ros.vitals import Vitals
+from sartm_ros.frames import transport
+from sartm_ros.health import explain
+from sartm_ros.health.vitals import Vitals
+from sartm_ros.node import inputs
+from sartm_ros.pairing.nearest import RGB
 
 SENDER = """
 import time, rclpy

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from sartm_ros.mailbox import MailRoom
+from sartm_ros.inference.mailbox import MailRoom
 
 
 @pytest.fixture

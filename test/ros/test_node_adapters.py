@@ -18,12 +18,12 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from sartm_core import SARTM, ModelConfig, Segmenter
-from sartm_core.preprocess import PreprocessConfig
-from sartm_ros.inference import Request
-from sartm_ros.model import load_segmenter
-from sartm_ros.parameter_checks import adapters
-from sartm_ros.parameters import SPECS
-from sartm_ros.settings import Settings
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_ros.inference.jobs import Request
+from sartm_ros.node.parameter_checks import adapters
+from sartm_ros.node.parameters import SPECS
+from sartm_ros.node.settings import Settings
+from sartm_ros.node.weights import load_segmenter
 
 PLAIN = {"device": "cpu", "engine": "torch", "precision": "fp32"}
 CLASSES = ("unlabeled", "car", "person")

@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from sartm_ros import segment_node
-from sartm_ros.lifecycle import StartupError
+from sartm_ros.node.lifecycle import StartupError
 
 
 def gated_load(later: FakeSegmenter, go_on: threading.Event, first: FakeSegmenter):

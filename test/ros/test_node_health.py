@@ -19,7 +19,7 @@ from rig import H, W
 from sensor_msgs.msg import CompressedImage
 from test_inputs import SENDER
 
-from sartm_ros import transport
+from sartm_ros.frames import transport
 
 
 def lively(r):

@@ -15,8 +15,10 @@ from processes import ROOT
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
-from sartm_ros import outputs, segment_node
-from sartm_ros.parameters import BY_NAME, SPECS, ParameterError
+from sartm_ros import segment_node
+from sartm_ros.errors import ParameterError
+from sartm_ros.node import outputs
+from sartm_ros.node.parameters import BY_NAME, SPECS
 
 
 def test_unknown_parameters_are_named_with_the_nearest_known_one(monkeypatch, rig):

@@ -13,7 +13,8 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from processes import ROOT
 from sensor_msgs.msg import Image
 
-from sartm_ros import start, transport
+from sartm_ros import start
+from sartm_ros.frames import transport
 
 NODE = "test.ros.fake_segmenter"
 
@@ -54,7 +55,9 @@ def test_a_stale_copy_in_the_venv_does_not_win(monkeypatch, tmp_path):
     monkeypatch.setattr(transport.sys, "prefix", str(tmp_path))
     monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
     assert transport.shipped("segment.yaml") == ROOT / "config" / "segment.yaml"
-    monkeypatch.setattr(transport, "__file__", str(tmp_path / "site-packages" / "sartm_ros" / "transport.py"))
+    monkeypatch.setattr(
+        transport, "__file__", str(tmp_path / "site-packages" / "sartm_ros" / "frames" / "transport.py")
+    )
     assert transport.shipped("segment.yaml") == stale / "segment.yaml"
     assert transport.shipped("no such file") is None
 

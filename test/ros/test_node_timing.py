@@ -13,8 +13,8 @@ from rig import RELIABLE
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from sartm_ros import delivery
-from sartm_ros.timing import from_json
+from sartm_ros.inference.timing import from_json
+from sartm_ros.node import delivery
 
 TOPIC = "/sartm/segment/timing"
 

@@ -10,8 +10,9 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from fake_segmenter import DEADLINE_S, FakeSegmenter
 from server_rig import VALUES, Hungry, OutOfMemoryError, hungry_server, ready
 
-from sartm_ros.conversion import Conversion
-from sartm_ros.server import ModelServer
+from sartm_ros.inference.conversion import Conversion
+from sartm_ros.inference.server import ModelServer
+from sartm_ros.node.parameters import MODEL
 
 
 def test_out_of_memory_first_takes_a_smaller_input():
@@ -129,7 +130,7 @@ def test_out_of_memory_while_loading(fallback):
             raise OutOfMemoryError("CUDA out of memory")
         return FakeSegmenter("cpu copy")
 
-    server = ModelServer(load)
+    server = ModelServer(load, MODEL)
     if fallback == "inactive":
         with pytest.raises(OutOfMemoryError):
             ready(server, oom_fallback=fallback)

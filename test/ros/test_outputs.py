@@ -22,11 +22,11 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
-from sartm_core.data.labels import MFNET
-from sartm_core.visualize import overlay, thermal_to_gray
-from sartm_ros import outputs
-from sartm_ros.class_map import ClassMap
-from sartm_ros.images import parse
+from sartm_core.support.classes import MFNET
+from sartm_core.support.visualize import overlay, thermal_to_gray
+from sartm_ros.frames.images import parse
+from sartm_ros.node import outputs
+from sartm_ros.node.class_map import ClassMap
 
 H, W = 24, 32
 PLAIN = ClassMap.parse("none", MFNET.names, MFNET.palette)

@@ -17,9 +17,9 @@ pytest.importorskip("rosbags", reason="pip install '.[tools]'")
 pytest.importorskip("lightning", reason="pip install '.[train]'")
 from bag_files import PERIOD_S, RGB, THERMAL, Frame, record
 
-from sartm_core.annotation.labelmap import read_labelmap
-from sartm_core.data.synthetic import SceneConfig, render_scene
-from sartm_core.segmenter import Segmenter
+from sartm_core.labels.labelmap import read_labelmap
+from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.synthetic import SceneConfig, render_scene
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = SceneConfig(height=256, width=320)

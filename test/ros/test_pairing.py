@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sartm_ros.pairing import NS, OTHER, REASONS, RGB, STREAMS, THERMAL, NearestPairer, Pair
+from sartm_ros.pairing.nearest import NS, OTHER, REASONS, RGB, STREAMS, THERMAL, NearestPairer, Pair
 
 MS = 1_000_000
 

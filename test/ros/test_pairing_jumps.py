@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_pairing import MS, both, cameras, dropped, push, simulate, stamps
 
-from sartm_ros.pairing import OTHER, RGB, STREAMS, THERMAL, NearestPairer
+from sartm_ros.pairing.nearest import OTHER, RGB, STREAMS, THERMAL, NearestPairer
 
 HOUR = 3_600_000
 """ms"""

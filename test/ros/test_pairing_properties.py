@@ -6,8 +6,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_pairing import MS, push, simulate
 
-from sartm_ros.pairing import OTHER, RGB, STREAMS, THERMAL, NearestPairer, Pair
-from sartm_ros.timeline import QUEUE_MAX
+from sartm_ros.pairing.nearest import OTHER, RGB, STREAMS, THERMAL, NearestPairer, Pair
+from sartm_ros.pairing.timeline import QUEUE_MAX
 
 HOUR = 3_600_000
 SETTINGS = settings(max_examples=200, deadline=None, derandomize=True)

@@ -12,8 +12,8 @@ import rclpy
 from processes import ROOT, new_domain
 from rclpy.parameter import Parameter
 
-from sartm_ros import parameters
-from sartm_ros.parameters import ParameterError
+from sartm_ros.errors import ParameterError
+from sartm_ros.node import parameters
 
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 NAN, INF = float("nan"), float("inf")

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from test_pairing import MS, both, cameras, dropped, push
 from test_pairing_properties import HOUR, accounted
 
-from sartm_ros.pairing import RGB, STREAMS, THERMAL, NearestPairer
-from sartm_ros.parameters import ParameterError
-from sartm_ros.policies import FilterPairer, make_pairer
-from sartm_ros.timeline import QUEUE_MAX
+from sartm_ros.errors import ParameterError
+from sartm_ros.pairing.nearest import RGB, STREAMS, THERMAL, NearestPairer
+from sartm_ros.pairing.policies import FilterPairer, make_pairer
+from sartm_ros.pairing.timeline import QUEUE_MAX
 
 VALUES = {
     "sync.policy": "nearest",

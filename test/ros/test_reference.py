@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processes import ROOT
 
-from sartm_ros import health, parameters, reference
-from sartm_ros.pairing import STREAMS
+from sartm_ros.health import health
+from sartm_ros.node import parameters, reference
+from sartm_ros.pairing.nearest import STREAMS
 
 PAGE = ROOT / "docs" / "node.md"
 NAMESPACE, NODE = "/sartm", "/sartm/segment"

@@ -20,7 +20,7 @@ from rclpy.signals import (
 )
 from sensor_msgs.msg import Image
 
-from sartm_ros.signals import quiet_end
+from sartm_ros.node.signals import quiet_end
 
 RGB, THERMAL = "/sartm/rgb/image_raw", "/sartm/thermal/image_raw"
 MODULE = "sartm_ros.replay_node"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sartm_ros.replay_sources import (
+from sartm_ros.replay.sources import (
     ENCODING_DTYPES,
     Pair,
     ReadAhead,

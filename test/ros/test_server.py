@@ -10,15 +10,16 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from fake_segmenter import FakeSegmenter
 from server_rig import VALUES, Client, ready
 
-from sartm_ros import parameters
-from sartm_ros.inference import Request
-from sartm_ros.parameters import ParameterError
-from sartm_ros.server import ModelServer
+from sartm_ros.errors import ParameterError
+from sartm_ros.inference.jobs import Request
+from sartm_ros.inference.server import ModelServer
+from sartm_ros.node import parameters
+from sartm_ros.node.parameters import MODEL
 
 
 @pytest.fixture
 def server():
-    made = ModelServer(lambda values: FakeSegmenter(values["checkpoint"]))
+    made = ModelServer(lambda values: FakeSegmenter(values["checkpoint"]), MODEL)
     yield made
     for box in list(made.inference._clients):
         made.inference.close(box)
@@ -146,7 +147,7 @@ def test_a_failed_loading_is_forgotten(server):
 
 
 def test_the_engines_are_those_of_the_core():
-    from sartm_core.engines import ENGINES
+    from sartm_core.runtime.engines import ENGINES
 
     assert list(parameters.ENGINES) == ["auto", *ENGINES]
 
@@ -154,7 +155,7 @@ def test_the_engines_are_those_of_the_core():
 def test_requests_have_the_fields_the_model_needs():
     from dataclasses import fields
 
-    from sartm_core.segmenter import FramePair
+    from sartm_core.runtime.segmenter import FramePair
 
     needed = [f.name for f in fields(FramePair)]
     assert [f.name for f in fields(Request)][: len(needed)] == needed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sartm_ros.timeline import (
+from sartm_ros.pairing.timeline import (
     BACKWARD_RUN,
     NS,
     PERIOD_SAMPLES,

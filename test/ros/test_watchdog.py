@@ -8,7 +8,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 
 from bench import ERROR, OK, VALUES, Bench
 
-from sartm_ros.pairing import RGB, STREAMS, THERMAL
+from sartm_ros.pairing.nearest import RGB, STREAMS, THERMAL
 
 
 @pytest.fixture

@@ -37,12 +37,12 @@ class Slow:
         return getattr(self._inner, name)
 
     def __call__(self, *frames: Any, **options: Any) -> Any:
-        """As `sartm_core.segmenter.Segmenter`."""
+        """As `sartm_core.runtime.segmenter.Segmenter`."""
         with self._paced():
             return self._inner(*frames, **options)
 
     def batch(self, pairs: Any) -> Any:
-        """As `sartm_core.segmenter.Segmenter.batch`."""
+        """As `sartm_core.runtime.segmenter.Segmenter.batch`."""
         with self._paced():
             return self._inner.batch(pairs)
 
@@ -73,7 +73,7 @@ def stamp_anew() -> None:
     """The planted fault `now`: outputs get the time of their publishing instead of the camera's."""
     from std_msgs.msg import Header
 
-    from sartm_ros import outputs
+    from sartm_ros.node import outputs
 
     fill = outputs.fill
 
@@ -103,7 +103,7 @@ def main() -> int:
     options = parser.parse_args(given[:split])
 
     from sartm_ros import segment_node
-    from sartm_ros.model import load_segmenter
+    from sartm_ros.node.weights import load_segmenter
 
     if options.plant == "now":
         stamp_anew()

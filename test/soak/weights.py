@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sartm_core import SARTM, ModelConfig
-from sartm_core.opening import default_checkpoint
+from sartm_core.runtime.opening import default_checkpoint
 
 FLIPPED_SHARE = 0.01
 OTHER_CLASSES = ("background", "cat", "dog")

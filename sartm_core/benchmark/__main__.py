@@ -1,0 +1,112 @@
+r"""How fast is SARTM on this machine, and how near to what the machine can do?
+
+    python -m sartm_core.benchmark --output bench                              # shipped weights, all engines
+    python -m sartm_core.benchmark --backbones t b+ --engines torch openvino --padded 1280x1280 --output bench
+    python -m sartm_core.benchmark --checkpoint FILE --frames DIR --frames-for-growth 1000 --output bench
+    python -m sartm_core.benchmark --compare before/benchmark.json after/benchmark.json
+    python -m sartm_core.benchmark --training config/train/mfnet.yaml --output bench
+    python -m sartm_core.benchmark --adapters 3 --backbones b+ --engines torch --output bench
+
+Every engine and precision runs in a process of its own, in turn with the plain model as two fp32 passes and with the
+matrix products of the model alone, so that noise hits all alike. Measured are time by stage, memory, agreement with
+plain fp32 and the time from start to first mask. --output DIR receives benchmark.json and benchmark.md (--training:
+training.json and .md; --adapters: adapters.json and .md). How to read the tables: docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sartm_core.benchmark import adapters
+from sartm_core.benchmark.compare import compare
+from sartm_core.benchmark.config import BenchmarkConfig
+from sartm_core.benchmark.report import report
+from sartm_core.benchmark.run import benchmark
+from sartm_core.support.cli import INTERRUPTED, build_config, leaves, parse, words
+from sartm_core.support.files import write_text
+
+
+def run(config: BenchmarkConfig, output: Path | None) -> str:
+    """Measure and write; returns the text for the terminal. ValueError and OSError name what is wrong."""
+    if output:
+        output.mkdir(parents=True, exist_ok=True)  # before an hour of measuring, not after
+    found = benchmark(config)
+    text = report(found)
+    return write(output, "benchmark", asdict(found), text)
+
+
+def run_training(path: str, steps: int, threads: int, output: Path | None) -> str:
+    """The same for the training speed of a configuration."""
+    from sartm_core.benchmark import training
+
+    result = training.run(training.read_config(path), steps, threads or None)
+    return write(output, "training", result, training.report(result))
+
+
+def run_adapters(config: BenchmarkConfig, count: int, output: Path | None) -> str:
+    """The same for adapters side by side."""
+    result = adapters.measure(config, count)
+    return write(output, "adapters", result, adapters.report(result))
+
+
+def write(output: Path | None, name: str, result: dict[str, Any], text: str) -> str:
+    """`name`.json and `name`.md in the folder, if there is one."""
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
+        write_text(output / f"{name}.json", json.dumps(result, indent=2) + "\n")
+        write_text(output / f"{name}.md", text)
+    return text
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """One option per field of `BenchmarkConfig`."""
+    for name, text, default in leaves(BenchmarkConfig):
+        shown = " ".join(default) if isinstance(default, tuple) else default
+        help_text = f"{text} [default: {shown}]" if shown not in ("", None) else text
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", dest=name, default=argparse.SUPPRESS, metavar="VALUE",
+            help=help_text.replace("%", "%%"), **words(BenchmarkConfig, name),
+        )  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m sartm_core.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder for benchmark.json and benchmark.md")
+    parser.add_argument("--config", metavar="FILE.yaml", help="options below as a file; those given here override it")
+    parser.add_argument(
+        "--compare", nargs=2, type=Path, metavar=("A.json", "B.json"), help="measure nothing: two runs side by side"
+    )
+    parser.add_argument("--anyway", action="store_true", help="compare also what is not of one machine, with a warning")
+    parser.add_argument("--training", metavar="FILE.yaml", help="measure the training of this configuration instead")
+    parser.add_argument(
+        "--adapters", type=int, metavar="N", help="measure N adapters side by side instead: memory, and a switch's time"
+    )
+    parser.add_argument("--steps", type=int, default=5, metavar="N", help="steps of --training [default: 5]")
+    add_options(parser)
+    args = parse(parser, argv)
+    try:
+        if args.compare:
+            text = compare(args.compare[0], args.compare[1], args.anyway)
+        elif args.training:
+            text = run_training(args.training, args.steps, build_config(BenchmarkConfig, args).threads, args.output)
+        elif args.adapters is not None:
+            text = run_adapters(build_config(BenchmarkConfig, args), args.adapters, args.output)
+        else:
+            text = run(build_config(BenchmarkConfig, args), args.output)
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"benchmark: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(INTERRUPTED, "benchmark: interrupted; nothing was written\n")
+    print(text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

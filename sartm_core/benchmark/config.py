@@ -1,0 +1,125 @@
+"""What a benchmark measures: the options of `python -m sartm_core.benchmark`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sartm_core.model.config import full_name
+from sartm_core.preprocess.config import STRIDE
+from sartm_core.runtime.engines import ENGINES, PRECISIONS, pick_device
+from sartm_core.runtime.opening import shipped_backbone
+from sartm_core.support.fields import at_least, one_of
+
+Size = tuple[int, int]
+"""(height, width)."""
+
+FEWEST_RUNS = 5
+"""A median of fewer says little."""
+AUTO = "auto"
+DEVICES = (AUTO, "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """Which models, how they are run, and what else is measured."""
+
+    backbones: tuple[str, ...] = ()
+    """`lite0`, `nano`, `t`, `s`, `b+`, `l`, or names of backbones. That of the shipped weights has those, the others
+    random ones of a fixed seed. None: that of the shipped weights."""
+    checkpoint: str | None = None
+    """Measure these weights instead of `backbones`: a `.safetensors` file, or `default` for the shipped ones."""
+    sam2: str | None = None
+    """Official SAM2 file, where `checkpoint` is an adapter."""
+    resolutions: tuple[str, ...] = ("480x640",)
+    """Sizes of frames and model input as HEIGHTxWIDTH, multiples of 32."""
+    engines: tuple[str, ...] = ()
+    """Names of engines, `auto` for the one that `auto` picks; none: all there are."""
+    precisions: tuple[str, ...] = ()
+    """Number formats, `auto` for the fastest that agrees with fp32; none: all that an engine offers."""
+    device: str = "auto"
+    """`auto`, `cpu` or `cuda`."""
+    threads: int = 0
+    """CPU threads; the measuring processes get as many CPUs. 0: as many as there are CPUs."""
+    runs: int = 10
+    """Rounds; in each, every engine and the baseline segment one frame in each way."""
+    warmup: int = 2
+    """Frames before the first round."""
+    frames: str | None = None
+    """Folder of real frames (rgb/ and thermal/, or a data set as `evaluate` knows it); none: synthetic scenes."""
+    agreement_frames: int = 20
+    """Frames on which the outputs are compared with plain fp32; 0: no comparison."""
+    frames_for_growth: int = 0
+    """Frames over which memory is watched for growth, say 1000; 0: not watched."""
+    padded: str | None = None
+    """Also run the two plain fp32 passes on frames padded to this HEIGHTxWIDTH, say 1280x1280."""
+    startup: bool = True
+    """Also start every engine twice in a fresh process, first without and then with its caches."""
+
+    def __post_init__(self) -> None:
+        for name in self.backbones:
+            full_name("BenchmarkConfig", "backbones", name)
+        for name in self.engines:
+            one_of("BenchmarkConfig", "engines", name, (AUTO, *ENGINES))
+        for name in self.precisions:
+            one_of("BenchmarkConfig", "precisions", name, (AUTO, *PRECISIONS))
+        if self.checkpoint and self.backbones:
+            raise ValueError("BenchmarkConfig.backbones: given together with checkpoint, expected one of the two")
+        if not self.resolutions:
+            raise ValueError("BenchmarkConfig.resolutions: none given, expected at least one HEIGHTxWIDTH (480x640)")
+        for text in self.resolutions:
+            parse_size("resolutions", text)
+        self._check_padded()
+        one_of("BenchmarkConfig", "device", self.device.split(":")[0], DEVICES)
+        at_least("BenchmarkConfig", "runs", self.runs, FEWEST_RUNS)
+        for name in ("threads", "warmup", "agreement_frames", "frames_for_growth"):
+            at_least("BenchmarkConfig", name, getattr(self, name), 0)
+
+    def _check_padded(self) -> None:
+        if self.padded is None:
+            return
+        height, width = parse_size("padded", self.padded)
+        for text in self.resolutions:
+            size = parse_size("resolutions", text)
+            if size[0] > height or size[1] > width:
+                raise ValueError(f"BenchmarkConfig.padded: got {self.padded}, smaller than the frames of {text}")
+
+    @property
+    def sizes(self) -> list[Size]:
+        """The resolutions as numbers, each once."""
+        return list(dict.fromkeys(parse_size("resolutions", text) for text in self.resolutions))
+
+    @property
+    def padded_size(self) -> Size | None:
+        return None if self.padded is None else parse_size("padded", self.padded)
+
+    @property
+    def names(self) -> list[str]:
+        """Full names of the backbones, each once; none when a checkpoint is given."""
+        if self.checkpoint:
+            return []
+        names = self.backbones or (shipped_backbone(),)
+        return list(dict.fromkeys(full_name("BenchmarkConfig", "backbones", name) for name in names))
+
+    @property
+    def ways(self) -> list[tuple[str, str]]:
+        """(engine, precision) to try, each once; an engine that cannot run here too, to be told why."""
+        device = pick_device(self.device)
+        ways = []
+        for engine in dict.fromkeys(self.engines or tuple(ENGINES)):
+            offered = ENGINES[engine].precisions(device) if engine in ENGINES else ()
+            ways += [(engine, precision) for precision in dict.fromkeys(self.precisions or offered or (AUTO,))]
+        return ways
+
+
+def parse_size(name: str, text: str) -> Size:
+    """`480x640` -> (480, 640). ValueError names the option."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()) or any(not n or n % STRIDE for n in (int(height), int(width))):
+        raise ValueError(
+            f"BenchmarkConfig.{name}: got {text!r}, expected HEIGHTxWIDTH in multiples of {STRIDE} (480x640)"
+        )
+    return int(height), int(width)
+
+
+def size_name(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"

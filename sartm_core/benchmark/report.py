@@ -1,0 +1,173 @@
+"""A benchmark as tables: for the terminal and for `benchmark.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sartm_core.benchmark.ratios import bounds_ms
+from sartm_core.benchmark.results import Case, Found, Row
+
+MB, GIGA = 1e6, 1e9
+MISSING = "-"
+PER_SECOND = 1e3
+
+Line = tuple[str, ...]
+
+TERMS = (
+    "forward: the network alone, prepared inputs to class scores. whole call: uint8 arrays to class ids, with "
+    "preprocessing and postprocessing, without confidence unless told otherwise. Times are milliseconds, the median "
+    "and the 95th percentile of {runs} rounds; in each, every line of the table had a turn. x plain: how many times "
+    "faster than the baseline, two plain fp32 passes. Bounds: (a) the plain model's counted operations at the measured "
+    "rate of large square matrices; (a') likewise for the folded graph, which has fewer; (b) the plain model's own "
+    "products, timed one by one; 1.00 is as fast as the machine multiplies."
+)
+MEMORY_TERMS = (
+    "MB = 10^6 bytes, beside what the process had after its imports. frames: most while segmenting; start: most "
+    "before, loading and compiling. allowed: weights and largest pair of activations, of the graph as run in its "
+    "precision, and of the plain fp32 model. Difference of logits: largest of {frames} frames, beside the range that "
+    "the logits have; equal pixels: of the masks, against plain fp32, mean and worst frame. start-up: seconds from "
+    "starting Python to the first mask, without and with caches."
+)
+
+
+def report(found: Found) -> str:
+    """Everything, in Markdown."""
+    settings = found.settings
+    parts = [machine_text(found.machine), f"Frames: {found.frames}. " + TERMS.format(runs=settings["runs"])]
+    for case in found.cases:
+        parts += case_parts(case)
+    parts.append(MEMORY_TERMS.format(frames=settings["agreement_frames"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def machine_text(machine: dict[str, Any]) -> str:
+    """One paragraph."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
+    processors = [f"{machine['cpu']} ({', '.join(machine['flags'])})", *machine["gpus"]]
+    return (
+        f"{'; '.join(processors)}; {machine['threads']} threads on {machine['cpus']} CPUs, {machine['memory_gib']} "
+        f"GiB; {machine['system']}, Python {machine['python']}, {versions}; SARTM {machine['sartm']}."
+    )
+
+
+def case_parts(case: Case) -> list[str]:
+    """Title, summary and tables of one model at one size."""
+    parts = [f"## {case.backbone} at {case.size} ({case.weights})"]
+    parts += [text for text in (summary(case), table(rate_lines(case)), table(time_lines(case))) if text]
+    parts.append(table(other_lines(case)))
+    choices = dict.fromkeys(row.ran["choice"] for row in case.rows if row.ran and "auto" in (row.engine, row.precision))
+    parts += [f"auto: {choice}." for choice in choices]
+    missing = [(row.engine, row.precision, row.why_not) for row in all_rows(case) if row.why_not]
+    return [*parts, table([("engine", "precision", "not measured, because"), *missing])] if missing else parts
+
+
+def all_rows(case: Case) -> list[Row]:
+    return [row for row in (case.baseline, case.padded, *case.rows) if row is not None]
+
+
+def summary(case: Case) -> str:
+    """The best engine in a sentence."""
+    best = case.best
+    if best is None or best.forward is None or case.baseline is None or case.baseline.forward is None:
+        return "No engine could be measured."
+    text = (
+        f"Fastest: {best.ran['engine']} in {best.ran['precision']}, {best.forward.p50:.1f} ms forward, "
+        f"{best.ratios['speedup']:.2f}x faster than two plain fp32 passes ({case.baseline.forward.p50:.1f} ms)"
+    )
+    if "square" in best.ratios:
+        text += f", {best.ratios['square']:.2f}x of bound (a), {best.ratios['products']:.2f}x of bound (b)"
+    if "padded_speedup" in best.ratios:
+        text += f"; {best.ratios['padded_speedup']:.1f}x faster than the same on padded frames"
+    total = best.mask["total"].p50
+    return f"{text}. Whole call {total:.1f} ms, {PER_SECOND / total:.1f} frames a second."
+
+
+def rate_lines(case: Case) -> list[Line]:
+    """What the machine can do."""
+    plain, deploy = (case.counts[name]["flops"] / GIGA for name in ("plain", "deploy"))
+    head = ("precision", "square GFLOP/s", f"(a) ms, {plain:.1f} GFLOP", f"(a') ms, {deploy:.1f} GFLOP", "(b) ms")
+    lines: list[Line] = [head]
+    for precision, rate in case.rates.items():
+        bounds = (f"{ms:.1f}" for ms in bounds_ms(case, precision).values())
+        lines.append((precision, f"{rate.square_gflops:.0f}", *bounds))
+    return lines
+
+
+def time_lines(case: Case) -> list[Line]:
+    """One line for each way that was measured."""
+    lines: list[Line] = [(
+        "engine", "precision", "**forward ms**", "p95", "**x plain**", "x (a)", "x (a')", "x (b)", "preprocess",
+        "postprocess", "**whole call**", "p95", "frames/s", "with confidence",
+    )]  # fmt: skip
+    for row in all_rows(case):
+        if row.forward is None:
+            continue
+        name = f"{row.engine}, padded" if row is case.padded else row.engine
+        ratios = [number(row.ratios.get(key), 2) for key in ("speedup", "square", "square_deploy", "products")]
+        call, sure = row.mask, row.confidence
+        times = (call["preprocess"].p50, call["postprocess"].p50, call["total"].p50, call["total"].p95)
+        lines.append((
+            name, precision_of(row), number(row.forward.p50), number(row.forward.p95), *ratios, *map(number, times),
+            number(PER_SECOND / call["total"].p50), number(sure["total"].p50),
+        ))  # fmt: skip
+    return lines
+
+
+def other_lines(case: Case) -> list[Line]:
+    """Memory, agreement and start-up."""
+    lines: list[Line] = [(
+        "engine", "precision", "**frames MB**", "start MB", "allowed", "**ratio**", "allowed, plain", "ratio",
+        "growth MB", "difference of logits", "**equal %**", "worst %", "**start-up s**", "again s",
+    )]  # fmt: skip
+    for row in all_rows(case):
+        if not row.measured:
+            continue
+        name = f"{row.engine}, padded" if row is case.padded else row.engine
+        lines.append((name, precision_of(row), *memory_cells(row), *agreement_cells(row), *startup_cells(row)))
+    return lines
+
+
+def precision_of(row: Row) -> str:
+    """What ran, also where it was left open."""
+    ran = row.ran["precision"]
+    return ran if ran == row.precision else f"{row.precision} ({ran})"
+
+
+def memory_cells(row: Row) -> Line:
+    memory = row.memory
+    if memory is None:
+        return (MISSING,) * 7
+    peak = memory.running if memory.running is not None else memory.starting
+    cells = [megabytes(memory.running), megabytes(memory.starting)]
+    for allowed in (memory.allowed, memory.allowed_plain):
+        cells += [megabytes(allowed), number(peak / allowed, 2)]
+    return (*cells, number(None if memory.growth is None else memory.growth / MB))
+
+
+def agreement_cells(row: Row) -> Line:
+    found = row.agreement
+    if found is None:
+        return (MISSING,) * 3
+    difference = f"{found.logit_difference:.3g} of {found.logit_range:.3g}"
+    return difference, f"{found.equal_mean:.3%}".rstrip("%"), f"{found.equal_least:.3%}".rstrip("%")
+
+
+def startup_cells(row: Row) -> Line:
+    return (MISSING,) * 2 if row.startup is None else (number(row.startup.first), number(row.startup.second))
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    return MISSING if value is None else f"{value:.{digits}f}"
+
+
+def megabytes(count: int | None) -> str:
+    return MISSING if count is None else f"{count / MB:.0f}"
+
+
+def table(rows: Sequence[Line]) -> str:
+    """Rows, the first being the head, as a Markdown table with columns of one width."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in padded]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])

@@ -1,0 +1,98 @@
+"""The frames where two models differ most, as small pictures: memory does not grow with the number of frames."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from sartm_core.data.datasets import Sample
+from sartm_core.evaluate.worst import shrink
+from sartm_core.support.classes import IGNORE, Color
+from sartm_core.support.visualize import camera_pictures, colorize, contact_sheet
+
+ONLY_A_RIGHT: Color = (255, 150, 0)
+ONLY_B_RIGHT: Color = (0, 200, 255)
+BOTH_WRONG: Color = (220, 60, 255)
+NO_LABEL: Color = (255, 255, 80)
+DIFFERENCE_COLORS = {
+    "only A right": ONLY_A_RIGHT,
+    "only B right": ONLY_B_RIGHT,
+    "they differ, both wrong": BOTH_WRONG,
+    "they differ, no label": NO_LABEL,
+}
+"""Legend of the difference pictures."""
+BLANK_COLOR: Color = (40, 40, 40)
+"""In place of the label of a frame that has none."""
+CAPTIONS = ("rgb", "thermal", "label", "A", "B", "difference")
+
+
+@dataclass(frozen=True)
+class DifferentFrame:
+    """One frame with its row of pictures."""
+
+    name: str
+    differing: float
+    """Share of the frame's pixels where the two masks differ, 0..1."""
+    row: tuple[np.ndarray, ...]
+    """The pictures of `CAPTIONS`, (h, w, 3) uint8 each."""
+
+    def strip(self) -> Image.Image:
+        """The row as one picture, with captions."""
+        return contact_sheet([self.row], CAPTIONS)
+
+
+class MostDifferent:
+    """Keeps the `size` frames of the largest differing share among all that are offered; of equal ones the earlier.
+
+    Frames on which both agree everywhere are never kept.
+    """
+
+    def __init__(self, size: int, palette: Sequence[Color]) -> None:
+        self.size, self.palette = size, palette
+        self._heap: list[tuple[float, int, DifferentFrame]] = []  # (share, -index, frame): the least different on top
+        self._offered = 0
+
+    def offer(self, sample: Sample, truth: np.ndarray | None, a: np.ndarray, b: np.ndarray) -> None:
+        """Consider one frame: `truth`, `a` and `b` are (H, W) uint8 class ids; `truth` None without a label."""
+        self._offered += 1
+        share = float((a != b).mean())
+        key = (share, -self._offered)
+        full = len(self._heap) >= self.size
+        if self.size == 0 or share == 0 or (full and key < self._heap[0][:2]):
+            return
+        frame = DifferentFrame(sample.name, share, self.pictures(sample, truth, a, b))
+        (heapq.heapreplace if full else heapq.heappush)(self._heap, (*key, frame))
+
+    def frames(self) -> list[DifferentFrame]:
+        """The most different first."""
+        return [frame for *_, frame in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
+
+    def pictures(
+        self, sample: Sample, truth: np.ndarray | None, a: np.ndarray, b: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """The pictures of `CAPTIONS`, each as wide as those of an evaluation."""
+        rgb, thermal, frame = camera_pictures(sample.rgb, sample.thermal)
+        blank = np.full((*a.shape, 3), BLANK_COLOR, np.uint8)  # (H, W, 3)
+        return (
+            *(shrink(image, Image.Resampling.BILINEAR) for image in (rgb, thermal)),
+            shrink(blank if truth is None else colorize(truth, self.palette), Image.Resampling.NEAREST),
+            *(shrink(colorize(mask, self.palette), Image.Resampling.NEAREST) for mask in (a, b)),
+            shrink(difference(frame, truth, a, b), Image.Resampling.NEAREST),
+        )
+
+
+def difference(rgb: np.ndarray, truth: np.ndarray | None, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where two masks differ and who is right, in `DIFFERENCE_COLORS` over the darkened grey image, (H, W, 3) uint8."""
+    out = np.repeat((rgb.mean(axis=2) / 2).astype(np.uint8)[..., None], 3, axis=2)  # (H, W, 3)
+    differ = a != b  # (H, W)
+    out[differ] = NO_LABEL
+    if truth is not None:
+        known = differ & (truth != IGNORE)
+        out[known] = BOTH_WRONG
+        out[known & (a == truth)] = ONLY_A_RIGHT
+        out[known & (b == truth)] = ONLY_B_RIGHT
+    return out

@@ -1,0 +1,63 @@
+r"""Write a checkpoint as one ONNX or OpenVINO file that takes camera frames and gives class ids.
+
+    python -m sartm_core.export --format openvino                              # the shipped weights: default.xml, .bin
+    python -m sartm_core.export --format onnx --checkpoint weights.safetensors --output robot.onnx \
+        --camera 480x640 --thermal_camera 512x640 --thermal uint16
+
+Inputs: rgb (H, W, 3) uint8, thermal (h, w), present (2,) bool, False for a camera that is missing. Outputs: mask and
+confidence (H, W) uint8, scores (1, C, h/4, w/4) float32. The file is compared with the model in torch fp32 before it is
+put in its place. `Segmenter.load` and the node take it like a checkpoint. More: docs/export.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from sartm_core.export.config import ExportConfig
+from sartm_core.export.run import Written, export
+from sartm_core.runtime.opening import DEFAULT, default_checkpoint
+from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+
+MB = 1e6
+
+
+def run(config: ExportConfig) -> str:
+    """Export; returns the text for the terminal. ValueError and OSError name what is wrong."""
+    weights = default_checkpoint() if config.checkpoint == DEFAULT else Path(config.checkpoint)
+    return in_words(export(config, weights))
+
+
+def in_words(written: Written) -> str:
+    """What was written, and how it compares."""
+    about = written.about
+    rgb, thermal, size = (f"{h}x{w}" for h, w in (about.camera, about.thermal_camera, about.size))
+    megabytes = sum(file.stat().st_size for file in written.files) / MB
+    return "\n".join(
+        [
+            f"{' and '.join(map(str, written.files))}: rgb {rgb} uint8, thermal {thermal} {about.thermal}; "
+            f"network {size} {about.precision}, {about.model.num_classes} classes, {megabytes:.1f} MB",
+            f"compared: {written.difference}",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m sartm_core.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_options(parser, ExportConfig)
+    parser.add_argument("--thermal-camera", dest="thermal_camera", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    args = parse(parser, argv)
+    try:
+        print(run(build_config(ExportConfig, args)))
+    except (ValueError, OSError, RuntimeError) as error:
+        parser.exit(2, f"export: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(INTERRUPTED, "export: interrupted; no file was written\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,89 @@
+"""Checkpoint in, checked file out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sartm_core.export.check import FRAMES, Difference, compare
+from sartm_core.export.config import FORMATS, ExportConfig, parse_size
+from sartm_core.model.checkpoint import load, sha256
+from sartm_core.model.sartm import SARTM
+from sartm_core.runtime.engines.agreement import ENOUGH
+from sartm_core.runtime.exported.description import Description
+from sartm_core.runtime.exported.parts import Parts
+
+PACKAGES = ("sartm_ros", "torch", "onnx", "onnxscript", "openvino")
+"""Their versions are written into the file."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came out."""
+
+    files: list[Path]
+    """The one to load, then what belongs to it."""
+    about: Description
+    difference: Difference
+
+
+def export(config: ExportConfig, weights: Path) -> Written:
+    """Write the file, compare it with the model, and only then put it in its place. ValueError tells what is wrong."""
+    kind = FORMATS[config.format]
+    kind.check_installed()
+    path = config.path(weights)
+    with tqdm(total=1 + FRAMES, leave=False, desc="convert") as bar:
+        model = load(weights, config.sam2).eval()
+        about = describe(model, config, weights)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
+            draft = Path(folder) / path.name
+            kind.write(Parts.of(model, about), about, draft)
+            bar.update()
+            bar.set_description("compare")
+            difference = compare(kind.Runner(draft), model, about, bar.update)
+            if not difference.is_good:
+                raise ValueError(
+                    f"{path} was not written: it would give {difference}; expected {ENOUGH:.1%} of pixels and finite "
+                    "scores" + ("; try --precision fp32" if config.precision != "fp32" else "")
+                )
+            files = kind.publish(draft, path)
+    return Written(files, about, difference)
+
+
+def describe(model: SARTM, config: ExportConfig, weights: Path) -> Description:
+    """What will be in the file."""
+    camera = parse_size("camera", config.camera)
+    assert camera is not None
+    preprocess = model.info.preprocess
+    if preprocess.pad != "none":
+        raise ValueError(
+            f"{weights}: its frames are padded ({preprocess.pad}), which exported files cannot do; run the checkpoint "
+            "itself with --engine openvino or onnxruntime"
+        )
+    return Description(
+        model=model.config,
+        info=model.info,
+        size=parse_size("size", config.size) or preprocess.model_size(*camera),
+        camera=camera,
+        thermal_camera=parse_size("thermal_camera", config.thermal_camera) or camera,
+        thermal=config.thermal,
+        precision=config.precision,
+        weights=weights.stem,
+        weights_sha256=sha256(weights),
+        versions=dict(versions()),
+    )
+
+
+def versions() -> Iterator[tuple[str, str]]:
+    """Of what is installed of `PACKAGES`."""
+    for package in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            continue

@@ -1,0 +1,54 @@
+"""Frames and weights for the figures."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sartm_core.data.datasets import Sample, need_both
+from sartm_core.evaluate.config import WeightsAndFrames
+from sartm_core.evaluate.sources import dataset_of, open_frames
+from sartm_core.runtime.opening import DEFAULT, default_checkpoint
+from sartm_core.support.classes import LabelSet
+
+
+def open_source(config: WeightsAndFrames) -> tuple[list[str], Sequence[Sample], LabelSet]:
+    """Frame names, frames and whose ids their labels hold. ValueError names the folder, file or option."""
+    frames, labels = open_frames(config, dataset_of(config))
+    need_both(frames, config.root)
+    names = getattr(frames, "names", None) or [f"synthetic_{index}" for index in range(len(frames))]
+    return list(names), frames, labels
+
+
+def find_frames(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Indices of the named frames. ValueError for an unknown one, with the nearest known."""
+    places = {name: index for index, name in enumerate(names)}
+    for name in wanted:
+        if name not in places:
+            near = difflib.get_close_matches(name, names, 1) or names[:1]
+            raise ValueError(f"--names {name}: no such frame among {len(names)}; did you mean {near[0]!r}?")
+    return [places[name] for name in wanted]
+
+
+def spread(length: int, most: int) -> list[int]:
+    """At most `most` indices, evenly spread over 0..length-1."""
+    return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int)).tolist()
+
+
+def weights_path(checkpoint: str) -> Path:
+    """The file of a checkpoint option."""
+    return default_checkpoint() if checkpoint == DEFAULT else Path(checkpoint)
+
+
+def check_same_classes(first: tuple[str, ...], other: tuple[str, ...], names: tuple[str, str]) -> None:
+    """Raise ValueError naming both checkpoints when their classes differ."""
+    if first != other:
+        odd = sorted(set(first) ^ set(other))
+        what = f"{odd} are not in both" if odd else "the order differs"
+        raise ValueError(
+            f"checkpoints {names[0]} ({len(first)} classes) and {names[1]} ({len(other)}): {what}; "
+            "only weights trained on the same classes can be compared"
+        )

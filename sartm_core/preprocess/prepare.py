@@ -1,0 +1,67 @@
+"""From camera arrays to the tensors the model takes: one place, used by training, evaluation and the robot alike."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.preprocess.normalise import check_rgb, check_thermal, normalize_rgb, normalize_thermal
+from sartm_core.preprocess.registration import GridMaker, Registration
+from sartm_core.preprocess.resize import pad, pad_pixels, resize, resized_pixels, upload
+
+
+class Pixels(Enum):
+    """When an rgb frame goes to the engine as uint8 pixels."""
+
+    NEVER = "never"
+    FITTING = "where its size is the model's"
+    ALWAYS = "always, rounded after resizing"
+
+
+def prepare(
+    rgb: np.ndarray | None,
+    thermal: np.ndarray | None,
+    config: PreprocessConfig,
+    device: torch.device | str = "cpu",
+    registration: Registration | None = None,
+    grid: GridMaker | None = None,
+    pixels: Pixels = Pixels.NEVER,
+) -> tuple[Tensor | None, Tensor | None]:
+    """One frame of each camera -> model inputs (1, 3, H, W) and (1, 1, H, W) of one common size; None stays None.
+
+    pixels: whether rgb stays (1, H, W, 3) uint8, for an engine that normalises it; of the model's size already, on a
+    CPU, without a copy.
+    The size follows the rgb camera; the thermal one when there is no rgb. With `registration` (and optionally a cache
+    of its sampling grids) the thermal frame is warped into the rgb view; alone it keeps its own. Raises ValueError
+    when both are None, one has the wrong shape or type, or the registration does not fit the sizes.
+    """
+    if rgb is None and thermal is None:
+        raise ValueError("rgb, thermal: both are None; give at least one of the two")
+    frame = rgb if rgb is not None else thermal
+    assert frame is not None
+    rgb_in = thermal_in = None
+    if rgb is not None:
+        check_rgb(rgb)
+    if thermal is not None:
+        check_thermal(thermal)
+    size, content = config.model_size(*frame.shape[:2]), config.content_size(*frame.shape[:2])
+    if rgb is not None:
+        fits = rgb.shape[:2] == size
+        if pixels is Pixels.NEVER or (pixels is Pixels.FITTING and not fits):
+            rgb_in = pad(resize(normalize_rgb(rgb, config, device)[None], content), size)  # (1, 3, H, W)
+        elif fits:
+            rgb_in = upload(rgb, device)[None]  # (1, H, W, 3)
+        else:
+            rgb_in = pad_pixels(resized_pixels(rgb, content, device), size, config)  # (1, H, W, 3)
+    if thermal is not None:
+        values = upload(normalize_thermal(thermal, config.thermal), device)
+        if registration is not None and rgb is not None:
+            thermal_in = registration.warp(values[None, None], rgb.shape[:2], content, grid)  # (1, 1, h, w)
+        else:
+            thermal_in = resize(values[None, None], content)  # (1, 1, h, w)
+        thermal_in = pad(thermal_in, size)  # (1, 1, H, W)
+    return rgb_in, thermal_in

@@ -1,0 +1,85 @@
+"""Pairs of frames that share a forward pass: what goes in, what comes out, and which of them fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sartm_core.preprocess.config import ThermalNorm
+from sartm_core.preprocess.registration import Registration
+
+Inputs = tuple[Tensor | None, Tensor | None]
+"""Model inputs (N, 3, H, W) float32 or (N, H, W, 3) uint8, and (N, 1, H, W) float32, of one size; one may be None."""
+
+
+@dataclass(frozen=True, eq=False)
+class FramePair:
+    """One frame of each camera of a pair, and how to look at them."""
+
+    rgb: np.ndarray | None
+    """(H, W, 3) uint8, R G B, or None."""
+    thermal: np.ndarray | None
+    """(h, w) uint8, uint16 or float32 in the unit of the thermal normalisation, or None. Its size may differ."""
+    registration: Registration | None = None
+    """Where the thermal view lies in the rgb view; None: both show the same view."""
+    thermal_norm: ThermalNorm | None = None
+    """Thermal normalisation; None: the segmenter's own."""
+    confidence_threshold: float = 0.0
+    """0..1; pixels whose winning class has a lower softmax become 255."""
+    confidence: bool = True
+    """Whether the confidence is wanted; without it and without a threshold the ids take a fraction of the time."""
+    adapter: str | None = None
+    """Which of `Segmenter.adapters` is to see it; None: the one in use."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.confidence_threshold <= 1:
+            raise ValueError(f"confidence_threshold: got {self.confidence_threshold}, expected 0..1")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the result: that of the rgb frame, without one that of the thermal frame."""
+        frame = self.rgb if self.rgb is not None else self.thermal
+        assert frame is not None, "prepare refuses a pair without frames"
+        return frame.shape[0], frame.shape[1]
+
+
+@dataclass(frozen=True)
+class SegmentationResult:
+    """One segmented frame."""
+
+    mask: np.ndarray
+    """(H, W) uint8 class ids; 255 below the confidence threshold. H, W of the rgb camera (thermal without rgb)."""
+    confidence: np.ndarray | None
+    """(H, W) uint8: softmax of the winning class, 0..255. None when it was not wanted."""
+    timing: dict[str, float]
+    """Milliseconds of `preprocess`, `forward`, `postprocess`; of all frames that shared the forward pass."""
+    adapter: str = ""
+    """Name of the weights that made it: whose classes the ids are."""
+
+
+def input_size(rgb: Tensor | None, thermal: Tensor | None) -> tuple[int, int]:
+    """(H, W) of model inputs."""
+    if thermal is not None:
+        return thermal.shape[2], thermal.shape[3]
+    assert rgb is not None
+    return (rgb.shape[1], rgb.shape[2]) if rgb.dtype == torch.uint8 else (rgb.shape[2], rgb.shape[3])
+
+
+def alike(inputs: Sequence[Inputs], networks: Sequence[Hashable]) -> list[list[int]]:
+    """Places of the inputs that can be one batch: equal network, size and modalities. In order of their first."""
+    groups: dict[tuple[Hashable, ...], list[int]] = {}
+    for place, (frames, network) in enumerate(zip(inputs, networks, strict=True)):
+        groups.setdefault((network, *(None if x is None else x.shape for x in frames)), []).append(place)
+    return list(groups.values())
+
+
+def stack(inputs: Sequence[Inputs]) -> Inputs:
+    """Inputs of one frame each -> one batch."""
+    if len(inputs) == 1:
+        return inputs[0]
+    rgb, thermal = ([x for x in frames if x is not None] for frames in zip(*inputs, strict=True))
+    return torch.cat(rgb) if rgb else None, torch.cat(thermal) if thermal else None

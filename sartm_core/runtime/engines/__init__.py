@@ -1,0 +1,19 @@
+"""What runs the network, one file each. A new engine is such a file and one line in `ENGINES`."""
+
+from sartm_core.preprocess.prepare import Pixels
+from sartm_core.runtime.engines import onnxruntime, openvino, torch_compile, torch_eager
+from sartm_core.runtime.engines.base import PRECISIONS, Engine, Kind, Settings, Source
+from sartm_core.runtime.engines.hardware import pick_device
+
+__all__ = ["AUTO", "ENGINES", "PRECISIONS", "Engine", "Kind", "Settings", "Source", "pick_device"]
+
+ENGINES: dict[str, Kind] = {
+    "torch": Kind(torch_eager.make, torch_eager.precisions, batches=True),
+    "torch-compile": Kind(torch_compile.make, torch_eager.precisions),
+    "openvino": Kind(openvino.make, openvino.precisions, "openvino", Pixels.ALWAYS),
+    "onnxruntime": Kind(
+        onnxruntime.make, onnxruntime.precisions, "onnxruntime", Pixels.ALWAYS, extra="onnx onnxscript onnxruntime"
+    ),
+}
+AUTO = {"cpu": ("openvino", "torch"), "cuda": ("torch",)}
+"""`engine: auto` by device: the first that is installed. A compiler's minute at the start is to be asked for."""

@@ -1,0 +1,90 @@
+"""What an engine is: the network of one set of weights, made to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sartm_core.model.sartm import SARTM
+from sartm_core.preprocess.prepare import Pixels
+from sartm_core.runtime.engines.sharing import Shared
+
+PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an engine is to run."""
+
+    device: torch.device
+    precision: str
+    """A key of `PRECISIONS`."""
+    threads: int | None = None
+    """CPU threads; None: the library's own choice. torch takes its number from the calling thread instead."""
+    weights: str = ""
+    """SHA-256 of the file the model came from: compiled networks are kept under it. Empty: nothing is kept."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return PRECISIONS[self.precision]
+
+
+class Source:
+    """The model to run, in memory only while something is built from it.
+
+    shared: tensors that what is built should have in common with what was built from other sources.
+    """
+
+    def __init__(self, model: SARTM, reload: Callable[[], SARTM] | None = None, shared: Shared | None = None) -> None:
+        self._model: SARTM | None = model.eval()
+        self._reload = reload
+        self.shared = shared or Shared()
+
+    def __call__(self) -> SARTM:
+        """The model in eval mode, to be read only."""
+        if self._model is None:
+            assert self._reload is not None
+            self._model = self._reload().eval()
+        return self._model
+
+    def release(self) -> None:
+        """Forget the model if it can be loaded again."""
+        if self._reload is not None:
+            self._model = None
+
+
+class Engine(Protocol):
+    """Runs one batch at a time; who has several threads takes care of that."""
+
+    def __call__(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+        """Prepared inputs on the device (`batching.Inputs`), one may be None -> scores (N, C, H/4, W/4) float32."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A line of the table of engines."""
+
+    make: Callable[[Source, Settings], Engine]
+    precisions: Callable[[torch.device], tuple[str, ...]]
+    """Those it offers on a device, fastest first; none where it does not run."""
+    package: str = "torch"
+    """Python package it needs."""
+    pixels: Pixels = Pixels.FITTING
+    """`ALWAYS` for engines that compile for one type of input."""
+    batches: bool = False
+    """Whether several pairs at a time are faster than one after the other."""
+    extra: str = ""
+    """What pip is to install where the package is missing, if that is not the package itself."""
+
+    def obstacle(self, device: torch.device) -> str:
+        """Why it cannot run here, empty when it can."""
+        if find_spec(self.package) is None:
+            return f"{self.package} is not installed: pip install {self.extra or self.package}"
+        if not self.precisions(device):
+            return f"{self.package} does not run the network on {device.type} here"
+        return ""

@@ -1,0 +1,107 @@
+"""What is kept on disk between starts: compiled networks, and which precision was found to agree.
+
+In `sartm_core.support.files.cache_folder()`; removing any of it costs one slow start. A name hashes all that the
+content depends on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import mmap
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import timm
+
+from sartm_core.support.files import cache_folder, replacing, write_text
+
+log = logging.getLogger(__name__)
+
+MAKERS = ("runtime/graph", "runtime/engines", "model")
+"""Folders of `sartm_core` whose code is part of every name, as `timm` is: other code may give another network."""
+FILES_KEPT = 32
+"""Those used last; older ones are removed when something is added."""
+DIGITS = 20
+"""Of the hash in a name."""
+
+
+def path_of(kind: str, suffix: str, **key: Any) -> Path:
+    """Where the thing described by `key` is kept. Values are JSON-able."""
+    text = json.dumps({"code": code_digest(), **key}, sort_keys=True)
+    return cache_folder() / "engines" / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}{suffix}"
+
+
+@cache
+def code_digest() -> str:
+    """Of the files that make what is kept."""
+    root = Path(__file__).parents[2]
+    digest = hashlib.sha256(timm.__version__.encode())
+    for file in sorted(file for folder in MAKERS for file in (root / folder).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def read(path: Path) -> bytes:
+    """What was kept; marks it as used. OSError when it cannot be read."""
+    data = path.read_bytes()
+    mark_used(path)
+    return data
+
+
+def mark_used(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a folder of somebody else
+        path.touch()
+
+
+def mapped(path: Path) -> mmap.mmap:
+    """As `read`, in memory only as far as it is looked at. ValueError for an empty file."""
+    with path.open("rb") as file:
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    mark_used(path)
+    return pages
+
+
+def forget(pages: mmap.mmap) -> None:
+    """Give the memory of `mapped` back; what is looked at once more comes from the file again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
+
+
+def prune(folder: Path) -> None:
+    """Leave the files used last."""
+    files = sorted((file for file in folder.iterdir() if file.is_file()), key=lambda file: -file.stat().st_mtime)
+    for file in files[FILES_KEPT:]:
+        file.unlink(missing_ok=True)
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Write it; a full or read-only disk costs the next start some time, not this one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+        prune(path.parent)
+    except OSError as error:
+        log.warning("cannot keep %s for the next start: %s", path, error)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What was kept, None when there is nothing readable."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def keep_json(path: Path, value: dict[str, Any]) -> None:
+    """As `keep`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(value, indent=1))
+    except OSError as error:
+        log.warning("cannot keep %s for the next start: %s", path, error)

@@ -1,0 +1,153 @@
+"""Files of `python -m sartm_core.export` as engines: the network in the middle of one runs, the rest is done here.
+
+So frames of any size and type, registration and batches work as with a checkpoint; only the size of the network's input
+is that of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sartm_core.model.config import ModelConfig
+from sartm_core.model.sartm import ModelInfo
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.preprocess.prepare import Pixels
+from sartm_core.runtime.engines import ENGINES, onnxruntime, openvino
+from sartm_core.runtime.engines.agreement import ENOUGH
+from sartm_core.runtime.engines.base import Engine, Settings
+from sartm_core.runtime.engines.choice import EXACT, Choice, Wish, known_agreement, settings_of
+from sartm_core.runtime.engines.sessions import Session, Sessions, Size
+from sartm_core.runtime.exported import onnx_file, openvino_file
+from sartm_core.runtime.exported.description import JOINTS, PRESENT, Description
+
+FORMATS: dict[str, Any] = {".onnx": onnx_file, ".xml": openvino_file}
+RUN_BY = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
+"""Engines by suffix; `auto` is the first that is installed."""
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported file, in the place of a `SARTM` where only a `Segmenter` is wanted."""
+
+    path: Path
+    about: Description
+    sha256: str
+    """Of the file; of .xml and .bin one after the other."""
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.about.model
+
+    @property
+    def info(self) -> ModelInfo:
+        return self.about.info
+
+
+def is_exported(path: Path) -> bool:
+    """By its suffix."""
+    return path.suffix in FORMATS
+
+
+def open_exported(path: Path) -> Exported:
+    """Reads the description. FileNotFoundError and ValueError name the file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint: no file {path}")
+    return Exported(path, FORMATS[path.suffix].describe(path), digest_of(path))
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file; of .xml and .bin one after the other."""
+    digest = hashlib.sha256()
+    for part in (path, *([path.with_suffix(openvino_file.WEIGHTS_SUFFIX)] if path.suffix == ".xml" else [])):
+        with open(part, "rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def device_of(exported: Exported, device: str, engine: str) -> str:
+    """What "auto" stands for: "cpu" when no engine of this file would use the GPU that torch sees."""
+    by_onnxruntime = exported.path.suffix == ".onnx" and engine in ("auto", "onnxruntime")
+    can_use_gpu = by_onnxruntime and bool(onnxruntime.precisions(torch.device("cuda")))
+    return device if device != "auto" or can_use_gpu else "cpu"
+
+
+def choose(exported: Exported, wish: Wish, preprocess: PreprocessConfig) -> Choice:
+    """As `choice.choose`, for an exported file: its own precision, or on OpenVINO the fastest that agrees with it."""
+    engine, why = pick_engine(exported, wish)
+    own = exported.about.precision
+    offered = ENGINES[engine].precisions(wish.device) if engine == "openvino" else (own,)
+    if wish.precision not in ("auto", *offered):
+        raise ValueError(
+            f"precision: {wish.precision!r} asked for, but {exported.path.name} runs in {', '.join(offered)} on "
+            f"engine {engine}"
+        )
+    refused = ""
+    for precision in offered:
+        if wish.precision not in ("auto", precision):
+            continue
+        run = make(exported, engine, settings_of(wish, precision))
+        reason = ""
+        if wish.precision == precision:
+            reason = " as asked for"
+        elif precision == own:
+            reason = refused or " of the file"
+        else:
+            exact = partial(make, exported, engine, settings_of(wish, EXACT))
+            share = known_agreement(run, engine, precision, exact, wish, preprocess, Pixels.NEVER)
+            if share >= ENOUGH:
+                reason = f": {share:.2%} of pixels as in fp32"
+        if reason:
+            text = f"engine {engine} ({why}), {precision}{reason}"
+            return Choice(run, engine, precision, text, Pixels.NEVER, batches=False)
+        refused += f"; {precision} agrees on {share:.2%} of pixels only, {ENOUGH:.1%} is asked for"
+    raise AssertionError("the file's own precision is always offered")
+
+
+def pick_engine(exported: Exported, wish: Wish) -> tuple[str, str]:
+    """(name, why). ValueError when none of this file's engines, or not the one asked for, can run here."""
+    name = exported.path.name
+    usable = RUN_BY[exported.path.suffix]
+    if exported.about.precision != EXACT:
+        usable = tuple(engine for engine in usable if engine != "openvino")  # its fp16 overflows
+    if wish.engine != "auto" and wish.engine not in usable:
+        raise ValueError(
+            f"engine: {wish.engine!r} asked for, but {name} in {exported.about.precision} is run by "
+            f"{' or '.join(usable)}"
+        )
+    order = usable if wish.engine == "auto" else (wish.engine,)
+    obstacles = {engine: ENGINES[engine].obstacle(wish.device) for engine in order}
+    for engine, obstacle in obstacles.items():
+        if not obstacle:
+            return engine, f"for {name}" if wish.engine == "auto" else "as asked for"
+    raise ValueError(f"engine: {name} cannot run on {wish.device.type}: {'; '.join(obstacles.values())}")
+
+
+def make(exported: Exported, engine: str, settings: Settings) -> Engine:
+    """Runs the network in the file; the first call compiles it or takes what an earlier start kept."""
+    about, path = exported.about, exported.path
+
+    def build(size: Size) -> Session:
+        if digest_of(path) != exported.sha256:
+            raise ValueError(f"checkpoint: {path} has changed since it was loaded; load it again (node: ~/reload)")
+        if size != about.size:
+            raise ValueError(f"input_size: got {size}, but the network in {path.name} takes {about.size} only")
+        if engine == "onnxruntime":
+            return onnxruntime.session_of(onnx_file.network_of(path), settings, (*JOINTS, PRESENT))
+        return openvino.session(lambda: network_for_openvino(path), size, settings)
+
+    return Sessions(build, pixels=False, device=settings.device)
+
+
+def network_for_openvino(path: Path) -> Any:
+    """An `openvino.Model` of the network in either kind of file."""
+    if path.suffix == ".xml":
+        return openvino_file.network_of(path)
+    return openvino.core().read_model(onnx_file.network_of(path), b"")

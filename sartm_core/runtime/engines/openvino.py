@@ -1,0 +1,164 @@
+"""OpenVINO on the CPU: the fastest there, bf16 where the CPU has it. Compiles once per input size, some seconds."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import cache as kept
+from mmap import mmap
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+
+from sartm_core.runtime.engines import cache
+from sartm_core.runtime.engines.base import Engine, Settings, Source
+from sartm_core.runtime.engines.hardware import cpu_flags, cpu_has_bf16
+from sartm_core.runtime.engines.sessions import Session, Sessions, Size, Traceable
+from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
+
+log = logging.getLogger(__name__)
+
+DEVICE = "CPU"
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's names; its fp16 on CPUs overflows in the attention (docs/performance.md)."""
+
+
+_making_core = Lock()
+
+
+def core() -> Any:
+    """The one `openvino.Core` of this process, for good.
+
+    Its CPU plugin gives the thread that makes it a stack for signal handlers, and frees that stack when the plugin is
+    unloaded, by any thread: the next signal of the first thread, even the end of a child, was a segmentation fault.
+    """
+    with _making_core:  # a second one would be unloaded
+        return _core()
+
+
+@kept
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def precisions(device: torch.device) -> tuple[str, ...]:
+    """CPUs only."""
+    if device.type != "cpu":
+        return ()
+    return ("bf16", "fp32") if cpu_has_bf16() else ("fp32",)
+
+
+def make(source: Source, settings: Settings) -> Engine:
+    """Sessions are kept on disk under the weights' SHA-256; with one kept, the model is not touched."""
+
+    def build(size: Size) -> Session:
+        return session(lambda: convert(FixedGraph(FoldedSARTM(source()), size, pixels=True)), size, settings)
+
+    return Sessions(build, built=source.release)
+
+
+def session(network: Callable[[], Any], size: Size, settings: Settings) -> Session:
+    """Runs an `openvino.Model` with the inputs of `FixedGraph`, made only if the last start kept nothing."""
+    import openvino
+
+    options = compile_options(settings)
+    path = cache.path_of(
+        "openvino", ".blob", weights=settings.weights, size=size, options=options,
+        version=[openvino.__version__, torch.__version__], cpu=sorted(cpu_flags()),
+    )  # fmt: skip
+    if settings.weights and path.is_file() and (known := imported(path, options)):
+        return known
+    compile_network = whole if settings.precision == "fp32" else compact
+    compiled = compile_network(network(), options)
+    if settings.weights:
+        blob = io.BytesIO()
+        compiled.export_model(blob)
+        cache.keep(path, blob.getvalue())
+        del blob
+        if path.is_file():
+            del compiled  # before the other one comes
+            if lean := imported(path, options):
+                return lean
+            compiled = compile_network(network(), options)
+    return session_of(compiled)
+
+
+def imported(path: Path, options: dict[str, Any]) -> Session | None:
+    """Runs what was kept in a file, with each weight in memory once; None when the file is of no use.
+
+    OpenVINO arranges the weights of products its own way at once; of the file it looks at little more after that.
+    """
+    import openvino
+
+    try:
+        pages = cache.mapped(path)
+        tensor = openvino.Tensor(np.frombuffer(pages, np.uint8), shared_memory=True)
+        compiled = core().import_model(tensor, DEVICE, options)
+    except (OSError, ValueError, RuntimeError) as error:
+        log.warning("%s is of no use (%s): compiling again", path, str(error).splitlines()[0])
+        return None
+    cache.forget(pages)
+    return session_of(compiled, pages)
+
+
+def whole(network: Any, options: dict[str, Any]) -> Any:
+    """Compiled as it is."""
+    return core().compile_model(network, DEVICE, options)
+
+
+def compact(network: Any, options: dict[str, Any]) -> Any:
+    """Compiled with weights in fp16 on their way to bf16: half the memory. As it is, without room for a file."""
+    import openvino
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "network.xml"
+            openvino.save_model(network, file, compress_to_fp16=True)
+            return core().compile_model(file, DEVICE, options)
+    except (OSError, RuntimeError) as error:
+        log.warning("no temporary file for the network (%s): it takes twice the memory", str(error).splitlines()[0])
+        return whole(network, options)
+
+
+def compile_options(settings: Settings) -> dict[str, Any]:
+    """For one frame at a time, as soon as possible."""
+    options = {"INFERENCE_PRECISION_HINT": HINTS[settings.precision], "PERFORMANCE_HINT": "LATENCY"}
+    return options | ({"INFERENCE_NUM_THREADS": settings.threads} if settings.threads else {})
+
+
+def convert(graph: Traceable) -> Any:
+    """The graph as an `openvino.Model` of its one size."""
+    import openvino
+
+    example = graph.example()
+    shapes = [(list(x.shape), openvino.Type(x.numpy().dtype)) for x in example]
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated, and what OpenVINO reads best
+        return openvino.convert_model(torch.jit.trace(graph.eval(), example, check_trace=False), input=shapes)
+
+
+def session_of(compiled: Any, pages: mmap | None = None) -> Session:
+    """Inputs are read where they are; the scores are copied out, as the next frame overwrites them.
+
+    Computed by OpenVINO's own threads, and not by the caller's: that one can have a core, and its caches, to itself.
+
+    pages: the file behind the compiled network, which does not keep it itself.
+    """
+    held = (pages, compiled, compiled.create_infer_request())  # freed from the last to the first
+    del compiled, pages
+
+    def run(rgb: np.ndarray, thermal: np.ndarray, present: np.ndarray) -> np.ndarray:
+        request = held[-1]
+        request.start_async([rgb, thermal, present], share_inputs=True)
+        request.wait()
+        return np.array(request.get_output_tensor(0).data)
+
+    return run

@@ -1,0 +1,85 @@
+"""Engines that compile a fixed graph: one session per input size, pairs one by one, a missing camera as a flag."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from sartm_core.runtime.batching import input_size
+from sartm_core.runtime.engines.hardware import give_back_memory
+
+log = logging.getLogger(__name__)
+
+Size = tuple[int, int]
+Session = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""rgb (1, 3, H, W) float32 or (1, H, W, 3) uint8, thermal (1, 1, H, W) float32, present (2,) bool ->
+scores (1, C, H / 4, W / 4) float32."""
+KEPT = 3
+"""Sessions in memory: each has its own copy of the weights."""
+
+
+class Traceable(Protocol):
+    """A `torch.nn.Module` of fixed sizes, tensors in, tensors out, like `FixedGraph`."""
+
+    def eval(self) -> Module: ...
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Inputs to trace it with."""
+
+
+class Sessions:
+    """Calls like an `Engine`; `build` makes the session of a size.
+
+    pixels: whether its rgb input is uint8 pixels. built: called after each session.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[Size], Session],
+        pixels: bool = True,
+        built: Callable[[], None] = lambda: None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._build, self._pixels, self._built, self._device = build, pixels, built, device
+        self._sessions: OrderedDict[Size, Session] = OrderedDict()
+        self._dropped: set[Size] = set()
+
+    def __call__(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+        size = input_size(rgb, thermal)
+        present = np.array([rgb is not None, thermal is not None])
+        if rgb is None:
+            assert thermal is not None
+            rgb = blank_rgb(len(thermal), size, self._pixels)
+        thermal = torch.zeros(len(rgb), 1, *size) if thermal is None else thermal
+        run = self._session(size)
+        frames = zip(rgb.cpu().numpy()[:, None], thermal.cpu().numpy()[:, None], strict=True)
+        scores = [run(*frame, present) for frame in frames]
+        return torch.from_numpy(scores[0] if len(scores) == 1 else np.concatenate(scores)).to(self._device)
+
+    def _session(self, size: Size) -> Session:
+        if size in self._sessions:
+            self._sessions.move_to_end(size)
+            return self._sessions[size]
+        if size in self._dropped:
+            log.warning("network for %dx%d made again: more than %d sizes of camera frames take turns", *size, KEPT)
+        if len(self._sessions) == KEPT:
+            self._dropped.add(self._sessions.popitem(last=False)[0])  # before the new one: memory stays flat
+        started = perf_counter()
+        session = self._sessions[size] = self._build(size)
+        self._built()
+        give_back_memory()
+        log.info("network for %dx%d ready after %.1f s", *size, perf_counter() - started)
+        return session
+
+
+def blank_rgb(count: int, size: Size, pixels: bool) -> Tensor:
+    """Stands where a frame is missing."""
+    return torch.zeros(count, *size, 3, dtype=torch.uint8) if pixels else torch.zeros(count, 3, *size)

@@ -1,0 +1,65 @@
+"""PyTorch compiled: fused kernels, on a GPU replayed as CUDA graphs. Compiles once per input shape, about a minute."""
+
+from __future__ import annotations
+
+import logging
+import os
+from time import perf_counter
+from typing import Any
+
+import torch
+import torch._dynamo
+from torch import Tensor
+
+from sartm_core.runtime.engines.base import Engine, Settings, Source
+from sartm_core.runtime.graph.graph import FoldedSARTM, Layouts
+from sartm_core.support.files import cache_folder
+
+log = logging.getLogger(__name__)
+
+SHAPES = 64
+"""Compiled shapes kept; every change of size, cameras or batch is one."""
+
+
+def allow_shapes(count: int) -> None:
+    """torch gives up after 8 shapes of one function; here each is a size, a set of cameras or a batch."""
+    settings = torch._dynamo.config
+    for name in ("recompile_limit", "cache_size_limit"):  # the second until torch 2.6
+        if hasattr(settings, name):
+            setattr(settings, name, max(getattr(settings, name), count))
+
+
+def make(source: Source, settings: Settings) -> Engine:
+    """One compiled function per shape; what the compiler wrote is reused by the next start."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "engines" / "inductor"))
+    allow_shapes(SHAPES)
+    folded = source.shared.among(FoldedSARTM(source()).to(settings.device, settings.dtype))
+    layouts = Layouts(folded)
+    together = settings.device.type != "cpu"
+    options: dict[str, Any] = {"triton.cudagraphs": True} if together else {"freezing": True}
+    compiled: dict[tuple[torch.Size | None, ...], Engine] = {}
+
+    def build(rgb: Tensor | None, thermal: Tensor | None) -> Engine:
+        layout = layouts.of(rgb, thermal)
+
+        def network(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+            return folded(rgb, thermal, layout, together)
+
+        return torch.compile(network, dynamic=False, fullgraph=True, options=options)
+
+    def run(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+        shape = tuple(None if x is None else x.shape for x in (rgb, thermal))
+        with torch.inference_mode():
+            fresh = shape not in compiled
+            if fresh:
+                log.info("torch.compile: compiling for inputs %s, once; this takes about a minute", shape)
+                if len(compiled) == SHAPES:
+                    compiled.pop(next(iter(compiled)))
+                compiled[shape] = build(rgb, thermal)
+            started = perf_counter()
+            scores = compiled[shape](rgb, thermal).clone()  # a CUDA graph writes the same memory again next time
+            if fresh:
+                log.info("torch.compile: ready after %.1f s", perf_counter() - started)
+            return scores
+
+    return run

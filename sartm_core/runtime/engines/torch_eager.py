@@ -1,0 +1,30 @@
+"""PyTorch as it is: no compiling, any size at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sartm_core.runtime.engines.base import Engine, Settings, Source
+from sartm_core.runtime.engines.hardware import cpu_has_bf16
+from sartm_core.runtime.graph.graph import FoldedSARTM, Layouts
+
+
+def precisions(device: torch.device) -> tuple[str, ...]:
+    """fp16 before bf16 on a GPU: three bits more, and Jetsons before Orin lack bf16."""
+    if device.type == "cpu":
+        return ("bf16", "fp32", "fp16") if cpu_has_bf16() else ("fp32", "bf16", "fp16")
+    return ("fp16", "bf16", "fp32")
+
+
+def make(source: Source, settings: Settings) -> Engine:
+    """Both modalities as one batch on a GPU, one after the other on a CPU."""
+    folded = source.shared.among(FoldedSARTM(source()).to(settings.device, settings.dtype))
+    layouts = Layouts(folded)
+    together = settings.device.type != "cpu"
+
+    def run(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+        with torch.inference_mode():
+            return folded(rgb, thermal, layouts.of(rgb, thermal), together)
+
+    return run

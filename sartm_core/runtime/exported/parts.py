@@ -1,0 +1,30 @@
+"""The three graphs that an exported file is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sartm_core.model.sartm import SARTM
+from sartm_core.runtime.engines.base import PRECISIONS
+from sartm_core.runtime.exported.description import Description
+from sartm_core.runtime.exported.stages import Finish, Prepare
+from sartm_core.runtime.graph.graph import SCORE_STRIDE, FixedGraph, FoldedSARTM
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Frames -> `before` -> inputs -> `network` -> scores -> `after` -> class ids and confidence."""
+
+    before: Prepare
+    network: FixedGraph
+    after: Finish
+
+    @classmethod
+    def of(cls, model: SARTM, about: Description) -> Parts:
+        """For the weights and sizes of a file."""
+        folded = FoldedSARTM(model).to(PRECISIONS[about.precision])
+        return cls(
+            Prepare(about.preprocess, about.size, about.camera, about.thermal_camera, about.thermal),
+            FixedGraph(folded, about.size),
+            Finish(about.model.num_classes, about.size, about.camera, SCORE_STRIDE),
+        )

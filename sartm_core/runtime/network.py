@@ -1,0 +1,148 @@
+"""One set of weights, ready to run, with its preprocessing: what a `Segmenter` has one of, and one for each adapter."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from threading import Lock
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.preprocess.prepare import prepare
+from sartm_core.preprocess.registration import sampling_grid
+from sartm_core.runtime.batching import FramePair, Inputs, SegmentationResult, input_size
+from sartm_core.runtime.engines import Source, exported
+from sartm_core.runtime.engines.choice import Wish, choose
+from sartm_core.runtime.engines.exported import Exported
+from sartm_core.runtime.engines.hardware import give_back_memory
+from sartm_core.runtime.exported.description import at_size
+from sartm_core.runtime.postprocess import picture
+from sartm_core.support.classes import Color
+
+log = logging.getLogger(__name__)
+
+SCORE_STRIDE = 4
+"""The network scores every 4th pixel of its input; up to the camera's size it is bilinear."""
+GRIDS_KEPT = 16
+"""Sampling grids of registrations that stay in memory (3.5 MiB each at 480x640): one per camera pair of the largest
+batch a node makes (`sartm_ros.inference.inference`)."""
+
+
+class Network:
+    """Weights on a device, in the engine and precision that `wish` asks for. Call it from any thread.
+
+    preprocess: in place of the one in the weights.
+    """
+
+    def __init__(
+        self, source: Source | Exported, wish: Wish, name: str = "", preprocess: PreprocessConfig | None = None
+    ) -> None:
+        weights = source if isinstance(source, Exported) else source()
+        self.name, self.sha256, self.device = name, wish.weights, wish.device
+        self.info = weights.info
+        self.preprocess = preprocess or weights.info.preprocess
+        check_colors(self.preprocess, weights.info.preprocess)
+        self.classes: tuple[str, ...] = weights.config.classes
+        self.palette: tuple[Color, ...] = weights.config.palette or ()
+        del weights  # what compiled networks need no more
+        if isinstance(source, Exported):
+            choice = exported.choose(source, wish, self.preprocess)
+        else:
+            choice = choose(source, wish, self.preprocess)
+            source.release()
+        give_back_memory()
+        self.takes_batches = choice.batches
+        """Whether several pairs at a time are faster than one after the other."""
+        self.engine, self.precision = choice.engine, choice.precision
+        self.choice = choice.reason
+        """Which engine and precision run the model, and why."""
+        self._run, self._pixels = choice.run, choice.pixels
+        self._lock = Lock()
+        self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)
+        log.info("%s: %d classes on %s, %s", name, len(self.classes), self.device, self.choice)
+
+    def set_input_size(self, size: tuple[int, int]) -> None:
+        """As `Segmenter.set_input_size`."""
+        self.preprocess = at_size(self.preprocess, (size[0], size[1]))
+
+    def inputs(self, pair: FramePair, config: PreprocessConfig | None = None) -> Inputs:
+        """What the engine takes, on `device`; `config` stands in for the network's own. ValueError as of a call."""
+        config = config or self.preprocess
+        check_colors(config, self.info.preprocess)
+        if pair.thermal_norm is not None:
+            config = replace(config, thermal=pair.thermal_norm)
+        return prepare(pair.rgb, pair.thermal, config, self.device, pair.registration, self._grid, self._pixels)
+
+    def scores(self, inputs: Inputs) -> Tensor:
+        """The network alone: prepared inputs -> (N, C, H / 4, W / 4) float32 on `device`."""
+        with self._lock:  # engines run one batch at a time
+            return self._run(*inputs)
+
+    def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
+        """Try the weights on a frame. ValueError when the scores have the wrong shape or are not finite."""
+        inputs = self.inputs(FramePair(rgb, thermal))
+        scores = self.scores(inputs)
+        expected = (1, len(self.classes), *score_size(inputs))
+        if tuple(scores.shape) != expected:
+            raise ValueError(f"{self.name}: the model gives scores of shape {tuple(scores.shape)}, expected {expected}")
+        bad = int((~torch.isfinite(scores)).sum())
+        if bad:
+            raise ValueError(
+                f"{self.name}: {bad} of {scores.numel()} scores are not finite in {self.precision}; "
+                "the weights are damaged, or need precision fp32"
+            )
+
+    def segment(
+        self, pairs: list[FramePair], inputs: Inputs, config: PreprocessConfig, prepared: float
+    ) -> list[SegmentationResult]:
+        """One forward pass for pairs whose `inputs` were made by `config`, which took `prepared` seconds."""
+        started = perf_counter()
+        scores = self.scores(inputs)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        forwarded = perf_counter()
+        pictures = [
+            picture(of_pair, pair, config.covered(pair.size, pair.size))
+            for of_pair, pair in zip(scores, pairs, strict=True)
+        ]
+        stages = {"preprocess": prepared, "forward": forwarded - started, "postprocess": perf_counter() - forwarded}
+        timing = {stage: seconds * 1e3 for stage, seconds in stages.items()}
+        return [SegmentationResult(mask, confidence, dict(timing), self.name) for mask, confidence in pictures]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A pair on its way into a network."""
+
+    network: Network
+    config: PreprocessConfig
+    inputs: Inputs
+    seconds: float
+    """That making the inputs took."""
+
+    @classmethod
+    def of(cls, pair: FramePair, network: Network, config: PreprocessConfig) -> Prepared:
+        """ValueError as of a call."""
+        started = perf_counter()
+        inputs = network.inputs(pair, config)
+        return cls(network, config, inputs, perf_counter() - started)
+
+
+def score_size(inputs: Inputs) -> tuple[int, int]:
+    """(H / 4, W / 4) of model inputs."""
+    height, width = input_size(*inputs)
+    return height // SCORE_STRIDE, width // SCORE_STRIDE
+
+
+def check_colors(config: PreprocessConfig, trained: PreprocessConfig) -> None:
+    """ValueError unless both normalise colour alike: engines do it as the weights were trained."""
+    if (config.rgb_mean, config.rgb_std) != (trained.rgb_mean, trained.rgb_std):
+        raise ValueError(
+            f"preprocess: got rgb_mean {config.rgb_mean}, rgb_std {config.rgb_std}; the weights were trained with "
+            f"{trained.rgb_mean}, {trained.rgb_std}"
+        )

@@ -1,0 +1,86 @@
+"""Files of weights, of every kind, opened for a `Segmenter`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+from sartm_core.model.checkpoint import load, read_metadata, sha256
+from sartm_core.model.sartm import SARTM
+from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
+from sartm_core.runtime.engines import Source, exported
+from sartm_core.runtime.engines.exported import Exported
+from sartm_core.runtime.engines.sharing import Shared
+from sartm_core.runtime.exported.description import at_size
+
+Adapters = Sequence[str | Path] | Mapping[str, str | Path] | str | Path
+"""Files, called after themselves, or by name; or one file."""
+DEFAULT = "default"
+"""Stands for the weights shipped with the package."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file of weights, about to be made ready."""
+
+    weights: Source | Exported
+    sha256: str
+    device: str
+
+    def preprocess(self, thermal: ThermalNorm | None, input_size: tuple[int, int] | None) -> PreprocessConfig:
+        """As trained, but for what is not None. ValueError names `input_size`."""
+        config = (self.weights if isinstance(self.weights, Exported) else self.weights()).info.preprocess
+        if thermal is not None:
+            config = replace(config, thermal=thermal)
+        return config if input_size is None else at_size(config, (input_size[0], input_size[1]))
+
+
+def by_name(checkpoint: str | Path, adapters: Adapters) -> dict[str, str | Path]:
+    """Name -> file, the checkpoint first. ValueError: two of one name."""
+    if isinstance(adapters, str | Path):
+        adapters = [adapters]
+    named = list(adapters.items() if isinstance(adapters, Mapping) else ((stem(path), path) for path in adapters))
+    found = {stem(checkpoint): checkpoint}
+    for name, path in named:
+        if name in found:
+            raise ValueError(
+                f"adapters: {found[name]} and {path} are both called {name!r}; give names that differ, as "
+                f'{{"other": "{path}"}} (node: other={path})'
+            )
+        found[name] = path
+    return found
+
+
+def stem(path: str | Path) -> str:
+    """What a file is called unless it is given another name."""
+    return default_checkpoint().stem if str(path) == DEFAULT else Path(path).stem
+
+
+def open_weights(path: str | Path, sam2: str | Path | None, device: str, engine: str, shared: Shared) -> Opened:
+    """Any kind of file that `Segmenter.load` takes."""
+    file = default_checkpoint() if str(path) == DEFAULT else Path(path)
+    if exported.is_exported(file):
+        model = exported.open_exported(file)
+        return Opened(model, model.sha256, exported.device_of(model, device, engine))
+    loaded, digest = load(file, sam2), sha256(file)
+    return Opened(Source(loaded, partial(load_same, file, sam2, digest), shared), digest, device)
+
+
+def load_same(path: Path, sam2: str | Path | None, digest: str) -> SARTM:
+    """The weights that were loaded before. ValueError when the file has changed since."""
+    if sha256(path) != digest:
+        raise ValueError(f"checkpoint: {path} has changed since it was loaded; load it again (node: ~/reload)")
+    return load(path, sam2)
+
+
+def default_checkpoint() -> Path:
+    """The weights shipped with the package."""
+    return Path(str(resources.files("sartm_core") / "weights" / "default.safetensors"))
+
+
+def shipped_backbone() -> str:
+    """Of those weights."""
+    return read_metadata(default_checkpoint())["model"]["backbone"]

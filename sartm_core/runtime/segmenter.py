@@ -1,0 +1,297 @@
+"""`Segmenter`: camera arrays in, class ids out. What a robot, a script or a notebook uses.
+
+seg = Segmenter.load("default")
+result = seg(rgb, thermal)         # rgb (H, W, 3) uint8, thermal (h, w) uint8 | uint16 | float32, either may be None
+result.mask                        # (H, W) uint8 class ids at the rgb camera's size
+results = seg.batch([FramePair(rgb, thermal), FramePair(other_rgb, other_thermal)])    # several cameras at once
+
+seg = Segmenter.load("urban.safetensors", sam2=BASE, adapters=["underground.safetensors"])    # side by side
+seg.set_adapter("underground")     # from the next call on; or FramePair(rgb, thermal, adapter="underground")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sartm_core.model.sartm import SARTM, ModelInfo
+from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
+from sartm_core.preprocess.registration import Registration
+from sartm_core.runtime.batching import FramePair, Inputs, SegmentationResult, alike, stack
+from sartm_core.runtime.engines import Source, pick_device
+from sartm_core.runtime.engines.choice import Wish
+from sartm_core.runtime.engines.exported import Exported
+from sartm_core.runtime.engines.hardware import give_back_memory
+from sartm_core.runtime.engines.sharing import Shared
+from sartm_core.runtime.exported.description import at_size
+from sartm_core.runtime.network import Network, Prepared
+from sartm_core.runtime.opening import DEFAULT, Adapters, by_name, open_weights
+from sartm_core.runtime.postprocess import enlarge
+from sartm_core.support.classes import Color
+
+MIB = 2**20
+
+
+class Segmenter:
+    """A loaded model with its preprocessing. Make one with `Segmenter.load`; call it with frames, from any thread.
+
+    What it tells of itself (`name`, `classes`, ...) is of the adapter in use.
+    """
+
+    def __init__(
+        self,
+        model: SARTM | Source | Exported,
+        *,
+        name: str = "",
+        sha256: str = "",
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
+        threads: int | None = None,
+        preprocess: PreprocessConfig | None = None,
+    ) -> None:
+        self.device = pick_device(device)
+        source = Source(model) if isinstance(model, SARTM) else model
+        self._network = Network(source, Wish(self.device, engine, precision, threads, sha256), name, preprocess)
+        self._networks = {name: self._network}
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path = DEFAULT,
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "auto",
+        *,
+        sam2: str | Path | None = None,
+        thermal: ThermalNorm | None = None,
+        input_size: tuple[int, int] | None = None,
+        threads: int | None = None,
+        adapters: Adapters = (),
+    ) -> Segmenter:
+        """Load weights.
+
+        Args:
+            checkpoint: a `.safetensors` file of `SARTM.save`, a `.onnx` or `.xml` file of `sartm_core.export`, or
+                "default", the small model shipped with the package.
+            device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
+            precision: "fp32", "bf16", "fp16"; "auto": the fastest that gives (nearly) the masks of fp32.
+            engine: "torch", "torch-compile", "openvino", "onnxruntime"; "auto": the fastest that is installed. All but
+                torch compile the network at its first use and keep the result for the next start. Exported files: the
+                one of their format; .onnx also "openvino".
+            sam2: the official SAM2 file, for adapter checkpoints.
+            thermal: another thermal normalisation than the one the weights were trained with.
+            input_size: another (height, width) of the model input, in multiples of 32; not for exported files.
+            threads: CPU threads; None: the library's own choice. (torch: `torch.set_num_threads`.)
+            adapters: more files like `checkpoint`, to be switched to by name (`set_adapter`): their stems, or the keys
+                of a mapping. Classes and preprocessing are each one's own. What two files have in common, as the SAM2
+                base, is in memory once with the engines "torch" and "torch-compile"; compiled networks share nothing.
+
+        Raises:
+            FileNotFoundError, ValueError: naming the file or argument.
+        """
+        shared, files = Shared(), by_name(checkpoint, adapters)
+
+        def opened(name: str, path: str | Path) -> Segmenter:
+            source = open_weights(path, sam2, device, engine, shared)
+            return cls(
+                source.weights,
+                name=name,
+                sha256=source.sha256,
+                device=source.device,
+                precision=precision,
+                engine=engine,
+                threads=threads,
+                preprocess=source.preprocess(thermal, input_size),
+            )
+
+        first, *others = files.items()
+        segmenter = opened(*first)
+        for name, path in others:
+            try:
+                network = segmenter._networks[name] = opened(name, path)._network
+                if network.device != segmenter.device:
+                    raise ValueError(f"it runs on {network.device}, {segmenter.name} on {segmenter.device}")
+            except (ValueError, FileNotFoundError) as error:
+                kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+                raise kind(f"adapters: {name}: {error}") from error
+        return segmenter
+
+    @property
+    def adapters(self) -> Mapping[str, Network]:
+        """What `set_adapter` can switch to, by name; the checkpoint first."""
+        return MappingProxyType(self._networks)
+
+    @property
+    def adapter(self) -> str:
+        """The name of the one in use."""
+        return self._network.name
+
+    def set_adapter(self, name: str) -> None:
+        """Use the weights of this name from the next call on; calls under way end with the old ones.
+
+        ValueError: the name is not one of `adapters`.
+        """
+        self._network = self._named(name)
+
+    def _named(self, name: str) -> Network:
+        if name not in self._networks:
+            near = get_close_matches(name, self._networks, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"adapter: got {name!r}, expected one of {', '.join(self._networks)}{hint}")
+        return self._networks[name]
+
+    @property
+    def name(self) -> str:
+        """The stem of the file's name, or the one given to it."""
+        return self._network.name
+
+    @property
+    def sha256(self) -> str:
+        """Of the file; empty for weights of no file."""
+        return self._network.sha256
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names by id."""
+        return self._network.classes
+
+    @property
+    def palette(self) -> tuple[Color, ...]:
+        """Colours by id."""
+        return self._network.palette
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the file tells of its training."""
+        return self._network.info
+
+    @property
+    def preprocess(self) -> PreprocessConfig:
+        """How frames become model inputs."""
+        return self._network.preprocess
+
+    @preprocess.setter
+    def preprocess(self, config: PreprocessConfig) -> None:
+        self._network.preprocess = config
+
+    @property
+    def engine(self) -> str:
+        """What runs the model."""
+        return self._network.engine
+
+    @property
+    def precision(self) -> str:
+        """The numbers it computes with."""
+        return self._network.precision
+
+    @property
+    def choice(self) -> str:
+        """Which engine and precision run the model, and why."""
+        return self._network.choice
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether several pairs at a time are faster than one after the other."""
+        return self._network.takes_batches
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """(H, W) of the model input, at the same area for another aspect; None: the camera's own size."""
+        return self.preprocess.input_size
+
+    def set_input_size(self, size: tuple[int, int]) -> None:
+        """Work at another (H, W) from the next call on, all adapters. ValueError unless both are multiples of 32; an
+        exported file has its own size only."""
+        for network in self._networks.values():
+            at_size(network.preprocess, (size[0], size[1]))  # all, or none
+        for network in self._networks.values():
+            network.set_input_size(size)
+
+    def __call__(
+        self,
+        rgb: np.ndarray | None,
+        thermal: np.ndarray | None,
+        *,
+        confidence_threshold: float = 0.0,
+        registration: Registration | None = None,
+        thermal_norm: ThermalNorm | None = None,
+        confidence: bool = True,
+    ) -> SegmentationResult:
+        """Segment one pair of frames, or one frame alone. The arguments are those of `FramePair`.
+
+        ValueError names the argument, what was found and what was expected.
+        """
+        return self.batch([FramePair(rgb, thermal, registration, thermal_norm, confidence_threshold, confidence)])[0]
+
+    def batch(self, pairs: Sequence[FramePair]) -> list[SegmentationResult]:
+        """Segment the pairs of several cameras; results in the same order, the same as one by one.
+
+        Pairs of equal model size, modalities and adapter share one forward pass. ValueError names the argument, and the
+        pair by its place when there are several.
+        """
+        current = self._network  # one for all, whatever `set_adapter` or `set_input_size` does meanwhile
+        configs = {network: network.preprocess for network in self._networks.values()}
+        ready: list[Prepared] = []
+        for i, pair in enumerate(pairs):
+            try:
+                network = current if pair.adapter is None else self._named(pair.adapter)
+                ready.append(Prepared.of(pair, network, configs[network]))
+            except ValueError as error:
+                if len(pairs) == 1:
+                    raise
+                raise ValueError(f"pair {i}: {error}") from error
+        results: dict[int, SegmentationResult] = {}
+        for members in alike([one.inputs for one in ready], [one.network for one in ready]):
+            first, together = ready[members[0]], stack([ready[i].inputs for i in members])
+            seconds = sum(ready[i].seconds for i in members)
+            segmented = first.network.segment([pairs[i] for i in members], together, first.config, seconds)
+            results.update(zip(members, segmented, strict=True))
+        return [results[i] for i in range(len(pairs))]
+
+    def logits(
+        self,
+        rgb: np.ndarray | None,
+        thermal: np.ndarray | None,
+        size: tuple[int, int],
+        preprocess: PreprocessConfig | None = None,
+    ) -> Tensor:
+        """Class scores before the softmax, (C, *size) float32 on `device`, where a mask is not enough (evaluation).
+
+        Frames as for a call; `preprocess` stands in for the segmenter's own (another input size).
+        """
+        network, pair = self._network, FramePair(rgb, thermal)
+        config = preprocess or network.preprocess
+        scores = network.scores(network.inputs(pair, config))
+        with torch.inference_mode():
+            return enlarge(scores[0], config.covered(pair.size, size))[:, : size[0], : size[1]]
+
+    def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
+        """Try every adapter on a frame. ValueError when scores have the wrong shape or are not finite."""
+        for network in self._networks.values():
+            network.check(rgb, thermal)
+
+    def inputs(self, pair: FramePair, config: PreprocessConfig | None = None) -> Inputs:
+        """What the engine takes, on `device`; `config` in place of the adapter's own. ValueError as of a call."""
+        return (self._network if pair.adapter is None else self._named(pair.adapter)).inputs(pair, config)
+
+    def scores(self, inputs: Inputs, adapter: str | None = None) -> Tensor:
+        """The network alone: prepared inputs -> (N, C, H / 4, W / 4) float32 on `device`. adapter: see `FramePair`."""
+        return (self._network if adapter is None else self._named(adapter)).scores(inputs)
+
+    def memory_mb(self) -> float | None:
+        """MiB that torch holds on the GPU, of all models in this process; None on CPU."""
+        return torch.cuda.memory_allocated(self.device) / MIB if self.device.type == "cuda" else None
+
+    @staticmethod
+    def free_memory() -> None:
+        """Give the memory of segmenters that nobody refers to any more back to the system and to the GPU."""
+        give_back_memory()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()

@@ -1,0 +1,160 @@
+"""What a run leaves beside its checkpoints: best weights, `metrics.json`, `history.jsonl`, prototypes by epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.callbacks import Callback
+
+from sartm_core.model.checkpoint import save
+from sartm_core.support.fields import to_dict
+from sartm_core.support.files import write_text
+from sartm_core.train.config import TrainConfig
+from sartm_core.train.module import LitSARTM, TrainingError, epoch_is_whole
+
+VERSIONED = ("torch", "torchvision", "timm", "sam2", "lightning", "numpy", "pillow")
+"""Packages whose versions a checkpoint's protocol holds."""
+
+
+def shareable(config: TrainConfig) -> dict[str, Any]:
+    """The configuration for a checkpoint's metadata: files and folders by name, without the paths of this machine."""
+    values = to_dict(config)
+    values["data"]["root"] = config.data.root and Path(config.data.root).name
+    for source in values["data"]["sources"]:
+        source["root"] = source["root"] and Path(source["root"]).name
+    values["model"]["pretrained"] = config.model.pretrained and Path(config.model.pretrained).name
+    values["loss"]["teacher_weights"] = Path(config.loss.teacher_weights).name
+    for key in ("sam2", "init"):
+        values[key] = values[key] and Path(values[key]).name
+    return values
+
+
+def versions() -> dict[str, str]:
+    """Of what a run's numbers depend on; with the same ones, configuration and frames it can be repeated."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONED}}
+
+
+class BestWeights(Callback):
+    """Writes `weights.safetensors` and `metrics.json` whenever the mean validation mIoU is the best so far."""
+
+    def __init__(self, output: Path, config: TrainConfig) -> None:
+        self.output, self.config = output, config
+        self.best = -1.0
+        self.seconds, self.started = 0.0, time.monotonic()
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, LitSARTM)
+        pl_module.reduce_counts()
+        scores = pl_module.scores()
+        pl_module.log("val/miou", scores["miou"], prog_bar=True, rank_zero_only=True)
+        for name in pl_module.val_names:
+            pl_module.log(f"val/miou_{name}", scores[name]["miou"], rank_zero_only=True)
+        if math.isnan(scores["miou"]):
+            empty = [name for name in pl_module.val_names if math.isnan(scores[name]["miou"])]
+            raise TrainingError(
+                f"validation of {empty} saw no labelled pixel, so there is no score to choose weights by. Look at its "
+                f"labels: python -m sartm_core.check_data (255 is ignored), or choose another --data.val_split"
+            )
+        if scores["miou"] <= self.best:
+            return
+        self.best = scores["miou"]
+        if not trainer.is_global_zero:
+            return
+        epoch = min(trainer.current_epoch + 1, self.config.trainer.max_epochs)
+        progress = {"epoch": epoch, "step": trainer.global_step, "seconds": round(self.elapsed())}
+        selection = f"best mean mIoU of the epochs on: {', '.join(pl_module.val_names)} ({self.config.data.val_split})"
+        model = pl_module.model
+        protocol = {"config": shareable(self.config), "selection": selection, **progress, "versions": versions()}
+        model.info = replace(model.info, metrics=scores, protocol=protocol)
+        save(model, self.output / "weights.safetensors")
+        write_text(self.output / "metrics.json", to_json({**progress, "finished": False, **scores}))
+
+    def finish(self, more: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Mark `metrics.json` as that of a finished run, with `more` in it; returns its content, {} when nothing was
+        validated."""
+        path = self.output / "metrics.json"
+        if not path.is_file():
+            return {}
+        metrics = {
+            **json.loads(path.read_text()),
+            **(more or {}),
+            "finished": True,
+            "seconds_in_all": round(self.elapsed()),
+        }
+        write_text(path, to_json(metrics))
+        return metrics
+
+    def elapsed(self) -> float:
+        """Seconds of training, those before a resume included."""
+        return self.seconds + time.monotonic() - self.started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "seconds": self.elapsed()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The file on disk may be newer than the checkpoint, and better: the last validation comes behind it."""
+        path = self.output / "metrics.json"
+        on_disk = json.loads(path.read_text())["miou"] if path.is_file() else -1.0
+        self.best, self.seconds = max(state_dict["best"], on_disk), state_dict["seconds"]
+
+
+class History(Callback):
+    """One line an epoch in `history.jsonl`: means of the loss terms, scores; the class prototypes in `prototypes/`.
+
+    All of it is part of the checkpoint, so that a resumed run writes what an uninterrupted one would have.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.rows: list[dict[str, Any]] = []
+        self.sums: dict[str, float] = {}
+        self.batches = 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        for name, value in outputs["values"].items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.batches += 1
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, LitSARTM)
+        if not epoch_is_whole(trainer):
+            return
+        epoch = trainer.current_epoch + 1
+        row = {"epoch": epoch, "step": trainer.global_step}
+        row |= {name: total / max(1, self.batches) for name, total in self.sums.items()}
+        if pl_module.validated_step == trainer.global_step:
+            row |= pl_module.scores()
+        self.rows.append(row)
+        self.sums, self.batches = {}, 0
+        if trainer.is_global_zero:
+            write_text(self.output / "history.jsonl", "".join(json.dumps(r) + "\n" for r in self.rows))
+            self.write_prototypes(pl_module, epoch)
+
+    def write_prototypes(self, module: LitSARTM, epoch: int) -> None:
+        """`prototypes/epoch_NNNN.npz`: bank (C, width), seen (C,), classes (C,) and, with a teacher, text (C, D)."""
+        bank = module.objective
+        arrays = {"bank": bank.bank, "seen": bank.seen > 0, **({} if bank.text is None else {"text": bank.text})}
+        path = self.output / "prototypes" / f"epoch_{epoch:04}.npz"
+        path.parent.mkdir(exist_ok=True)
+        np.savez(path, classes=np.array(module.config.model.classes), **{k: v.cpu().numpy() for k, v in arrays.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "sums": self.sums, "batches": self.batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows, self.sums, self.batches = (state_dict[key] for key in ("rows", "sums", "batches"))
+
+
+def to_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2) + "\n"

@@ -1,0 +1,277 @@
+"""What the node says about itself: log lines that do not repeat, the `state` topic, /diagnostics, why nothing pairs.
+
+Threads: the executor's thread calls everything here. `work.taken`, `work.done`, `failed`, `spoiled`, `used`,
+`unusable`, `internal` and `refuse` may also be called by the model's thread; what these share with the others is
+behind locks, and they never publish.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
+from sartm_ros.frames.images import ImageError, Incoming
+from sartm_ros.health import diagnostics, explain, health
+from sartm_ros.health.seams import Camera, Outputs
+from sartm_ros.health.vitals import Vitals
+from sartm_ros.health.watchdog import Watchdog
+from sartm_ros.pairing.nearest import STREAMS, Counters
+
+NOTHING_PAIRS_S = 1.2
+"""Seconds without a pair after which the node says why; with the health timer's period this stays under 2 s."""
+REPEAT_S = 5.0
+"""The same kind of complaint is logged once in this many seconds."""
+INTERNAL_S = 10.0
+"""An error in the node's own code stays in the diagnostics for so long."""
+CHANGING = re.compile(r"refused: .*|[\d.,]+")
+"""What differs from one telling of a cause to the next; another cause is told without waiting for `REPEAT_S`."""
+OK, NO_INPUT = "ok", "no input"
+"""State when all is well; beginning of the state when no camera can be used."""
+NO_PAIRS = "no masks: frames do not pair"
+"""State while both cameras send and nothing comes of it."""
+UNEXPLAINED = (
+    "rgb and thermal frames come, with stamps that fit, but none pair: see pairing and *.dropped.* in /diagnostics"
+)
+"""What is said when no cause is found, rather than nothing."""
+
+
+class Monitor:
+    """Keeps the node's numbers and turns them into words. `active` says whether masks are expected at all.
+
+    report: called at once whenever the state's text has changed. All `now` are monotonic seconds.
+    """
+
+    def __init__(self, node: Any, outputs: Outputs, report: Callable[[], None] = lambda: None) -> None:
+        self._node = node
+        self._log = node.get_logger()
+        self._outputs = outputs
+        self._report = report
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._throttle = health.Throttle(REPEAT_S)
+        self._refusing = threading.Lock()
+        self._warned: set[str] = set()
+        self._faults: dict[str, str] = {}
+        self._topics = dict.fromkeys(STREAMS, "")
+        self._losses = dict.fromkeys(STREAMS, "")
+        self._since = time.monotonic()
+        self.vitals = {stream: Vitals() for stream in STREAMS}
+        self.liveness = health.Liveness(self.vitals)
+        self.work = diagnostics.Work()
+        self._watchdog = Watchdog(self.work)
+        self._trouble = ""
+        self._internal_errors = 0
+        self._internal: tuple[float, str] | None = None
+        self.active = False
+        self.mode = health.BOTH
+        self.problem = ""
+        self.last_pair = 0.0
+        self._anew = 0.0
+
+    def lifecycle(self, state: str, active: bool = False) -> None:
+        """The lifecycle state changed; while active, the `state` topic tells about the cameras instead."""
+        now = time.monotonic()
+        self.active = active
+        self.problem = self._trouble = ""
+        self._losses = dict.fromkeys(STREAMS, "")
+        self._watchdog.restart()
+        if active:
+            self.mode = health.BOTH
+            self.last_pair = self._anew = now
+            self.liveness.start(now, waiting=True)
+            self._faults = self.liveness.faults()
+            self._warned.clear()
+        self._state(state, now)
+
+    def saw(self, stream: str, frame: Incoming, now: float) -> None:
+        """A usable frame came."""
+        fingerprint = frame.fingerprint() if self.liveness.limits.frozen > 0 else None
+        self.liveness.saw(stream, now, frame.stamp_ns, frame.kind, fingerprint, frame.nbytes)
+        self.vitals[stream].warning = frame.warning
+        self._topics[stream] = frame.topic
+        if frame.warning and (text := f"{stream}: {frame.topic}: {frame.warning}") not in self._warned:
+            self._warned.add(text)
+            self._log.warning(text)
+
+    def refuse(self, stream: str, error: ImageError) -> None:
+        """An unusable frame came."""
+        now = time.monotonic()
+        with self._refusing:
+            self.vitals[stream].refused(str(error), now)
+        if self._throttle.ready(f"refuse {stream}", now):
+            self._log.error(f"{stream}: {error}")
+
+    def spoiled(self, stream: str, error: ImageError, now: float | None = None) -> None:
+        """A frame that looked good when it came could not be converted."""
+        now = time.monotonic() if now is None else now
+        with self._refusing:
+            self.vitals[stream].spoil(str(error), now, self.liveness.limits.timeout)
+        self.work.spoiled(now)
+        if self._throttle.ready(f"refuse {stream}", now):
+            self._log.error(f"{stream}: {error}")
+
+    def used(self, stream: str) -> None:
+        """A frame was converted."""
+        if self.vitals[stream].spoiled_since is not None:
+            with self._refusing:
+                self.vitals[stream].spoiled_since = None
+
+    def unusable(self, stream: str, now: float | None = None) -> bool:
+        """Whether no frame of the stream could be converted for `degraded.timeout`, or some still fail now and then."""
+        now = time.monotonic() if now is None else now
+        with self._refusing:
+            return self.vitals[stream].unusable(now, self.liveness.limits.recovery)
+
+    def failed(self, error: Exception, now: float | None = None) -> None:
+        """The model gave no mask."""
+        now = time.monotonic() if now is None else now
+        text = f"{type(error).__name__}: {error}"
+        self.work.failed(text, now)
+        if self._throttle.ready("model", now):
+            self._log.error(f"no mask: {text}")
+
+    def internal(self, where: str, error: Exception, now: float | None = None) -> None:
+        """An error in the node's own code, caught by a guard around the callback `where`."""
+        now = time.monotonic() if now is None else now
+        text = f"internal error in {where}: {type(error).__name__}: {error}"
+        with self._refusing:
+            self._internal_errors += 1
+            self._internal = (now, text)
+        if self._throttle.ready(f"internal {where} {type(error).__name__}", now):
+            self._log.error(text)
+            self._log.debug("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+
+    def update_mode(self, values: dict[str, Any], now: float) -> bool:
+        """Bring `mode` up to date (see `health.Liveness`); returns whether it changed. values: the parameters."""
+        mode = self.liveness.update(now, health.Limits.of(values))
+        faults = self.liveness.faults()
+        faults |= {s: health.UNUSABLE for s in STREAMS if not faults[s] and self.unusable(s, now)}
+        changed = mode != self.mode
+        if not changed and faults == self._faults:
+            return False
+        self.mode, self._faults = mode, faults
+        text = self._cameras_state(values)
+        if changed and mode == health.BOTH:
+            self.last_pair = self._anew = now  # whether anything pairs is asked anew from here
+            self.problem = ""
+        if text == OK:
+            self._log.info(f"state: {text}")
+        elif self._throttle.ready(text, now):
+            self._log.warning(f"state: {text}")
+        self._state(self._trouble or text, now)
+        return changed
+
+    def check(self, cameras: dict[str, Camera], values: dict[str, Any], now: float) -> None:
+        """Bring the state up to date; when nothing pairs or frames are lost on the way, find out why and say it."""
+        for stream, camera in cameras.items():
+            self.vitals[stream].mark_lost(camera.lost)
+            self._topics[stream] = camera.topic
+        state, reasons = self._cameras_state(values), []
+        if now - self.last_pair >= max(v.patience(NOTHING_PAIRS_S) for v in self.vitals.values()):
+            reasons.append(self._why(cameras, values, now))
+            if self.mode == health.BOTH and not state.startswith(NO_INPUT):
+                state = NO_PAIRS
+        reasons += [explain.explain_unusable(s, self.vitals[s]) for s in STREAMS if self._faults[s] == health.UNUSABLE]
+        self.problem = "; ".join(reason for reason in reasons if reason)
+        if self.problem and self._throttle.ready(f"why {CHANGING.sub('', self.problem)}", now):
+            self._log.warning(f"{state}. {self.problem}")
+        self._look_for_losses(cameras, now)
+        self._look_at_the_model(values, now)
+        self._state(state if state.startswith(NO_INPUT) else self._trouble or state, now)
+
+    def publish(self, counters: Counters, dropped_busy: int, model: dict[str, Any], now: float | None = None) -> None:
+        """Send /diagnostics. dropped_busy: pairs overwritten because the model was busy; model: the `model.*` keys."""
+        now, clock = time.monotonic() if now is None else now, self._node.get_clock().now()
+        name, state = self._node.get_fully_qualified_name(), self._outputs.current_state
+        cameras = {
+            stream: diagnostics.stream_numbers(
+                self.vitals[stream],
+                self._faults.get(stream, "") if self.active else "",
+                counters.dropped.get(stream),
+                now,
+                clock.nanoseconds,
+            )
+            for stream in STREAMS
+        }
+        numbers: dict[str, Any] = {"state": state, "state_s": now - self._since}
+        for stream, of_stream in cameras.items():
+            numbers |= {f"{stream}.{key}": value for key, value in of_stream.items()}
+        numbers |= diagnostics.pairing_numbers(counters) | {"dropped_busy": dropped_busy}
+        numbers |= self.work.numbers(now) | {"subscribers": self._outputs.subscribers()}
+        numbers |= {"internal_errors": self._internal_errors} | diagnostics.model_numbers(model)
+        internal = self._internal[1] if self._internal and now - self._internal[0] <= INTERNAL_S else ""
+        doubts = [text for text in (self.problem, *self._losses.values(), internal, model.get("note")) if text]
+        level = diagnostics.level(state, bool(doubts))
+        hardware = str(model.get("name") or "")
+        statuses = [diagnostics.status(f"{name}: segmentation", hardware, level, ". ".join([state, *doubts]), numbers)]
+        statuses += [self._camera_status(f"{name}: {stream} camera", stream, cameras[stream]) for stream in STREAMS]
+        self._publisher.publish(diagnostics.to_message(clock.to_msg(), statuses))
+
+    def _cameras_state(self, values: dict[str, Any]) -> str:
+        """The state by what can be used of the cameras."""
+        mode = health.usable(self.mode, self._faults)
+        return health.describe_mode(mode, values["degraded.enabled"], self._faults)
+
+    def _look_at_the_model(self, values: dict[str, Any], now: float) -> None:
+        """Whether masks come of the frames that go to the model; the reason goes to `problem`, and once to the log."""
+        fed = self.last_pair if self.last_pair > self._anew else 0.0
+        if self.mode in STREAMS and values["degraded.enabled"]:
+            fed = self.vitals[self.mode].last_good or 0.0
+        before = self._trouble
+        self._trouble, why = self._watchdog.verdict(fed, self._outputs.subscribers() > 0, now)
+        if self._trouble:
+            self.problem = "; ".join(text for text in (why, self.problem) if text)
+            if self._trouble != before and self._throttle.ready(self._trouble, now):
+                self._log.error(f"{self._trouble}. {why}")
+        elif before:
+            self._log.info("masks come again")
+
+    def _state(self, text: str, now: float) -> None:
+        if text == self._outputs.current_state:
+            return
+        self._outputs.state(text)
+        self._since = now
+        self._report()
+
+    def _why(self, cameras: dict[str, Camera], values: dict[str, Any], now: float) -> str:
+        reasons = []
+        for stream, camera in cameras.items():
+            vitals, silent = self.vitals[stream], self.liveness.silent_for(stream, now)
+            if silent > vitals.patience(NOTHING_PAIRS_S / 2):
+                heard, refusing = self.liveness.heard(stream), self.liveness.refusing(stream, now)
+                reasons.append(explain.explain_silence(camera.link(), silent, vitals, heard, refusing))
+            elif self.liveness.pulses[stream].frozen:
+                same = self.liveness.same_for(stream)
+                reasons.append(explain.explain_frozen(stream, camera.topic, same, vitals))
+            elif not self.liveness.pulses[stream].alive:
+                reasons.append(explain.explain_recovery(stream, camera.topic, values["degraded.recovery"]))
+        if reasons or self.mode != health.BOTH:
+            return "; ".join(reasons)
+        offsets = {stream: values[f"sync.{stream}_offset"] for stream in STREAMS}
+        clock_ns = self._node.get_clock().now().nanoseconds
+        return (
+            explain.explain_stamps(self.vitals)
+            or explain.explain_skew(self.vitals, values["sync.tolerance"], offsets, clock_ns)
+            or UNEXPLAINED
+        )
+
+    def _look_for_losses(self, cameras: dict[str, Camera], now: float) -> None:
+        for stream, camera in cameras.items():
+            vitals = self.vitals[stream]
+            silent = self._faults.get(stream) == health.SILENT  # then `problem` tells of it
+            lossy = not silent and explain.loses_frames(vitals)
+            self._losses[stream] = explain.explain_loss(camera.link(), vitals) if lossy else ""
+            if self._losses[stream] and self._throttle.ready(f"lost {stream}", now):
+                self._log.warning(self._losses[stream])
+
+    def _camera_status(self, name: str, stream: str, numbers: dict[str, Any]) -> DiagnosticStatus:
+        """One camera's own entry; its level says whether the camera can be used."""
+        level, text = diagnostics.camera_verdict(
+            self.active, self.liveness.heard(stream), numbers, self._losses[stream]
+        )
+        return diagnostics.status(name, self._topics[stream], level, text, numbers)

@@ -1,0 +1,53 @@
+"""When each step from a camera message to its mask happened; told on `~/timing` while somebody listens there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Trace:
+    """The moments of one job, seconds of the machine's monotonic clock; 0.0: not yet."""
+
+    received: float = 0.0
+    """The callback of the pair's newer frame began."""
+    posted: float = 0.0
+    """The pair was put into the model's mailbox: checked, counted, paired."""
+    taken: float = 0.0
+    """The model's thread took it."""
+    converting: float = 0.0
+    """Its frames began to be converted, by the model's thread or, while that was busy, by the one beside it."""
+    converted: float = 0.0
+    """They were."""
+    asked: float = 0.0
+    """The model was called."""
+    answered: float = 0.0
+    """It gave its result."""
+    built: float = 0.0
+    """The mask message was filled; 0.0 when nobody listens to it."""
+    sent: float = 0.0
+    """It was published."""
+    done: float = 0.0
+    """All outputs were."""
+
+    @property
+    def inference_ms(self) -> float:
+        """Time in the model."""
+        return (self.answered - self.asked) * 1e3
+
+
+def to_json(trace: Trace, stamp_ns: int, waited_s: float, model_ms: dict[str, float]) -> str:
+    """The text for `~/timing`.
+
+    stamp_ns: of the mask. waited_s: how long the pair's older frame waited for the newer one. model_ms: the model's own
+    stages (`sartm_core.runtime.batching.SegmentationResult.timing`).
+    """
+    return json.dumps({"stamp_ns": stamp_ns, "waited_s": waited_s, "moments": asdict(trace), "model_ms": model_ms})
+
+
+def from_json(text: str) -> tuple[Trace, dict[str, Any]]:
+    """What `to_json` wrote: the moments, and all of it."""
+    content = json.loads(text)
+    return Trace(**content["moments"]), content

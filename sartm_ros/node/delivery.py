@@ -1,0 +1,121 @@
+"""One node's dealings with the model's threads: frames converted for it, results published. See `inference.Client`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sartm_ros.frames.images import ImageError, Incoming
+from sartm_ros.health.monitor import Monitor
+from sartm_ros.inference import fallback
+from sartm_ros.inference.jobs import Job, Request
+from sartm_ros.inference.timing import Trace, to_json
+from sartm_ros.node.guards import survives
+from sartm_ros.node.outputs import Outputs
+from sartm_ros.node.settings import Settings
+from sartm_ros.pairing.nearest import RGB, THERMAL
+from sartm_ros.pairing.stamps import NS
+
+ALWAYS, AUTO = "always", "auto"
+"""Values of `decode_ahead`."""
+
+
+class Delivery:
+    """What the model's threads call. `settings` is replaced as a whole; a frame is published by those it came with."""
+
+    def __init__(self, node: Any, outputs: Outputs, monitor: Monitor, settings: Settings) -> None:
+        self._node = node
+        self.context = node.context
+        self._outputs = outputs
+        self.monitor = monitor
+        self.settings = settings
+        self.on_give_up: Callable[[str], None] = lambda reason: None
+
+    def ahead(self) -> bool:
+        """Whether to convert frames while the model is busy. On a CPU this takes from the model what it gains."""
+        choice = self._node.values["decode_ahead"]
+        model = self._node.model
+        return bool(choice == ALWAYS or (choice == AUTO and model is not None and model.device != fallback.CPU))
+
+    def request(self, job: Job) -> Request | None:
+        """Convert the frames; None when nobody listens or too little is left.
+
+        Rgb goes on without a bad thermal frame at once: the mask has the same header and size. Thermal goes on without
+        rgb only when rgb has been unusable for some time, since its masks are of another camera's view.
+        """
+        if not self._outputs.wanted():
+            return None
+        s = self.settings
+        rgb = self._convert(RGB, job.rgb, Incoming.rgb)
+        thermal = self._convert(THERMAL, job.thermal, lambda frame: frame.thermal(s.scale, s.offset))
+        bad_rgb, bad_thermal = job.rgb is not None and rgb is None, job.thermal is not None and thermal is None
+        if rgb is None and thermal is None:
+            return None
+        if (bad_rgb or bad_thermal) and not self._node.values["degraded.enabled"]:
+            return None
+        if bad_rgb and not self.monitor.unusable(RGB):
+            return None
+        usable = replace(job, rgb=None if rgb is None else job.rgb, thermal=None if thermal is None else job.thermal)
+        confidence = self._outputs.confidence_wanted()
+        options = (s.registration, s.thermal_norm, s.threshold, confidence, s.adapter)
+        return Request(rgb, thermal, *options, job=usable, settings=s)
+
+    def _convert(
+        self, stream: str, frame: Incoming | None, to_array: Callable[[Incoming], np.ndarray]
+    ) -> np.ndarray | None:
+        if frame is None:
+            return None
+        try:
+            array = to_array(frame)
+        except ImageError as error:
+            self.monitor.spoiled(stream, error)
+            return None
+        self.monitor.used(stream)
+        return array
+
+    def taken(self) -> None:
+        """A request goes into the model now."""
+        self.monitor.work.taken(time.monotonic())
+
+    def deliver(self, request: Request, result: Any, trace: Trace) -> None:
+        """Publish a result under the header of the request's master frame."""
+        now, then, job = self.settings.class_map, request.settings.class_map, request.job
+        if now is None or then is None or now.entries != then.entries:
+            return  # what its ids mean is not what `classes` says any more
+        s = request.settings
+        sent = self._outputs.publish(job.master.header, request.rgb, request.thermal, result, then, s.alpha)
+        end = time.monotonic()
+        clock_ns = self._node.get_clock().now().nanoseconds
+        age_ms = (clock_ns - job.master.stamp_ns) / NS * 1e3 if clock_ns else None  # 0: simulated, no /clock yet
+        self.monitor.work.done(trace.inference_ms, (end - job.received) * 1e3, end, job.one_camera, age_ms)
+        if self._outputs.timing_wanted():
+            trace.received, trace.built, trace.sent, trace.done = job.received, *sent, end
+            self._outputs.timing(to_json(trace, job.master.stamp_ns, job.waited, result.timing))
+
+    def failed(self, error: Exception) -> None:
+        """There is no mask for a job: say why."""
+        if self.context.ok():  # else the publishers are gone already
+            self.monitor.failed(error)
+
+    def in_executor(self, task: Callable[[], None]) -> None:
+        """Run a task in the executor's thread, soon; not at all when the node is about to end."""
+        executor = self._node.executor
+        if executor is not None:
+            executor.create_task(self._survive, task)
+
+    @survives
+    def _survive(self, task: Callable[[], None]) -> None:
+        task()
+
+    def fell_back(self, note: str) -> None:
+        """The model goes on with less."""
+        self._node.get_logger().warning(f"model: {note}")
+
+    def give_up(self, reason: str) -> None:
+        """There will be no more masks."""
+        self._node.get_logger().error(f"model: {reason}: no masks any more, the node becomes inactive")
+        self.on_give_up(reason)

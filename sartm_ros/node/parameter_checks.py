@@ -1,0 +1,115 @@
+"""What ranges and choices cannot say: whether parameter values fit each other, and whether files are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sartm_ros.errors import ParameterError
+from sartm_ros.inference.jobs import CHECKPOINT
+
+STRIDE = 32
+"""Model inputs are multiples of this (`sartm_core.preprocess.config.STRIDE`; importing that takes seconds)."""
+LARGEST_INPUT = 8192
+NONE = "none"
+"""Of `adapters` and `sam2`."""
+DEFAULT = "default"
+"""Stands for the shipped weights."""
+
+
+def together(values: dict[str, Any]) -> list[str]:
+    """What is wrong with a full set of values that are each of the right type and range; one sentence each."""
+    problems = []
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", values["device"]):
+        problems.append(f"device: got '{values['device']}', expected auto, cpu, cuda or cuda:N")
+    try:
+        input_size(values)
+    except ParameterError as error:
+        problems.append(str(error))
+    problems += _thermal(values) + _names(values)
+    return problems
+
+
+def _thermal(values: dict[str, Any]) -> list[str]:
+    problems = []
+    mode, low, high = (values[f"thermal.{key}"] for key in ("normalization", "low", "high"))
+    if mode in ("percentile", "range") and not low < high:
+        problems.append(f"thermal.low: got {low}, expected less than thermal.high ({high})")
+    if mode == "percentile" and not (low >= 0 and high <= 100):
+        problems.append(f"thermal.low, thermal.high: got {low}, {high}, expected percentiles in 0..100")
+    if values["thermal.scale"] == 0:
+        problems.append("thermal.scale: got 0, expected any other number (0 turns every image into one value)")
+    return problems
+
+
+def registration(values: dict[str, Any]) -> list[str]:
+    """What is wrong with the registration.* values, in use or not: the mode can be changed at any time.
+
+    Imports torch: to be called only where something is registered.
+    """
+    from sartm_core.preprocess.registration import Registration
+
+    sizes = tuple(values["registration.thermal_size"]), tuple(values["registration.rgb_size"])
+    problems = []
+    try:
+        Registration(tuple(values["registration.homography"]), *sizes)
+    except ValueError as error:
+        problems.append(str(error))
+    try:
+        Registration.scale_shift(values["registration.scale"], values["registration.shift"], *sizes)
+    except ValueError as error:  # of numbers that are fine one by one, it tells as a matrix
+        problems.append(str(error).replace("registration.homography", "registration.scale, registration.shift"))
+    return list(dict.fromkeys(problems))  # a bad size is bad for both
+
+
+def input_size(values: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width of the parameter `input_size`; None for the weights' own. Raises ParameterError."""
+    text = values["input_size"]
+    if text == "checkpoint":
+        return None
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not all(0 < side <= LARGEST_INPUT and side % STRIDE == 0 for side in size):
+        raise ParameterError(
+            f"input_size: got '{text}', expected 'checkpoint' or HEIGHTxWIDTH in multiples of {STRIDE}, as 480x640"
+        )
+    return size
+
+
+def files(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
+    """Which of the changed parameters name a file that is not there."""
+    problems = []
+    for name, keyword in (("checkpoint", "default"), ("sam2", NONE)):
+        if name in changed and values[name] != keyword and not Path(values[name]).is_file():
+            problems.append(f"{name}: got '{values[name]}', expected '{keyword}' or a file; there is no such file")
+    if "adapters" in changed:
+        missing = [file for _, file in _named(values["adapters"]) if file != DEFAULT and not Path(file).is_file()]
+        problems += [f"adapters: got '{file}', expected '{NONE}' or files; there is no such file" for file in missing]
+    return problems
+
+
+def adapters(values: dict[str, Any]) -> dict[str, str]:
+    """The files of the parameter `adapters`, by name."""
+    return dict(_named(values["adapters"]))
+
+
+def _named(text: str) -> list[tuple[str, str]]:
+    """`NAME=FILE, FILE, ...` -> (name, file) each; a file without a name is called by its stem."""
+    found = []
+    for part in [] if text == NONE else text.split(","):
+        name, equals, file = (word.strip() for word in part.partition("="))
+        found.append((name, file) if equals and "/" not in name else (Path(part.strip()).stem, part.strip()))
+    return found
+
+
+def _names(values: dict[str, Any]) -> list[str]:
+    problems, files = [], {Path(values["checkpoint"]).stem: values["checkpoint"]}
+    for name, file in _named(values["adapters"]):
+        if name in ("", CHECKPOINT):
+            problems.append(f"adapters: '{file}' cannot be called '{name}'; give it another name: NAME={file}")
+        elif name in files:
+            problems.append(f"adapters: {files[name]} and {file} are both called '{name}'; give a name: NAME={file}")
+        files[name] = file
+    return problems

@@ -1,0 +1,68 @@
+"""From parameter values to what works with frames: the loaded `Model`, the registration, the thermal normalisation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sartm_ros.inference import fallback
+from sartm_ros.inference.model import WARMUP_SIZE, Model, library_threads
+from sartm_ros.node import parameter_checks
+
+if TYPE_CHECKING:
+    from sartm_core.runtime.segmenter import Segmenter
+
+
+def segmenter_of(values: dict[str, Any]) -> Segmenter:
+    """The checkpoint named by the node's parameters, loaded."""
+    from sartm_core.runtime.segmenter import Segmenter
+
+    return Segmenter.load(
+        values["checkpoint"],
+        device=values["device"],
+        precision=values["precision"],
+        engine=values["engine"],
+        sam2=None if values["sam2"] == parameter_checks.NONE else values["sam2"],
+        input_size=parameter_checks.input_size(values),
+        threads=values["threads"] or None,
+        adapters=parameter_checks.adapters(values),
+    )
+
+
+def load_segmenter(values: dict[str, Any]) -> Model:
+    """Load the checkpoint named by the node's parameters and warm it up.
+
+    Raises whatever loading raises (a missing file, an unknown device, ...); the text says what is wrong.
+    """
+    own_choice = library_threads()
+    segmenter = segmenter_of(values)
+    model = Model(segmenter, values["threads"] or own_choice)
+    rate = ""
+    if values["warmup"]:
+        seconds = model.warm_up(shrink=values["oom_fallback"] == fallback.SMALLER)
+        rate = f"; expect about {1 / seconds:.1f} masks a second at {WARMUP_SIZE[1]}x{WARMUP_SIZE[0]}"
+    if values["device"] == "auto" and model.device == "cpu":
+        model.warnings.append(f"device auto: torch finds no CUDA here, the model runs on the CPU{rate}")
+    return model
+
+
+def registration(values: dict[str, Any]) -> Any:
+    """The `Registration` the parameters describe, None without one. Raises ValueError, e.g. for a singular matrix."""
+    mode = values["registration.mode"]
+    if mode == "none":
+        return None
+    from sartm_core.preprocess.registration import Registration
+
+    sizes = tuple(values["registration.thermal_size"]), tuple(values["registration.rgb_size"])
+    if mode == "homography":
+        return Registration(tuple(values["registration.homography"]), *sizes)
+    return Registration.scale_shift(tuple(values["registration.scale"]), tuple(values["registration.shift"]), *sizes)
+
+
+def thermal_norm(values: dict[str, Any]) -> Any:
+    """The `ThermalNorm` the parameters describe; None: the one in the weights."""
+    mode = values["thermal.normalization"]
+    if mode == "checkpoint":
+        return None
+    from sartm_core.preprocess.config import ThermalNorm
+
+    return ThermalNorm(mode, values["thermal.low"], values["thermal.high"])
