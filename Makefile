@@ -7,17 +7,14 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
-# Processes that share the tests of sartm_core, and those of sartm_ros that need no other process. The others of sartm_ros
-# watch the clock and have the machine to themselves.
+# Processes that share the tests, but for those marked `alone`: these watch other processes and come after them.
 JOBS ?= 2
-SHARED := $(wildcard test/core test/test_*.py $(addprefix test/ros/test_,$(addsuffix .py,bag_extract bag_info bag_segment \
-          bag_values calibrate calibration_m* calibration_selftest class_map compressed fingerprints images* layouts model \
-          pairing* reference replay_sources timeline)))
 PY := $(VENV)/bin/python
 MARK := $(VENV)/.installing
-LINT_MODULES := $(wildcard $(addprefix sartm_core/,$(addsuffix .py,segmenter config fields checkpoint preprocess postprocess metrics visualize)) \
-                sartm_core/engines/*.py \
-                $(addprefix sartm_ros/,$(addsuffix .py,pairing timeline mailbox images colors compressed class_map server loading reference)))
+LINT_MODULES := $(wildcard sartm_core/runtime/*.py) $(addprefix sartm_core/,runtime/engines runtime/exported preprocess \
+                  support model/config.py model/checkpoint.py evaluate/metrics.py) \
+                $(addprefix sartm_ros/,pairing frames inference/mailbox.py inference/server.py inference/loading.py \
+                  node/class_map.py node/reference.py)
 
 # The demo and the tests run the wheels of the venv, so a sourced ROS distro must not shadow them.
 ifdef ROS_DISTRO
@@ -39,8 +36,8 @@ test: $(VENV)/.ready-dev ## all tests, real DDS included; ARGS="-k name" picks s
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
-	OMP_NUM_THREADS=1 $(PY) -m pytest $(SHARED) -n $(JOBS) --dist worksteal
-	$(PY) -m pytest test $(addprefix --ignore=,$(SHARED))
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not alone" -n $(JOBS) --dist worksteal
+	$(PY) -m pytest -m "not slow and alone"
 endif
 
 soak: $(VENV)/.ready-dev ## half an hour of bad days for the node: slow model, fuzzed messages, killed cameras; ARGS="--minutes 1"

@@ -1,6 +1,10 @@
-"""Imports point one way: down the rooms; sartm_core knows nothing of ROS."""
+"""The house's rules: imports go down the rooms, never in a circle, and sartm_core knows nothing of ROS."""
+
+from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,14 +15,42 @@ ROS_MODULES = {
     "vision_msgs", "builtin_interfaces", "message_filters", "cv_bridge", "launch", "launch_ros", "ament_index_python",
     "rosbag2_py", "sartm_ros",
 }  # fmt: skip
-COMMANDS = (
-    "train", "evaluate", "predict", "export", "benchmark", "figures", "check_data", "ablate", "footprint", "cli",
-    "training", "evaluation", "ablation", "figure", "checks", "prediction", "compare", "comparison", "labels",
-    "annotation", "import_weights", "importing", "fit_confidence", "confidence",
+
+CORE_COMMANDS = (
+    "train", "evaluate", "predict", "compare", "ablate", "figures", "export", "benchmark", "check_data",
+    "fit_confidence", "import_weights", "labels",
 )  # fmt: skip
-"""Modules that sit on top, with the packages they are made of: the node must not need them."""
-ON_TOP = ("sartm_ros/benchmark.py", "sartm_ros/benchmarking/", "sartm_ros/bag.py", "sartm_ros/bags/")
-"""What measures the node or works on recordings is a command, too, and may use what other commands use."""
+"""Rooms that are commands. They may use each other; the node needs none of them."""
+CORE_FLOORS = (
+    CORE_COMMANDS,
+    ("runtime",),
+    ("losses",),
+    ("model",),
+    ("data",),
+    ("synthetic",),
+    ("preprocess",),
+    ("support",),
+)
+"""Rooms of sartm_core from the roof to the ground: imports only go down."""
+ROS_FLOORS = (
+    ("bags", "benchmarking", "calibration", "demo"),
+    ("replay",),
+    ("node",),
+    ("health",),
+    ("inference",),
+    ("pairing",),
+    ("frames",),
+)
+"""The same of sartm_ros."""
+ROS_TOOLS = ("bags", "benchmarking", "calibration", "demo", "bag", "benchmark", "calibrate")
+"""What measures the node, works on recordings or shows off. These may use commands of sartm_core, the node none of them."""
+LATE = {("sartm_core.model.sartm", "sartm_core.model.checkpoint")}
+"""`SARTM.save`, `load` and `load_sam2` import the checkpoint's room when they are called."""
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imported(path: Path) -> set[str]:
@@ -40,35 +72,94 @@ def sources(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def offenders(package: str, forbidden: tuple[str, ...]) -> list[str]:
-    def hit(name: str) -> bool:
-        return any(name == f or name.startswith(f + ".") for f in forbidden)
+@cache
+def house() -> dict[str, set[str]]:
+    """Our modules, and which of ours each imports."""
+    paths = {name_of(path): path for package in ("sartm_core", "sartm_ros") for path in sources(package)}
+    packages = {name for name, path in paths.items() if path.name == "__init__.py"}
+    return {
+        name: {other for other in imported(path) if other in paths and other not in packages - {name}} - {name}
+        for name, path in paths.items()
+        if name not in packages or path.stat().st_size
+    }
 
-    return [f"{p.relative_to(ROOT)} imports {n}" for p in sources(package) for n in sorted(imported(p)) if hit(n)]
+
+def arrows() -> Iterator[tuple[str, str]]:
+    """(importer, imported), by module."""
+    yield from ((name, other) for name, others in sorted(house().items()) for other in sorted(others))
+
+
+def floor_of(module: str, floors: tuple[tuple[str, ...], ...]) -> int | None:
+    """Of the room a module is in; None for the files at a package's root."""
+    parts = module.split(".")
+    return next((i for i, rooms in enumerate(floors) if parts[1] in rooms), None) if len(parts) > 2 else None
 
 
 def test_the_walk_sees_files() -> None:
     assert len(sources("sartm_core")) > 5 and len(sources("sartm_ros")) > 5
+    assert ("sartm_core.model.sartm", "sartm_core.model.encoder") in set(arrows())
 
 
 def test_core_imports_no_ros() -> None:
-    assert offenders("sartm_core", tuple(sorted(ROS_MODULES))) == []
+    found = {
+        path: sorted(ROS_MODULES & {name.split(".")[0] for name in imported(path)}) for path in sources("sartm_core")
+    }
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(("package", "floors"), [("sartm_core", CORE_FLOORS), ("sartm_ros", ROS_FLOORS)])
+def test_every_folder_is_a_room(package: str, floors: tuple[tuple[str, ...], ...]) -> None:
+    folders = {path.parent.relative_to(ROOT / package).parts[:1] for path in sources(package)} - {()}
+    assert {name for (name,) in folders} == {room for rooms in floors for room in rooms}
+
+
+@pytest.mark.parametrize(("package", "floors"), [("sartm_core", CORE_FLOORS), ("sartm_ros", ROS_FLOORS)])
+def test_imports_only_go_down(package: str, floors: tuple[tuple[str, ...], ...]) -> None:
+    up = []
+    for importer, other in arrows():
+        if importer.startswith(package) and other.startswith(package):
+            above, below = floor_of(importer, floors), floor_of(other, floors)
+            if above is not None and below is not None and above > below:
+                up.append(f"{importer} imports {other}")
+    assert up == []
+
+
+def test_no_circles() -> None:
+    """Not even under TYPE_CHECKING or inside a function, but for `LATE`."""
+    left = {name: {other for other in others if (name, other) not in LATE} for name, others in house().items()}
+    while ground := {name for name, others in left.items() if not others & left.keys()}:
+        left = {name: others for name, others in left.items() if name not in ground}
+    assert left == {}
 
 
 def test_ros_imports_no_model_code() -> None:
-    assert offenders("sartm_ros", ("sartm_core.model", "sartm_core.losses", "sam2")) == []
+    found = [
+        f"{a} imports {b}" for a, b in arrows() if a.startswith("sartm_ros") and floor_of(b, CORE_FLOORS) in (2, 3)
+    ]
+    assert found == []
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_ros_imports_no_command(command: str) -> None:
-    found = offenders("sartm_ros", (f"sartm_core.{command}",))
-    assert [text for text in found if not text.startswith(ON_TOP)] == []
+@pytest.mark.parametrize("command", CORE_COMMANDS)
+def test_the_node_imports_no_command(command: str) -> None:
+    found = [
+        f"{importer} imports {other}"
+        for importer, other in arrows()
+        if other.startswith(f"sartm_core.{command}.")
+        and importer.startswith("sartm_ros.")
+        and importer.split(".")[1] not in ROS_TOOLS
+    ]
+    assert found == []
 
 
-def test_the_node_does_not_need_what_sits_on_top() -> None:
-    tools = ("benchmark", "benchmarking", "bag", "bags")
-    found = offenders("sartm_ros", ("sartm_core.benchmark", *(f"sartm_ros.{tool}" for tool in tools)))
-    assert [text for text in found if not text.startswith(ON_TOP)] == []
+def test_the_node_does_not_need_the_tools() -> None:
+    found = [
+        f"{importer} imports {other}"
+        for importer, other in arrows()
+        if importer.startswith("sartm_ros.")
+        and importer.split(".")[1] not in ROS_TOOLS
+        and other.startswith(tuple(f"sartm_ros.{tool}" for tool in ROS_TOOLS))
+    ]
+    assert found == []
 
 
 def test_walk_resolves_relative_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

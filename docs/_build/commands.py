@@ -59,9 +59,8 @@ class HelpError(Exception):
 def runnable(root: Path) -> set[str]:
     """Every module of the two packages that `python -m` runs."""
     paths = [path for package in ("sartm_core", "sartm_ros") for path in (root / package).rglob("*.py")]
-    return {
-        ".".join(path.relative_to(root).with_suffix("").parts) for path in paths if runs(ast.parse(path.read_text()))
-    }
+    found = {".".join(path.relative_to(root).with_suffix("").parts) for path in paths if runs(ast.parse(path.read_text()))}
+    return {name.removesuffix(".__main__") for name in found}
 
 
 def runs(tree: ast.Module) -> bool:

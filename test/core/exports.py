@@ -20,8 +20,7 @@ from sartm_core.export.__main__ import main
 from sartm_core.export.config import FORMATS
 from sartm_core.model.confidence import Confidence
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
-
-from .conftest import make_frames, make_model, train_lora
+from test.core.conftest import make_frames, make_model, train_lora
 
 SIZE = (64, 96)
 CAMERA, THERMAL_CAMERA = (72, 100), (60, 80)

@@ -13,8 +13,7 @@ from PIL import Image
 from sartm_core.figures import __main__ as figures
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.support.classes import IGNORE
-
-from .conftest import make_model
+from test.core.conftest import make_model
 
 SIZE = (64, 96)
 

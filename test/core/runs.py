@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import yaml
 
-from .test_data import SMALL, write_folder
+from test.core.data.test_data import SMALL, write_folder
 
 NAMES = tuple(f"{i:05}{'DN'[i % 2]}" for i in range(6))
 

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from processes import new_domain
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
 from sartm_ros.frames.images import ImageError, Incoming
 from sartm_ros.health import explain, monitor
 from sartm_ros.pairing.nearest import STREAMS, Counters
+from test.ros.processes import new_domain
 
 OK, WARN, ERROR = (bytes(v) for v in (DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR))
 VALUES = {

@@ -16,7 +16,7 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"  # no test hears, or i
 @pytest.fixture
 def domain(tmp_path: Path):
     """A fresh ROS domain to start processes in."""
-    from processes import Domain
+    from test.ros.processes import Domain
 
     return Domain(tmp_path)
 
@@ -24,7 +24,7 @@ def domain(tmp_path: Path):
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch):
     """`rig(**settings)` makes a Rig in a fresh ROS domain; all are closed in the end."""
-    from rig import Rig
+    from test.ros.rig import Rig
 
     made = []
 

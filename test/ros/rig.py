@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from fake_segmenter import DEADLINE_S, FakeSegmenter
-from processes import new_domain
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -21,6 +19,8 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from sartm_ros.segment_node import SegmentNode
+from test.ros.fake_segmenter import DEADLINE_S, FakeSegmenter
+from test.ros.processes import new_domain
 
 H, W = 48, 64
 """Size of the rgb frames; thermal ones have 20x30 pixels."""

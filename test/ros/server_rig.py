@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-from fake_segmenter import DEADLINE_S, FakeSegmenter
 
 from sartm_ros.inference.jobs import Request
 from sartm_ros.inference.server import ModelServer
 from sartm_ros.node.parameters import MODEL, SPECS
+from test.ros.fake_segmenter import DEADLINE_S, FakeSegmenter
 
 VALUES = {spec.name: spec.default for spec in SPECS}
 FRAME = np.zeros((8, 8, 3), np.uint8)

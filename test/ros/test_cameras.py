@@ -8,8 +8,6 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 import rclpy
-from fake_segmenter import DEADLINE_S, FakeSegmenter
-from processes import ROOT, new_domain
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -17,6 +15,10 @@ from sensor_msgs.msg import Image
 
 from sartm_ros.cameras import make_nodes, read_cameras
 from sartm_ros.errors import ParameterError
+from test.ros.fake_segmenter import DEADLINE_S, FakeSegmenter
+from test.ros.processes import ROOT, new_domain
+
+pytestmark = pytest.mark.alone
 
 
 def test_the_shipped_file():

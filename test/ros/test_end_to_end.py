@@ -10,13 +10,15 @@ import pytest
 from PIL import Image as Picture
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
-from processes import Domain, stamp_ns
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from sartm_core import SARTM, ModelConfig
 from sartm_core.preprocess.config import PreprocessConfig
+from test.ros.processes import Domain, stamp_ns
+
+pytestmark = pytest.mark.alone
 
 CLASSES = ("unlabeled", "car", "person", "bike")
 MASKS = 8

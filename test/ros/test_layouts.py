@@ -11,9 +11,8 @@ import yaml
 from safetensors import safe_open
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
-from processes import ROOT
-
 from sartm_ros.node.reference import EVERY_NODE, INPUTS, OUTPUTS, SERVICES
+from test.ros.processes import ROOT
 
 NAMESPACE, NODE = "/sartm", "/sartm/segment"
 TOPICS = {topic.resolved(NAMESPACE): topic for topic in (*INPUTS, *OUTPUTS)}
