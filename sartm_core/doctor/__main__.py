@@ -1,7 +1,7 @@
 """What is installed and what works here: torch, weights, masks, engines, ROS 2, shared memory, caches, extras.
 
-    python -m sartm_core.doctor
-    python -m sartm_core.doctor --json
+    sartm doctor
+    sartm doctor --json
 
 One line each: ok, note (works, or is not needed; worth knowing), missing or broken, then what was found, and behind an
 arrow what to do about it. Exit code 0: masks can be made from frames, 1: they cannot, 2: wrong usage.
@@ -24,7 +24,7 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        "python -m sartm_core.doctor",
+        "sartm doctor",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

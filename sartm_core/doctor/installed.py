@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "sartm_ros"
 EXTRAS = {
-    "train": "sartm_core.train, ablate, figures",
-    "tools": "videos in sartm_core.predict, recordings in sartm_ros.bag",
-    "calibrate": "sartm_ros.calibrate",
-    "openvino": "engine openvino, sartm_core.export --format openvino",
-    "onnx": "engine onnxruntime, sartm_core.export --format onnx",
+    "train": "sartm train, ablate, figures",
+    "tools": "videos in sartm predict, recordings in sartm bag",
+    "calibrate": "sartm calibrate",
+    "openvino": "engine openvino, sartm export --format openvino",
+    "onnx": "engine onnxruntime, sartm export --format onnx",
     "pretrained": "training from model.pretrained without a hub",
     "minilm": "training with loss.teacher minilm",
 }
