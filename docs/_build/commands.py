@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sartm_core.footprint": ("training.md", "Memory of a training before it starts", ()),
     "sartm_core.ablate": ("reproduce.md", "Tables IV to VIII of the paper", ()),
     "sartm_core.figures": ("reproduce.md", "Figures 4 to 8 of the paper", ("qualitative", "tsne", "similarity", "curves", "ranks")),
+    "sartm_core.doctor": ("doctor.md", "What is installed and what works here", ()),
     "sartm_ros.demo": ("ten-minutes.md", "See it work", ()),
     "sartm_ros.bag": ("bags.md", "Work with recordings", ("info", "segment", "extract", "play")),
     "sartm_ros.calibrate": ("registration.md", "Lay the thermal view over the rgb view", ()),
