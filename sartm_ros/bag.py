@@ -1,16 +1,16 @@
 """Work with recordings (rosbag2: sqlite3 or MCAP, raw or compressed images).
 
-    python -m sartm_ros.bag info drive
-    python -m sartm_ros.bag segment drive --output drive_segmented --overlay
-    python -m sartm_ros.bag extract drive --output frames --every 30
-    python -m sartm_ros.bag play drive --loop
+    sartm bag info drive
+    sartm bag segment drive --output drive_segmented --overlay
+    sartm bag extract drive --output frames --every 30
+    sartm bag play drive --loop
 
 info tells which topics carry images and how well two of them pair; segment writes the recording again with the masks of
 a model added; extract makes a data set folder of its pairs, with the model's masks as pre-labels; play publishes them.
 Only play needs ROS. Frames are checked, converted and paired by the code of the node; --params takes the node's own
 parameter file.
 Exit code 0: done. 1: done, but some frames could not be used (play: the node failed). 2: wrong usage or input. 130:
-Ctrl-C; nothing is left half written. docs/bags.md tells more; `python -m sartm_ros.bag COMMAND --help` lists options.
+Ctrl-C; nothing is left half written. docs/bags.md tells more; `sartm bag COMMAND --help` lists options.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ def add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder, or a single .mcap or .db3 file")
     parser.add_argument("--rgb-topic", metavar="TOPIC", help="colour camera [default: the likeliest image topic]")
     parser.add_argument("--thermal-topic", metavar="TOPIC", help="thermal camera [default: the likeliest image topic]")
-    parser.add_argument(
-        "--params", type=Path, metavar="FILE", help="parameter file of the node; options override it"
-    )
+    parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file of the node; options override it")
     parser.add_argument("--tolerance", type=float, metavar="S", help="largest time between the frames of a pair [0.05]")
     parser.add_argument("--thermal-offset", type=float, metavar="S", help="added to thermal stamps for pairing [0]")
 
@@ -137,7 +135,7 @@ def add_extract(commands: Any) -> None:
         "extract",
         help=text[0].lower() + text[1:],
         description=f"{text}.\n\n  {PROGRAM} extract drive --output frames --lowest-confidence 50\n"
-        "  python -m sartm_core.check_data --dataset folder --data frames",
+        "  sartm check-data --dataset folder --data frames",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_input(parser)

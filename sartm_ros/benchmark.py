@@ -1,8 +1,8 @@
 """How fast is the segment node here, and what does it add to the model?
 
-    python -m sartm_ros.benchmark --output DIR
-    python -m sartm_ros.benchmark --forward none --pin one --output DIR     the node alone, on one CPU
-    python -m sartm_ros.benchmark --compare A/benchmark.json B/benchmark.json
+    sartm benchmark-node --output DIR
+    sartm benchmark-node --forward none --pin one --output DIR     the node alone, on one CPU
+    sartm benchmark-node --compare A/benchmark.json B/benchmark.json
 
 In the manner of NVIDIA's ros2_benchmark: frames from memory go through real DDS into the real node, which runs in its
 own process, as do who plays them and who listens. First the highest rate with few missed frames is looked for, then

@@ -1,10 +1,10 @@
 """Find where the thermal view lies in the rgb view, and write it as parameters of the segment node.
 
-    python -m sartm_ros.calibrate --data DIR                       a folder of pairs (rgb/ and thermal/)
-    python -m sartm_ros.calibrate --rgb a.png --thermal b.png      one pair; several files each are used together
-    python -m sartm_ros.calibrate --topics                         the cameras of a running robot
-    python -m sartm_ros.calibrate ... --pick pick.html             points picked by hand in a browser, then
-    python -m sartm_ros.calibrate ... --points points.csv
+    sartm calibrate --data DIR                       a folder of pairs (rgb/ and thermal/)
+    sartm calibrate --rgb a.png --thermal b.png      one pair; several files each are used together
+    sartm calibrate --topics                         the cameras of a running robot
+    sartm calibrate ... --pick pick.html             points picked by hand in a browser, then
+    sartm calibrate ... --points points.csv
 
 Writes registration.yaml (for --params-file), registration.json and overlay.png into --output. Look at overlay.png.
 Exit code 0: written. 1: no registration to be trusted, or unusable input; says why. 2: wrong usage. 130: Ctrl-C.

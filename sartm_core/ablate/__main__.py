@@ -1,9 +1,9 @@
 """Train the ablations of the paper (Tables IV to VIII) and print them beside its numbers.
 
-    python -m sartm_core.ablate --table components --config config/train/fmb.yaml --data.root DIR --output runs/ablation
-    python -m sartm_core.ablate --table weights --w1 0.1 0.4 1 --config FILE.yaml --output runs/ablation
+    sartm ablate --table components --config config/train/fmb.yaml --data DIR --output runs/ablation
+    sartm ablate --table weights --w1 0.1 0.4 1 --config FILE.yaml --output runs/ablation
 
-Every run of the grid is one `python -m sartm_core.train` in DIR/TABLE/VARIANT/seedK, with its output in seedK.log; the
+Every run of the grid is one `sartm train` in DIR/TABLE/VARIANT/seedK, with its output in seedK.log; the
 same seeds go through all variants. Run the same command again to go on: what has ended is kept, what was cut short is
 resumed, a run that another table below DIR has already trained is taken from there. Several of these commands may work
 on one grid (one for each GPU). DIR/TABLE/table.md and table.json hold the results so far, plot.png those at the end.

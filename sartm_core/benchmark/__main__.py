@@ -1,11 +1,11 @@
 r"""How fast is SARTM on this machine, and how near to what the machine can do?
 
-    python -m sartm_core.benchmark --output bench                              # shipped weights, all engines
-    python -m sartm_core.benchmark --backbones t b+ --engines torch openvino --padded 1280x1280 --output bench
-    python -m sartm_core.benchmark --checkpoint FILE --frames DIR --frames-for-growth 1000 --output bench
-    python -m sartm_core.benchmark --compare before/benchmark.json after/benchmark.json
-    python -m sartm_core.benchmark --training config/train/mfnet.yaml --output bench
-    python -m sartm_core.benchmark --adapters 3 --backbones b+ --engines torch --output bench
+    sartm benchmark --output bench                              # shipped weights, all engines
+    sartm benchmark --backbones t b+ --engines torch openvino --padded 1280x1280 --output bench
+    sartm benchmark --checkpoint FILE --frames DIR --frames-for-growth 1000 --output bench
+    sartm benchmark --compare before/benchmark.json after/benchmark.json
+    sartm benchmark --training config/train/mfnet.yaml --output bench
+    sartm benchmark --adapters 3 --backbones b+ --engines torch --output bench
 
 Every engine and precision runs in a process of its own, in turn with the plain model as two fp32 passes and with the
 matrix products of the model alone, so that noise hits all alike. Measured are time by stage, memory, agreement with

@@ -1,6 +1,6 @@
 """Training speed: images per second of the trainer's step against the same model written plainly, and of the loader.
 
-Read by `python -m sartm_core.benchmark --training FILE.yaml`. Weights and frames of the steps are random; the loader is
+Read by `sartm benchmark --training FILE.yaml`. Weights and frames of the steps are random; the loader is
 the real one.
 """
 

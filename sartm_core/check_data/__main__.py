@@ -1,7 +1,7 @@
 """Check a data set before training on it: counts, files, sizes, labels, and whether the cameras fit together.
 
-    python -m sartm_core.check_data --dataset mfnet --data DIR
-    python -m sartm_core.check_data --dataset folder --data DIR --split train --output checked
+    sartm check-data --dataset mfnet --data DIR
+    sartm check-data --dataset folder --data DIR --split train --output checked
 
 Reads every image and lists everything it finds, each with its file; with --output also as check_data.json and
 check_data.txt. Exit code 0: no faults (there may be warnings), 1: faults, 2: wrong usage.

@@ -1,9 +1,9 @@
 r"""Compare two checkpoints on the same frames: which is better, by how much, how sure that is, and where they differ.
 
-    python -m sartm_core.compare A.safetensors B.safetensors --data DIR --output compared
-    python -m sartm_core.compare default runs/mine/weights.safetensors --data DIR --split null --cameras thermal \
+    sartm compare A.safetensors B.safetensors --data DIR --output compared
+    sartm compare default runs/mine/weights.safetensors --data DIR --split null --cameras thermal \
         --output compared                                        # all frames, thermal camera alone
-    python -m sartm_core.compare A.safetensors B.safetensors --output compared     # synthetic scenes
+    sartm compare A.safetensors B.safetensors --output compared     # synthetic scenes
 
 Both must have the same classes in the same order. Prints and writes, as `report.html` (one file, pictures inside),
 `compare.json`, `compare.csv`, `frames.csv` and `most_different.png`: IoU of every class and mIoU of both, the

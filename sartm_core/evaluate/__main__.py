@@ -1,8 +1,8 @@
 r"""Score weights on labelled frames, with both cameras and with each alone, by day and by night.
 
-    python -m sartm_core.evaluate --output eval                                      # synthetic scenes, shipped weights
-    python -m sartm_core.evaluate --data DIR --split val --checkpoint runs/x/weights.safetensors --output eval
-    python -m sartm_core.evaluate --dataset fmb --data DIR --split test --checkpoint FILE --scales 0.75 1 1.25 --flip \
+    sartm evaluate --output eval                                      # synthetic scenes, shipped weights
+    sartm evaluate --data DIR --split val --checkpoint runs/x/weights.safetensors --output eval
+    sartm evaluate --dataset fmb --data DIR --split test --checkpoint FILE --scales 0.75 1 1.25 --flip \
         --output eval
 
 Prints the protocol and the tables and writes `report.html`, `evaluation.json`, `per_class.csv`, `confusion.png`,

@@ -1,7 +1,7 @@
 r"""Write a checkpoint as one ONNX or OpenVINO file that takes camera frames and gives class ids.
 
-    python -m sartm_core.export --format openvino                              # the shipped weights: default.xml, .bin
-    python -m sartm_core.export --format onnx --checkpoint weights.safetensors --output robot.onnx \
+    sartm export --format openvino                              # the shipped weights: default.xml, .bin
+    sartm export --format onnx --checkpoint weights.safetensors --output robot.onnx \
         --camera 480x640 --thermal_camera 512x640 --thermal uint16
 
 Inputs: rgb (H, W, 3) uint8, thermal (h, w), present (2,) bool, False for a camera that is missing. Outputs: mask and

@@ -1,12 +1,12 @@
 r"""Draw the figures of the paper from trained weights and runs, and how a training went.
 
-    python -m sartm_core.figures qualitative --checkpoint runs/b/weights.safetensors \
+    sartm figures qualitative --checkpoint runs/b/weights.safetensors \
         --baseline runs/a/weights.safetensors --dataset fmb --data DIR --split test --output figures    # Figures 4 to 6
-    python -m sartm_core.figures tsne --checkpoint runs/a/weights.safetensors \
+    sartm figures tsne --checkpoint runs/a/weights.safetensors \
         --compare runs/b/weights.safetensors --titles "without language" SARTM --data DIR --output figures  # Figure 7
-    python -m sartm_core.figures similarity --run runs/b --epochs 1 5 9 --output figures                    # Figure 8
-    python -m sartm_core.figures curves --run runs/b --output figures                      # how the training went
-    python -m sartm_core.figures ranks --run runs/b --output figures                       # docs/training.md, Collapse
+    sartm figures similarity --run runs/b --epochs 1 5 9 --output figures                    # Figure 8
+    sartm figures curves --run runs/b --output figures                      # how the training went
+    sartm figures ranks --run runs/b --output figures                       # docs/training.md, Collapse
 
 Every figure is a PNG at 300 dots an inch or the frames' own pixels, with a JSON file of its numbers beside it. Without
 --data it is drawn of synthetic scenes, without --checkpoint with the shipped weights. `FIGURE --help` lists options.

@@ -1,7 +1,7 @@
 r"""Make the confidence of weights mean what it says: fit a temperature and a class bias for each set of cameras.
 
-    python -m sartm_core.fit_confidence --checkpoint FILE.safetensors --data DIR --split val --output NEW.safetensors
-    python -m sartm_core.fit_confidence --checkpoint FILE.safetensors --synthetic 64 --output NEW.safetensors
+    sartm fit-confidence --checkpoint FILE.safetensors --data DIR --split val --output NEW.safetensors
+    sartm fit-confidence --checkpoint FILE.safetensors --synthetic 64 --output NEW.safetensors
 
 The bias moves masks a little; it is taken only where the mean IoU of these frames does not fall. Training does this by
 itself at its end; the command is for older files, and for frames of your own cameras. Take labelled frames that did not

@@ -1,8 +1,8 @@
 r"""Turn weights trained elsewhere into a checkpoint of this project.
 
-    python -m sartm_core.import_weights model.pth --output pst900.safetensors
-    python -m sartm_core.import_weights tuned_sam2.pt --classes background car person --output base.safetensors
-    python -m sartm_core.import_weights sam2.1_hiera_tiny.pt --lora my_lora --classes background car \
+    sartm import model.pth --output pst900.safetensors
+    sartm import tuned_sam2.pt --classes background car person --output base.safetensors
+    sartm import sam2.1_hiera_tiny.pt --lora my_lora --classes background car \
         --output base.safetensors
 
 What FILE is, is told by its tensors:

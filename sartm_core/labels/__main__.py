@@ -1,8 +1,8 @@
 r"""Labels to an annotation tool and back: CVAT's 'Segmentation mask 1.1'.
 
-    python -m sartm_core.labels export --data DIR --output to_cvat.zip     # images, and what labels there are
-    python -m sartm_core.labels import from_cvat.zip --data DIR            # the masks that came back, into DIR/labels
-    python -m sartm_core.check_data --dataset folder --data DIR
+    sartm labels export --data DIR --output to_cvat.zip     # images, and what labels there are
+    sartm labels import from_cvat.zip --data DIR            # the masks that came back, into DIR/labels
+    sartm check-data --dataset folder --data DIR
 
 DIR is a training folder: rgb/, thermal/, labels/ and classes.yaml (docs/datasets.md). Class 0 is what nobody annotated,
 255 in a label the label `ignored`. `export` also writes to_cvat.labels.json, the labels for CVAT's 'Raw' tab. `import`

@@ -1,9 +1,9 @@
 r"""Masks of images, folders, data sets or videos, without a robot.
 
-    python -m sartm_core.predict --rgb a.png --thermal b.png --overlay --output out
-    python -m sartm_core.predict --rgb drive/colour --thermal drive/thermal --sheet --output out      # pairs by name
-    python -m sartm_core.predict --data MFNET --split test --checkpoint runs/a/weights.safetensors --output out
-    python -m sartm_core.predict --rgb colour.mp4 --thermal thermal.mp4 --output out                  # pairs by number
+    sartm predict --rgb a.png --thermal b.png --overlay --output out
+    sartm predict --rgb drive/colour --thermal drive/thermal --sheet --output out      # pairs by name
+    sartm predict --data MFNET --split test --checkpoint runs/a/weights.safetensors --output out
+    sartm predict --rgb colour.mp4 --thermal thermal.mp4 --output out                  # pairs by number
 
 Writes below --output: mask/NAME.png (class ids, with the palette), with --confidence and --overlay one such folder more
 each, with --sheet sheet.png, for videos video.mp4 (rgb | thermal | overlay); how much of each class there is in

@@ -1,7 +1,7 @@
 """Train SARTM.
 
-    python -m sartm_core.train --config config/train/synthetic.yaml --output runs/synthetic
-    python -m sartm_core.train --config config/train/mfnet.yaml --data.root DIR --output runs/mfnet
+    sartm train --config config/train/synthetic.yaml --output runs/synthetic
+    sartm train --config config/train/mfnet.yaml --data DIR --output runs/mfnet
     torchrun --nproc-per-node 4 -m sartm_core.train --config ...          # several GPUs, the same result
 
 Run the same command again to resume, also after a crash: the run goes on from its last checkpoint as if it had never

@@ -1,4 +1,4 @@
-"""See it work without cameras, ROS distro or GPU: `python -m sartm_ros.demo`, or `make demo`.
+"""See it work without cameras, ROS distro or GPU: `sartm demo`, or `make demo`.
 
 Plays synthetic scenes (or a folder of pairs) as two camera topics over real DDS into the real segment node, which runs
 in its own process, and leaves a table, `contact.png`, `overlays/`, `report.json` and `node.log` in the output folder.

@@ -1,4 +1,4 @@
-"""`python -m sartm_core.evaluate`: protocol, report files, options and wrong inputs."""
+"""`sartm evaluate`: protocol, report files, options and wrong inputs."""
 
 from __future__ import annotations
 

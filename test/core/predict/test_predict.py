@@ -1,4 +1,4 @@
-"""`python -m sartm_core.predict` on images, folders and data sets."""
+"""`sartm predict` on images, folders and data sets."""
 
 from __future__ import annotations
 

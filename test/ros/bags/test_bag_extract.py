@@ -1,4 +1,4 @@
-"""`python -m sartm_ros.bag extract`: a folder that check_data and training read, with the frames asked for."""
+"""`sartm bag extract`: a folder that check_data and training read, with the frames asked for."""
 
 from __future__ import annotations
 
