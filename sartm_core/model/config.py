@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sartm_core.model.aux_heads import AUX_HEADS
 from sartm_core.support.classes import IGNORE, MFNET, Color, default_palette
 from sartm_core.support.fields import at_least, one_of
 
 MODALITIES = ("rgb", "thermal")
 FUSIONS = ("frm_ffm", "mean", "late")
-AUX_HEADS = ("fpn", "deeplab", "segformer", "none")
 SAM2_BACKBONES = tuple(f"{release}_hiera_{size}" for release in ("sam2", "sam2.1") for size in ("t", "s", "b+", "l"))
 BACKBONES = (*SAM2_BACKBONES, "hiera_nano")
 TIMM = "timm:"
@@ -67,7 +67,7 @@ class ModelConfig:
     """SAM2's object-score gate: all logits -1024 where the score is not positive. For imported weights that need it."""
 
     def __post_init__(self) -> None:
-        allowed = {"lora_parts": ("qv", "qkv"), "fusion": FUSIONS, "aux_head": AUX_HEADS, "heads": HEADS}
+        allowed = {"lora_parts": ("qv", "qkv"), "fusion": FUSIONS, "aux_head": tuple(AUX_HEADS), "heads": HEADS}
         if not self.backbone.startswith(TIMM):
             allowed["backbone"] = BACKBONES
         for name, values in allowed.items():
