@@ -74,6 +74,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "sartm = sartm_core.__main__:main",
             "segment = sartm_ros.start:segment",
             "replay = sartm_ros.start:replay",
             "cameras = sartm_ros.start:cameras",

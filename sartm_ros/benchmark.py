@@ -25,7 +25,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
 from sartm_core.support.fields import to_dict
 from sartm_core.support.files import write_text
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # the real imports take a second; Ctrl-C during them must be 
     from sartm_ros.benchmarking.plan import Plan
     from sartm_ros.benchmarking.session import Session
 
-PROGRAM = "python -m sartm_ros.benchmark"
+PROGRAM = "sartm benchmark-node"
 CONFIRMATIONS = 6
 """So many rates, each a step lower, are tried until all the runs at it together miss few frames."""
 
@@ -152,9 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from sartm_ros.benchmarking.peers import PeerError
         from sartm_ros.benchmarking.plan import Plan
 
-        parser = argparse.ArgumentParser(
-            PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        parser = new_parser("benchmark-node", __doc__)
         parser.add_argument("--output", type=Path, metavar="DIR", help="folder for the results and logs")
         parser.add_argument(
             "--compare", type=Path, nargs=2, metavar=("A.json", "B.json"), help="two results side by side; runs nothing"

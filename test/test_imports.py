@@ -43,7 +43,7 @@ ROS_FLOORS = (
 )
 """The same of sartm_ros."""
 ROS_TOOLS = ("bags", "benchmarking", "calibration", "demo", "bag", "benchmark", "calibrate")
-"""What measures the node, works on recordings or shows off: may use commands of sartm_core; the node uses none of it."""
+"""What measures the node or works on recordings: may use commands of sartm_core; the node uses nothing of it."""
 LATE = {("sartm_core.model.sartm", "sartm_core.model.checkpoint")}
 """`SARTM.save`, `load` and `load_sam2` import the checkpoint's room when they are called."""
 

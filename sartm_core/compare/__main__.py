@@ -14,7 +14,6 @@ Exit code 0: done, 2: wrong usage or data.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from sartm_core.evaluate.sources import dataset_of, open_frames, possible
 from sartm_core.evaluate.tables import as_text
 from sartm_core.figures.sources import check_same_classes, weights_path
 from sartm_core.runtime.segmenter import Segmenter
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 
 
 def run(config: CompareConfig, a: str, b: str, output: Path) -> str:
@@ -116,22 +115,18 @@ def in_text(content: dict[str, Any], output: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("compare", __doc__)
     for name in "AB":
         text = f"weights {name}: a `.safetensors` file, `default` (shipped), or an exported file with --engine auto"
         parser.add_argument(f"weights_{name.lower()}", metavar=name, help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the report")
     add_config_options(parser, CompareConfig)
     args = parse(parser, argv)
-    try:
+
+    def work() -> None:
         print(run(build_config(CompareConfig, args), args.weights_a, args.weights_b, args.output))
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"compare: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "compare: interrupted; no report was written\n")
-    return 0
+
+    return finish(parser, work, "no report was written")
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ put in its place. `Segmenter.load` and the node take it like a checkpoint. More:
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from sartm_core.export.config import ExportConfig
 from sartm_core.export.run import Written, export
 from sartm_core.runtime.opening import DEFAULT, default_checkpoint
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 
 MB = 1e6
 
@@ -44,19 +43,11 @@ def in_words(written: Written) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("export", __doc__)
     add_config_options(parser, ExportConfig)
-    parser.add_argument("--thermal-camera", dest="thermal_camera", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     args = parse(parser, argv)
-    try:
-        print(run(build_config(ExportConfig, args)))
-    except (ValueError, OSError, RuntimeError) as error:
-        parser.exit(2, f"export: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "export: interrupted; no file was written\n")
-    return 0
+    faults = (ValueError, OSError, RuntimeError)
+    return finish(parser, lambda: print(run(build_config(ExportConfig, args))), "no file was written", faults)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from sartm_core.data.seen import joined, seen_in_run
 from sartm_core.data.sources import validation_sources
 from sartm_core.fit_confidence.fit import fit_file
 from sartm_core.losses.teachers.text import text_embeddings
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
 from sartm_core.support.distributed import sync_batchnorm
 from sartm_core.support.fields import to_dict
 from sartm_core.support.files import write_text
@@ -177,9 +177,7 @@ def last_line(error: Exception) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("train", __doc__)
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="folder of the run; the same one resumes it"
     )
@@ -188,6 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="split that picks the best epoch, short for --data.val_split; test only to compare with papers that do so",
     )  # fmt: skip
     add_config_options(parser, TrainConfig)
+    parser.add_argument("--data", dest="data.root", default=argparse.SUPPRESS, metavar="DIR", help="as --data.root")
     args = parse(parser, argv)
     if args.select_on:
         setattr(args, "data.val_split", args.select_on)
