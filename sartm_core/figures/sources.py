@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sartm_core.data.datasets import Sample, need_both
+from sartm_core.data.datasets import need_both
+from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.config import WeightsAndFrames
 from sartm_core.evaluate.sources import dataset_of, open_frames
 from sartm_core.runtime.opening import DEFAULT, default_checkpoint

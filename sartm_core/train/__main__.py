@@ -35,7 +35,7 @@ from torch import Tensor
 from sartm_core.data.seen import joined, seen_in_run
 from sartm_core.data.sources import validation_sources
 from sartm_core.fit_confidence.fit import fit_file
-from sartm_core.losses.teacher import text_embeddings
+from sartm_core.losses.teachers.text import text_embeddings
 from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
 from sartm_core.support.distributed import sync_batchnorm
 from sartm_core.support.fields import to_dict
