@@ -11,7 +11,10 @@ from typing import Any
 
 from sartm_core.support.tables import entry
 
-LOSSES = {"ohem": "ohem.ohem_loss", "ce": "ce.ce_loss"}
+LOSSES = {
+    "ohem": "ohem.ohem_loss",
+    "ce": "ce.ce_loss",
+}
 """`LossConfig.kind` -> its file in this folder and function."""
 
 

@@ -10,7 +10,11 @@ from typing import Any
 
 from sartm_core.support.tables import entry
 
-TEACHERS: dict[str, str | None] = {"none": None, "clip": "clip", "minilm": "minilm"}
+TEACHERS: dict[str, str | None] = {
+    "none": None,
+    "clip": "clip",
+    "minilm": "minilm",
+}
 """`LossConfig.teacher` -> its file in this folder."""
 
 

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from sartm_core.model.config import ModelConfig
     from sartm_core.model.trunks.parts import EncoderParts
 
-FAMILIES = {"timm:": "timm.build", "": "hiera.build"}
+FAMILIES = {
+    "timm:": "timm.build",
+    "": "hiera.build",
+}
 """What a backbone's name begins with -> file in this folder and function; the first that fits counts."""
 PREFIXES = tuple(filter(None, FAMILIES))
 

@@ -10,7 +10,11 @@ from typing import Any
 
 from sartm_core.support.tables import entry
 
-THERMAL_MODES = {"percentile": "percentile", "range": "range", "unit": "unit"}
+THERMAL_MODES = {
+    "percentile": "percentile",
+    "range": "range",
+    "unit": "unit",
+}
 """`ThermalNorm.mode` -> its file in this folder."""
 
 
