@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from sartm_core.benchmark.config import BenchmarkConfig, size_name
 from sartm_core.benchmark.machine import CACHES, cpus, describe, environment, limited, set_threads
-from sartm_core.benchmark.memory import resident
 from sartm_core.benchmark.subjects import RANDOM_STD, Frames, file_name, make_frames, random_model
 from sartm_core.benchmark.worker import Worker, WorkerError
 from sartm_core.model.checkpoint import comes_from_sam2
 from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.fields import to_dict
+from sartm_core.support.memory import resident
 
 FEWEST = 2
 """Fewer are not beside each other."""

@@ -13,11 +13,11 @@ import torch
 from sartm_core.benchmark.baseline import MS, PlainSegmenter, synchronize
 from sartm_core.benchmark.config import Size
 from sartm_core.benchmark.machine import set_threads
-from sartm_core.benchmark.memory import peak_resident, reset_peak, resident
 from sartm_core.benchmark.subjects import Frames, Weights, load_plain
 from sartm_core.runtime.batching import FramePair, SegmentationResult
 from sartm_core.runtime.engines import ENGINES, pick_device
 from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.memory import peak_resident, reset_peak, resident
 
 QUICK = 100.0
 """Milliseconds of a forward for which caches that are still cold make a difference."""

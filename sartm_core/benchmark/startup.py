@@ -22,7 +22,7 @@ from time import perf_counter as now
 started = now()
 import sys, sartm_core.runtime.segmenter
 imported = now()
-from sartm_core.benchmarking import startup
+from sartm_core.benchmark import startup
 startup.first_mask(sys.argv[1], imported - started)
 """
 """What a fresh Python does: as a robot's own script, imports first."""

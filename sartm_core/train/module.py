@@ -113,7 +113,8 @@ class LitSARTM(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optim = self.config.optim
-        optimizer = torch.optim.AdamW(param_groups(self, optim), lr=optim.lr, fused=True)
+        fused = self.config.trainer.precision == "32-true"  # of mixed ones Lightning cannot clip the gradients then
+        optimizer = torch.optim.AdamW(param_groups(self, optim), lr=optim.lr, fused=fused)
         total = max(1, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, total, optim))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +9,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sartm_core.benchmark import memory
 from sartm_core.benchmark.agreement import Answer, agree, summarize
 from sartm_core.benchmark.baseline import PlainSegmenter, pad, two_passes
-from sartm_core.benchmark.flops import Product, count, count_model, product_flops
+from sartm_core.benchmark.flops import CPU_FLOPS, Product, count, count_model, product_flops
 from sartm_core.benchmark.machine import describe
 from sartm_core.benchmark.rates import Rates, ways
 from sartm_core.benchmark.ratios import add_ratios, bounds_ms, memory_of, rate_of
@@ -21,7 +19,6 @@ from sartm_core.benchmark.results import Case, Rate, Row, Spread, spread
 from sartm_core.benchmark.session import Peak
 from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.segmenter import Segmenter
-from sartm_core.train.footprint import CPU_FLOPS
 from test.core.conftest import LITE0, make_batch, make_frames, make_model, train_lora
 
 SIZE = (64, 96)
@@ -154,19 +151,6 @@ def test_memory_is_allowed_by_the_graph_as_run(counts) -> None:
     assert found.allowed == round((counts.deploy.weights + counts.deploy.pair) / 2)
     assert found.allowed_plain == counts.plain.weights + counts.plain.pair
     assert (found.starting, found.running, found.growth) == (10, 7, None)
-
-
-def test_the_peak_can_be_forgotten() -> None:
-    if not memory.reset_peak():
-        pytest.skip("the system does not let a process reset its peak memory")
-    size = 100_000_000
-    block = mmap.mmap(-1, size)  # of the system: malloc may keep what it is given back
-    np.frombuffer(block, np.uint8)[:] = 1
-    assert memory.resident() > size
-    block.close()
-    assert memory.peak_resident() > memory.resident() + 0.9 * size
-    memory.reset_peak()
-    assert memory.peak_resident() < memory.resident() + 0.1 * size
 
 
 def test_spread_by_hand() -> None:
