@@ -1,8 +1,8 @@
 r"""How fast is SARTM on this machine, and how near to what the machine can do?
 
     python -m sartm_core.benchmark --output bench                              # shipped weights, all engines
-    python -m sartm_core.benchmark --backbones t b+ --engines torch openvino --padded 1280x1280 --output bench
-    python -m sartm_core.benchmark --checkpoint FILE --frames DIR --frames-for-growth 1000 --output bench
+    python -m sartm_core.benchmark --backbones t b+ --engines torch openvino --output bench
+    python -m sartm_core.benchmark --checkpoint FILE --frames DIR --output bench
     python -m sartm_core.benchmark --compare before/benchmark.json after/benchmark.json
     python -m sartm_core.benchmark --training config/train/mfnet.yaml --output bench
     python -m sartm_core.benchmark --adapters 3 --backbones b+ --engines torch --output bench
@@ -16,7 +16,6 @@ training.json and .md; --adapters: adapters.json and .md). How to read the table
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +27,7 @@ from sartm_core.benchmark.config import BenchmarkConfig
 from sartm_core.benchmark.report import report
 from sartm_core.benchmark.run import benchmark
 from sartm_core.support.cli import INTERRUPTED, build_config, leaves, parse, words
-from sartm_core.support.files import write_text
+from sartm_core.support.files import write_json, write_text
 
 
 def run(config: BenchmarkConfig, output: Path | None) -> str:
@@ -58,7 +57,7 @@ def write(output: Path | None, name: str, result: dict[str, Any], text: str) -> 
     """`name`.json and `name`.md in the folder, if there is one."""
     if output:
         output.mkdir(parents=True, exist_ok=True)
-        write_text(output / f"{name}.json", json.dumps(result, indent=2) + "\n")
+        write_json(output / f"{name}.json", result)
         write_text(output / f"{name}.md", text)
     return text
 

@@ -24,6 +24,7 @@ from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.fields import to_dict
 from sartm_core.support.memory import resident
+from sartm_core.support.reports import markdown_table
 
 FEWEST = 2
 """Fewer are not beside each other."""
@@ -175,16 +176,17 @@ def side(
 def report(found: dict[str, Any]) -> str:
     """The table in Markdown."""
     count = found["adapters"]
-    lines = [
-        f"Adapters side by side: {count} of one base, {size_name(BenchmarkConfig(**found['config']).sizes[0])}", "",
-        f"| model | engine | MB, one | MB, {count} | each more | set_adapter us | frame ms | switched ms | as alone |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
+    title = f"Adapters side by side: {count} of one base, {size_name(BenchmarkConfig(**found['config']).sizes[0])}"
+    rows = [(
+        "model", "engine", "MB, one", f"MB, {count}", "each more", "set_adapter us", "frame ms", "switched ms",
+        "as alone",
+    )]  # fmt: skip
     for row in found["sides"]:
         one = Side(**row)
         more = (one.all_mb - one.one_mb) / (count - 1)
-        lines.append(
-            f"| {one.backbone} | {one.engine} {one.precision} | {one.one_mb:.0f} | {one.all_mb:.0f} | {more:.0f} | "
-            f"{one.set_us:.1f} | {one.stay_ms:.1f} | {one.switch_ms:.1f} | {'bit for bit' if one.identical else 'NO'} |"
-        )
-    return "\n".join([*lines, *(["", *found["obstacles"]] if found["obstacles"] else [])]) + "\n"
+        rows.append((
+            one.backbone, f"{one.engine} {one.precision}", f"{one.one_mb:.0f}", f"{one.all_mb:.0f}", f"{more:.0f}",
+            f"{one.set_us:.1f}", f"{one.stay_ms:.1f}", f"{one.switch_ms:.1f}",
+            "bit for bit" if one.identical else "NO",
+        ))  # fmt: skip
+    return "\n\n".join([title, markdown_table(rows), *found["obstacles"]]) + "\n"

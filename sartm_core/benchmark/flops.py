@@ -19,7 +19,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from sartm_core.benchmark.baseline import pad, two_passes
 from sartm_core.benchmark.config import Size
 from sartm_core.model.sartm import SARTM
 from sartm_core.runtime.graph.graph import FoldedSARTM
@@ -72,23 +71,18 @@ class ModelCounts:
     """`SARTM.forward` as written, both cameras as one batch."""
     deploy: Counts
     """The folded graph that engines run."""
-    padded: Counts | None
-    """Two passes on frames padded to a larger size."""
 
 
-def count_model(make: Callable[[], SARTM], size: Size, padded: Size | None) -> ModelCounts:
-    """`make` gives the model anew every time: its tensors lose their memory in counting."""
+def count_model(model: SARTM, size: Size) -> ModelCounts:
+    """The model's tensors lose their memory in counting."""
     inputs = torch.empty(1, 3, *size), torch.empty(1, 1, *size)
     scores = (size[0] // 4, size[1] // 4)
-    model = make().unfold().eval()
+    model = model.unfold().eval()
     folded = FoldedSARTM(model)
     layout = folded.layout(size)
     deploy = count(lambda rgb, thermal: folded(rgb, thermal, layout), inputs, folded, layout)
     plain = count(lambda rgb, thermal: model(rgb, thermal, size=scores).logits, inputs, model)
-    if padded is None:
-        return ModelCounts(plain, deploy, None)
-    wide = make().unfold().eval()
-    return ModelCounts(plain, deploy, count(lambda *images: two_passes(wide, *pad(images, padded)), inputs, wide))
+    return ModelCounts(plain, deploy)
 
 
 def count(

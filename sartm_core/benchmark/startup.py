@@ -65,8 +65,7 @@ def start(way: Way) -> tuple[float, dict[str, float]]:
 def first_mask(text: str, imports: float) -> None:
     """In the fresh process: load, segment a frame, say so."""
     values = json.loads(text)
-    sizes = {name: values[name] and tuple(values[name]) for name in ("size", "padded")}
-    way = Way(**{**values, **sizes, "weights": Weights(**values["weights"])})
+    way = Way(**{**values, "size": tuple(values["size"]), "weights": Weights(**values["weights"])})
     frames = Frames.load(way.frames)
     started = perf_counter()
     segmenter = way.load()

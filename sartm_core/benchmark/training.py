@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from sartm_core.benchmark import machine
-from sartm_core.benchmark.report import machine_text, table
+from sartm_core.benchmark.report import machine_text
 from sartm_core.benchmark.worker import Worker, WorkerError
 from sartm_core.data.config import DataConfig
 from sartm_core.data.scenes import FixedScenes
@@ -37,6 +37,7 @@ from sartm_core.model.sartm import SARTM
 from sartm_core.support.classes import MFNET
 from sartm_core.support.fields import from_dict, load_yaml
 from sartm_core.support.memory import peak_resident
+from sartm_core.support.reports import markdown_table
 from sartm_core.synthetic import SceneConfig
 from sartm_core.train.config import TrainConfig
 from sartm_core.train.dry_run import train_steps
@@ -249,5 +250,5 @@ def report(result: dict[str, Any]) -> str:
         f"{result['frames']}, {what['workers']} loader processes. Medians of {result['steps']} steps, the loops taking "
         "turns, waiting for frames included. Written plainly: files read and scenes drawn for every item, a pass for "
         "each camera, fp32. Weights are random.",
-        table(rows),
+        markdown_table(rows),
     )) + "\n"  # fmt: skip

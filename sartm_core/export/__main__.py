@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from sartm_core.export.config import ExportConfig
 from sartm_core.export.run import Written, export
-from sartm_core.runtime.opening import DEFAULT, default_checkpoint
+from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
 
 MB = 1e6
@@ -25,7 +24,7 @@ MB = 1e6
 
 def run(config: ExportConfig) -> str:
     """Export; returns the text for the terminal. ValueError and OSError name what is wrong."""
-    weights = default_checkpoint() if config.checkpoint == DEFAULT else Path(config.checkpoint)
+    weights = checkpoint_path(config.checkpoint)
     return in_words(export(config, weights))
 
 

@@ -22,7 +22,7 @@ from sartm_core.data.scenes import FixedScenes
 from sartm_core.data.sources import Source
 from sartm_core.fit_confidence.fit import fit_file
 from sartm_core.model.confidence import CAMERAS
-from sartm_core.runtime.opening import DEFAULT, default_checkpoint
+from sartm_core.runtime.opening import DEFAULT, checkpoint_path
 from sartm_core.support.classes import LABEL_SETS, MFNET
 from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
 from sartm_core.support.fields import at_least, one_of
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         config: FitConfig = build_config(FitConfig, args)
-        weights = default_checkpoint() if config.checkpoint == DEFAULT else Path(config.checkpoint)
+        weights = checkpoint_path(config.checkpoint)
         confidence = fit_file(weights, config.sources(), args.output, config.device, config.sam2)
     except (ValueError, OSError) as error:
         parser.exit(2, f"fit_confidence: {error}\n")

@@ -35,7 +35,7 @@ from sartm_core.data.sources import validation_sources
 from sartm_core.fit_confidence.fit import fit_file
 from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
 from sartm_core.support.fields import to_dict
-from sartm_core.support.files import write_text
+from sartm_core.support.files import write_json, write_text
 from sartm_core.train.checkpoints import LastCheckpoint, SlimCheckpointIO, Stopped
 from sartm_core.train.config import TrainConfig
 from sartm_core.train.dry_run import FEWEST_STEPS, dry_run, report
@@ -129,7 +129,7 @@ def rehearse(config: TrainConfig, steps: int, output: Path | None, record: Path 
     if rank_and_world()[0] == 0:
         print(report(found, config), end="")
         if record:
-            write_text(record, json.dumps({**asdict(found), "hours": found.hours}, indent=2) + "\n")
+            write_json(record, {**asdict(found), "hours": found.hours})
 
 
 def out_of_memory(error: Exception) -> bool:
