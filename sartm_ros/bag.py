@@ -1,16 +1,16 @@
 """Work with recordings (rosbag2: sqlite3 or MCAP, raw or compressed images).
 
-    python -m sartm_ros.bag info drive
-    python -m sartm_ros.bag segment drive --output drive_segmented --overlay
-    python -m sartm_ros.bag extract drive --output frames --every 30
-    python -m sartm_ros.bag play drive --loop
+    sartm bag info drive
+    sartm bag segment drive --output drive_segmented --overlay
+    sartm bag extract drive --output frames --every 30
+    sartm bag play drive --loop
 
 info tells which topics carry images and how well two of them pair; segment writes the recording again with the masks of
 a model added; extract makes a data set folder of its pairs, with the model's masks as pre-labels; play publishes them.
 Only play needs ROS. Frames are checked, converted and paired by the code of the node; --params takes the node's own
 parameter file.
 Exit code 0: done. 1: done, but some frames could not be used (play: the node failed). 2: wrong usage or input. 130:
-Ctrl-C; nothing is left half written. docs/bags.md tells more; `python -m sartm_ros.bag COMMAND --help` lists options.
+Ctrl-C; nothing is left half written. docs/bags.md tells more; `sartm bag COMMAND --help` lists options.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sartm_core.support.cli import INTERRUPTED, parse
+from sartm_core.support.cli import finish, new_parser, parse
 from sartm_core.support.files import write_json
 
-PROGRAM = "python -m sartm_ros.bag"
+PROGRAM = "sartm bag"
 ROS_ARGS = "--ros-args"
 EVERY = 10
 """Every so-many-th pair is extracted unless something else is asked for."""
@@ -38,9 +38,7 @@ def add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder, or a single .mcap or .db3 file")
     parser.add_argument("--rgb-topic", metavar="TOPIC", help="colour camera [default: the likeliest image topic]")
     parser.add_argument("--thermal-topic", metavar="TOPIC", help="thermal camera [default: the likeliest image topic]")
-    parser.add_argument(
-        "--params", type=Path, metavar="FILE.yaml", help="parameter file of the node; options override it"
-    )
+    parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file of the node; options override it")
     parser.add_argument("--tolerance", type=float, metavar="S", help="largest time between the frames of a pair [0.05]")
     parser.add_argument("--thermal-offset", type=float, metavar="S", help="added to thermal stamps for pairing [0]")
 
@@ -49,9 +47,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Which model, and where it runs."""
     parser.add_argument("--checkpoint", metavar="FILE", help=".safetensors, .onnx or .xml [the shipped weights]")
     parser.add_argument("--sam2", metavar="FILE", help="Meta's SAM2 file; adapter checkpoints need it")
-    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N [auto]")
-    parser.add_argument("--engine", help="auto, torch, torch-compile, openvino or onnxruntime [auto]")
-    parser.add_argument("--precision", help="auto, fp32, bf16 or fp16 [auto]")
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N [auto]")
+    parser.add_argument("--engine", metavar="NAME", help="auto, torch, torch-compile, openvino or onnxruntime [auto]")
+    parser.add_argument("--precision", metavar="NAME", help="auto, fp32, bf16 or fp16 [auto]")
     parser.add_argument(
         "--confidence-threshold", type=float, metavar="T", help="pixels of lower confidence (0..1) become 255 [0]"
     )
@@ -139,8 +137,7 @@ def segment(args: argparse.Namespace) -> int:
 def add_extract(commands: Any) -> None:
     parser = add_command(
         commands, "extract", "Make a data set folder of a recording's pairs, with the model's masks as pre-labels",
-        "extract drive --output frames --lowest-confidence 50\n"
-        "  python -m sartm_core.check_data --dataset folder --root frames",
+        "extract drive --output frames --lowest-confidence 50\n  sartm check-data --dataset folder --data frames",
     )  # fmt: skip
     add_input(parser)
     add_model(parser)
@@ -230,20 +227,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     at = given.index(ROS_ARGS) if given[:1] == ["play"] and ROS_ARGS in given else len(given)
     arguments, ros_args = given[:at], given[at:]
-    parser = argparse.ArgumentParser(PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser("bag", __doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (add_info, add_segment, add_extract, add_play):
         add(commands)
-    command = commands.choices.get(arguments[0]) if arguments else None  # its own parser knows the options
-    args = parse(command, arguments[1:]) if command else parse(parser, arguments)
+    args = parse(parser, arguments)
     args.ros_args = ros_args
     args.invocation = shlex.join([*PROGRAM.split(), *arguments])
-    try:
-        return int(args.run(args))
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"bag: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "bag: interrupted; nothing was left half written\n")
+    return finish(parser, lambda: int(args.run(args)), "nothing was left half written")
 
 
 if __name__ == "__main__":

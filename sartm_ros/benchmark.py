@@ -1,8 +1,8 @@
 """How fast is the segment node here, and what does it add to the model?
 
-    python -m sartm_ros.benchmark --output DIR
-    python -m sartm_ros.benchmark --forward none --pin one --output DIR     the node alone, on one CPU
-    python -m sartm_ros.benchmark --compare A/benchmark.json B/benchmark.json
+    sartm benchmark-node --output DIR
+    sartm benchmark-node --forward none --pin one --output DIR     the node alone, on one CPU
+    sartm benchmark-node --compare A/benchmark.json B/benchmark.json
 
 In the manner of NVIDIA's ros2_benchmark: frames from memory go through real DDS into the real node, which runs in its
 own process, as do who plays them and who listens. First the highest rate with few missed frames is looked for, then
@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
 from sartm_core.support.fields import to_dict
 from sartm_core.support.files import write_json, write_text
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # the real imports take a second; Ctrl-C during them must be 
     from sartm_ros.benchmarking.plan import Plan
     from sartm_ros.benchmarking.session import Session
 
-PROGRAM = "python -m sartm_ros.benchmark"
+PROGRAM = "sartm benchmark-node"
 CONFIRMATIONS = 6
 """So many rates, each a step lower, are tried until all the runs at it together miss few frames."""
 
@@ -151,9 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from sartm_ros.benchmarking.peers import PeerError
         from sartm_ros.benchmarking.plan import Plan
 
-        parser = argparse.ArgumentParser(
-            PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        parser = new_parser("benchmark-node", __doc__)
         parser.add_argument("--output", type=Path, metavar="DIR", help="folder for the results and logs")
         parser.add_argument(
             "--compare", type=Path, nargs=2, metavar=("A.json", "B.json"), help="two results side by side; runs nothing"

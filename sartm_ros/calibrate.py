@@ -1,10 +1,10 @@
 """Find where the thermal view lies in the rgb view, and write it as parameters of the segment node.
 
-    python -m sartm_ros.calibrate --data DIR                       a folder of pairs (rgb/ and thermal/)
-    python -m sartm_ros.calibrate --rgb a.png --thermal b.png      one pair; several files each are used together
-    python -m sartm_ros.calibrate --topics                         the cameras of a running robot
-    python -m sartm_ros.calibrate ... --pick pick.html             points picked by hand in a browser, then
-    python -m sartm_ros.calibrate ... --points points.csv
+    sartm calibrate --data DIR                       a folder of pairs (rgb/ and thermal/)
+    sartm calibrate --rgb a.png --thermal b.png      one pair; several files each are used together
+    sartm calibrate --topics                         the cameras of a running robot
+    sartm calibrate ... --pick pick.html             points picked by hand in a browser, then
+    sartm calibrate ... --points points.csv
 
 Writes registration.yaml (for --params-file), registration.json and overlay.png into --output. Look at overlay.png.
 Exit code 0: written. 1: no registration to be trusted, or unusable input; says why. 2: wrong usage. 130: Ctrl-C.
@@ -21,13 +21,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sartm_core.support.cli import INTERRUPTED, new_parser, parse
+
 if TYPE_CHECKING:  # the real imports take seconds; Ctrl-C during them must be quiet too
     from sartm_ros.calibration.result import Result
     from sartm_ros.calibration.sources import FramePair
 
-PROGRAM = "python -m sartm_ros.calibrate"
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+PROGRAM = "sartm calibrate"
 MODELS = ("scale_shift", "affine", "homography")
 DEFAULT_FRAMES = 8
 DEFAULT_TOLERANCE = 0.05
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     own, ros = split_ros_args(arguments)
     parser = make_parser()
-    options = parser.parse_args(own)
+    options = parse(parser, own)
     check_usage(parser, options, ros)
     try:
         return run(options, ros, shlex.join([*PROGRAM.split(), *arguments]))
@@ -67,9 +67,7 @@ def split_ros_args(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = new_parser("calibrate", __doc__)
     source = parser.add_argument_group("frames, one of")
     source.add_argument(
         "--rgb", type=Path, nargs="+", metavar="FILE", help="colour frames: PNG, JPEG, TIFF, or .npy (H, W, 3) uint8"
@@ -89,7 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="pixels cut off the thermal frames first; the same as the node's thermal.crop_*",
     )  # fmt: skip
     topics = parser.add_argument_group("with --topics (remap by --ros-args -r rgb/image_raw:=/camera/image_raw)")
-    topics.add_argument("--namespace", default="sartm", help="of the two topics [default: sartm]")
+    topics.add_argument("--namespace", default="sartm", metavar="NAME", help="of the two topics [default: sartm]")
     topics.add_argument(
         "--tolerance", type=float, default=DEFAULT_TOLERANCE, metavar="S",
         help=f"largest time between the frames of a pair [default: {DEFAULT_TOLERANCE}]",

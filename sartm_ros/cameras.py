@@ -1,6 +1,6 @@
 """Several camera pairs on one robot: a segment node for each, in one process, with one model for all of them.
 
-    python -m sartm_ros.cameras --ros-args -p cameras_file:=config/cameras.yaml
+    sartm cameras --ros-args -p cameras_file:=config/cameras.yaml
 
 Each node is a segment node like any other, with its own namespace, topics, parameters and diagnostics; frames of
 several cameras that wait at the same moment go through the model as one batch.

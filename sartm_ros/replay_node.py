@@ -1,6 +1,6 @@
 """Publishes recorded or synthetic RGB-thermal pairs as two camera topics.
 
-    python -m sartm_ros.replay_node --ros-args -p source:=DIR -p rate:=10.0
+    sartm replay --ros-args -p source:=DIR -p rate:=10.0
 
 Topics `rgb/image_raw` (rgb8) and `thermal/image_raw` in the namespace `sartm`, sensor-data QoS, stamps are the time of
 publishing. Ends by itself after the last pair unless `loop` is set.

@@ -3,7 +3,7 @@
     camera messages --intake: check, pair--> mailbox (one slot) --server: model--> delivery: publishers
                         (executor thread)    newest wins           (model's thread)
 
-Run it: `python -m sartm_ros.segment_node --ros-args --params-file config/segment.yaml`.
+Run it: `sartm node --ros-args --params-file config/segment.yaml`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ ROS_MODULES = {
 
 CORE_COMMANDS = (
     "train", "evaluate", "predict", "compare", "ablate", "figures", "export", "benchmark", "check_data",
-    "fit_confidence", "import_weights", "labels",
+    "fit_confidence", "import_weights", "labels", "doctor",
 )  # fmt: skip
 """Rooms that are commands. They may use each other; the node needs none of them."""
 CORE_FLOORS = (
@@ -43,7 +43,7 @@ ROS_FLOORS = (
 )
 """The same of sartm_ros."""
 ROS_TOOLS = ("bags", "benchmarking", "calibration", "demo", "bag", "benchmark", "calibrate")
-"""What measures the node, works on recordings or shows off. These may use commands of sartm_core, the node none of them."""
+"""What measures the node or works on recordings: may use commands of sartm_core; the node uses nothing of it."""
 LATE = {("sartm_core.model.sartm", "sartm_core.model.checkpoint")}
 """`SARTM.save`, `load` and `load_sam2` import the checkpoint's room when they are called."""
 

@@ -16,6 +16,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from sartm_core.__main__ import MODULES, overview
+
 PROCESSES = 2
 WIDTH = "100"
 """Columns of a help text."""
@@ -35,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sartm_core.benchmark": ("performance.md", "Speed of the model on your machine", ()),
     "sartm_core.ablate": ("reproduce.md", "Tables IV to VIII of the paper", ()),
     "sartm_core.figures": ("reproduce.md", "Figures 4 to 8 of the paper", ("qualitative", "tsne", "similarity", "curves", "ranks")),
+    "sartm_core.doctor": ("doctor.md", "What is installed and what works here", ()),
     "sartm_ros.demo": ("ten-minutes.md", "See it work", ()),
     "sartm_ros.bag": ("bags.md", "Work with recordings", ("info", "segment", "extract", "play")),
     "sartm_ros.calibrate": ("registration.md", "Lay the thermal view over the rgb view", ()),
@@ -47,6 +50,8 @@ NODES = ("sartm_ros.segment_node", "sartm_ros.cameras", "sartm_ros.replay_node")
 """ROS nodes: their options are ROS parameters; on the page `nodes.md`."""
 INTERNAL = tuple(f"sartm_ros.benchmarking.{name}" for name in ("monitor", "playback", "stand_in"))
 """Processes that a command starts; not for users."""
+OVERVIEW = "sartm_core"
+"""`sartm` itself."""
 SUBCOMMAND = re.compile(r"^    ([a-z_]+)\b", re.MULTILINE)
 """A subcommand in the list of positional arguments; more indented than everything else that starts a line there."""
 
@@ -108,23 +113,31 @@ def anchor(words: tuple[str, ...]) -> str:
     return "-".join(word.replace("sartm_", "").replace(".", "-") for word in words)
 
 
+def spoken(words: tuple[str, ...]) -> str:
+    """How a command is called: `sartm bag info`, or by its module where it is not one of `sartm`'s."""
+    names = {module: name for name, module in MODULES.items()}
+    first = f"sartm {names[words[0]]}" if words[0] in names else f"python -m {words[0]}"
+    return " ".join((first, *words[1:]))
+
+
 def page(texts: dict[tuple[str, ...], str]) -> str:
     """The page, in Markdown."""
     lines = [
         "# Commands\n",
+        f"```text\n{overview()}\n```\n",
         "What `--help` prints, for every command; written anew each time this site is built. Options that are fields of a",
         "configuration are told with their types on [their own page](configuration.md). The nodes, whose options are ROS",
         "parameters: [Nodes and launch files](nodes.md). From nothing: `make help`.\n",
         "| command | |",
         "| --- | --- |",
-        *(f"| [`python -m {m}`](#{anchor((m,))}) | {text} |" for m, (_, text, _) in COMMANDS.items()),
+        *(f"| [`{spoken((m,))}`](#{anchor((m,))}) | {text} |" for m, (_, text, _) in COMMANDS.items()),
         "",
     ]
     for words, text in texts.items():
         guide, meaning, _ = COMMANDS[words[0]]
         level = "##" if len(words) == 1 else "###"
-        lines.append(f"{level} {' '.join(words)} {{ #{anchor(words)} }}\n")
+        lines.append(f"{level} {spoken(words)} {{ #{anchor(words)} }}\n")
         if len(words) == 1:
-            lines.append(f"{meaning}: [more](../{guide}).\n")
+            lines.append(f"{meaning}: [more](../{guide}). The same: `python -m {words[0]}`.\n")
         lines.append(f"```text\n{text}\n```\n")
     return "\n".join(lines)

@@ -1,9 +1,9 @@
 """Train the ablations of the paper (Tables IV to VIII) and print them beside its numbers.
 
-    python -m sartm_core.ablate --table components --config config/train/fmb.yaml --data.root DIR --output runs/ablation
-    python -m sartm_core.ablate --table weights --w1 0.1 0.4 1 --config FILE.yaml --output runs/ablation
+    sartm ablate --table components --config config/train/fmb.yaml --data DIR --output runs/ablation
+    sartm ablate --table weights --w1 0.1 0.4 1 --config FILE.yaml --output runs/ablation
 
-Every run of the grid is one `python -m sartm_core.train` in DIR/TABLE/VARIANT/seedK, with its output in seedK.log; the
+Every run of the grid is one `sartm train` in DIR/TABLE/VARIANT/seedK, with its output in seedK.log; the
 same seeds go through all variants. Run the same command again to go on: what has ended is kept, what was cut short is
 resumed, a run that another table below DIR has already trained is taken from there. Several of these commands may work
 on one grid (one for each GPU). DIR/TABLE/table.md and table.json hold the results so far, plot.png those at the end.
@@ -26,7 +26,7 @@ from sartm_core.ablate.plot import write_plot
 from sartm_core.ablate.report import Results, collect, write_markdown, write_scores
 from sartm_core.ablate.runner import TRAIN_COMMAND, Outcome, command_of, run_grid, stopped_by_signals
 from sartm_core.ablate.tables import SWEEPS, TABLES, Variant
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
 from sartm_core.support.fields import one_of
 from sartm_core.train.config import TrainConfig
 
@@ -36,9 +36,7 @@ PATHS = ("data.root", "sam2", "init", "loss.teacher_weights")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.ablate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("ablate", __doc__)
     parser.add_argument("--table", choices=sorted(TABLES), required=True, help="which ablation")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of all tables")
     parser.add_argument(
@@ -47,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some rows of the table only")
     for name in SWEEPS:
         parser.add_argument(
-            f"--{name}", type=float, nargs="+", metavar="VALUE",
+            f"--{name}", type=float, nargs="+", metavar="X",
             help="table weights: sweep these values, and only the weights named so [default: the paper's three sweeps]",
         )  # fmt: skip
     parser.add_argument(
@@ -60,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         help='what trains a run, e.g. "torchrun --nproc-per-node 4 -m sartm_core.train" [default: python -m ...]',
     )  # fmt: skip
     add_config_options(parser, TrainConfig)
+    parser.add_argument("--data", dest="data.root", default=argparse.SUPPRESS, metavar="DIR", help="as --data.root")
     return parser
 
 

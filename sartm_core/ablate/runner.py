@@ -1,7 +1,7 @@
 """Start the runs of a grid one after the other, each as a training command of its own, and stop cleanly.
 
 A run holds a lock on its folder while it trains. So several of these commands may work on one grid at once (one for
-each GPU: `CUDA_VISIBLE_DEVICES=1 python -m sartm_core.ablate ...`), and a training that outlived its parent is not
+each GPU: `CUDA_VISIBLE_DEVICES=1 sartm ablate ...`), and a training that outlived its parent is not
 started twice.
 """
 

@@ -1,11 +1,11 @@
 r"""How fast is SARTM on this machine, and how near to what the machine can do?
 
-    python -m sartm_core.benchmark --output bench                              # shipped weights, all engines
-    python -m sartm_core.benchmark --backbones t b+ --engines torch openvino --output bench
-    python -m sartm_core.benchmark --checkpoint FILE --frames DIR --output bench
-    python -m sartm_core.benchmark --compare before/benchmark.json after/benchmark.json
-    python -m sartm_core.benchmark --training config/train/mfnet.yaml --output bench
-    python -m sartm_core.benchmark --adapters 3 --backbones b+ --engines torch --output bench
+    sartm benchmark --output bench                              # shipped weights, all engines
+    sartm benchmark --backbones t b+ --engines torch openvino --output bench
+    sartm benchmark --checkpoint FILE --frames DIR --output bench
+    sartm benchmark --compare before/benchmark.json after/benchmark.json
+    sartm benchmark --training config/train/mfnet.yaml --output bench
+    sartm benchmark --adapters 3 --backbones b+ --engines torch --output bench
 
 Every engine and precision runs in a process of its own, in turn with the plain model as two fp32 passes and with the
 matrix products of the model alone, so that noise hits all alike. Measured are time by stage, memory, agreement with
@@ -15,7 +15,6 @@ training.json and .md; --adapters: adapters.json and .md). How to read the table
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +25,7 @@ from sartm_core.benchmark.compare import compare
 from sartm_core.benchmark.config import BenchmarkConfig
 from sartm_core.benchmark.report import report
 from sartm_core.benchmark.run import benchmark
-from sartm_core.support.cli import INTERRUPTED, build_config, leaves, parse, words
+from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
 from sartm_core.support.files import write_json, write_text
 
 
@@ -62,33 +61,19 @@ def write(output: Path | None, name: str, result: dict[str, Any], text: str) -> 
     return text
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """One option per field of `BenchmarkConfig`."""
-    for name, text, default in leaves(BenchmarkConfig):
-        shown = " ".join(default) if isinstance(default, tuple) else default
-        help_text = f"{text} [default: {shown}]" if shown not in ("", None) else text
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", dest=name, default=argparse.SUPPRESS, metavar="VALUE",
-            help=help_text.replace("%", "%%"), **words(BenchmarkConfig, name),
-        )  # fmt: skip
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("benchmark", __doc__)
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for benchmark.json and benchmark.md")
-    parser.add_argument("--config", metavar="FILE.yaml", help="options below as a file; those given here override it")
     parser.add_argument(
         "--compare", nargs=2, type=Path, metavar=("A.json", "B.json"), help="measure nothing: two runs side by side"
     )
     parser.add_argument("--anyway", action="store_true", help="compare also what is not of one machine, with a warning")
-    parser.add_argument("--training", metavar="FILE.yaml", help="measure the training of this configuration instead")
+    parser.add_argument("--training", metavar="FILE", help="measure the training of this configuration instead")
     parser.add_argument(
         "--adapters", type=int, metavar="N", help="measure N adapters side by side instead: memory, and a switch's time"
     )
     parser.add_argument("--steps", type=int, default=5, metavar="N", help="steps of --training [default: 5]")
-    add_options(parser)
+    add_config_options(parser, BenchmarkConfig)
     args = parse(parser, argv)
     try:
         if args.compare:

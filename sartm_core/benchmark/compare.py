@@ -62,7 +62,7 @@ def read(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise ValueError(f"{path}: expected a benchmark.json of `python -m sartm_core.benchmark --output`")
+        raise ValueError(f"{path}: expected a benchmark.json of `sartm benchmark --output`")
     if found.get("version") != VERSION:
         raise ValueError(f"{path}: has version {found.get('version')}, this release reads {VERSION}")
     return found

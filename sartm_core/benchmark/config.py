@@ -1,4 +1,4 @@
-"""What a benchmark measures: the options of `python -m sartm_core.benchmark`."""
+"""What a benchmark measures: the options of `sartm benchmark`."""
 
 from __future__ import annotations
 

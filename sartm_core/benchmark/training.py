@@ -1,7 +1,7 @@
 """Training speed: crops a second of a configuration's training loop, in turns with the same loop written plainly.
 
-Read by `python -m sartm_core.benchmark --training FILE.yaml`. Weights are random; loader, steps and optimizer are those
-of `sartm_core.train`. Plainly: files are read and scenes drawn anew for every item, each camera goes through the
+Read by `sartm benchmark --training FILE.yaml`. Weights are random; loader, steps and optimizer are those of
+`sartm train`. Plainly: files are read and scenes drawn anew for every item, each camera goes through the
 encoder in a pass of its own, in fp32 and not compiled.
 """
 

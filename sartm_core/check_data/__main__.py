@@ -1,7 +1,7 @@
 """Check a data set before training on it: counts, files, sizes, labels, and whether the cameras fit together.
 
-    python -m sartm_core.check_data --dataset mfnet --root DIR
-    python -m sartm_core.check_data --dataset folder --root DIR --split train --output checked
+    sartm check-data --dataset mfnet --data DIR
+    sartm check-data --dataset folder --data DIR --split train --output checked
 
 Reads every image and lists everything it finds, each with its file; with --output also as check_data.json and
 check_data.txt. Exit code 0: no faults (there may be warnings), 1: faults, 2: wrong usage.
@@ -17,18 +17,16 @@ from sartm_core.check_data.findings import FAULT, Findings
 from sartm_core.check_data.report import as_dict, as_text
 from sartm_core.check_data.structure import check_structure, open_splits
 from sartm_core.check_data.walk import walk
-from sartm_core.data.datasets import DISK_LAYOUTS
+from sartm_core.data.datasets import DISK_LAYOUTS, detect_dataset
 from sartm_core.support.classes import LABEL_SETS
-from sartm_core.support.cli import INTERRUPTED, parse
+from sartm_core.support.cli import finish, new_parser, parse
 from sartm_core.support.files import write_json, write_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.check_data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dataset", required=True, choices=tuple(DISK_LAYOUTS), help="which layout to expect")
-    parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="folder of the data set")
+    parser = new_parser("check-data", __doc__)
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder of the data set")
+    parser.add_argument("--dataset", choices=tuple(DISK_LAYOUTS), help="its layout [default: by its folders]")
     parser.add_argument("--split", metavar="NAME", help="only this split [default: all there are]")
     parser.add_argument(
         "--label-set", choices=sorted(LABEL_SETS), help="ids of the label files [default: the data set's own]"
@@ -38,26 +36,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for check_data.json and check_data.txt")
     args = parse(parser, argv)
-    if not args.root.is_dir():
-        parser.error(f"--root {args.root}: no such folder")
-    try:
+    if not args.data.is_dir():
+        parser.error(f"--data {args.data}: no such folder")
+
+    def work() -> int:
         if args.output:
             args.output.mkdir(parents=True, exist_ok=True)  # before the long part
         return check(args)
-    except OSError as error:
-        parser.exit(2, f"check_data: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "check_data: interrupted\n")
+
+    return finish(parser, work)
 
 
 def check(args: argparse.Namespace) -> int:
     """Check, print, write the files; the exit code."""
-    findings = Findings(args.root)
-    splits = open_splits(args.dataset, args.root, args.split, args.label_set, findings)
-    check_structure(args.dataset, splits, args.complete, args.split is None, findings)
+    findings = Findings(args.data)
+    dataset = args.dataset or detect_dataset(args.data)
+    splits = open_splits(dataset, args.data, args.split, args.label_set, findings)
+    check_structure(dataset, splits, args.complete, args.split is None, findings)
     counts = walk(splits, findings)
     label_set = next((frames.label_set for frames in splits.values()), None)
-    result = as_dict(args.dataset, label_set, counts, findings)
+    result = as_dict(dataset, label_set, counts, findings)
     text = as_text(result)
     print(text, end="")
     if args.output:

@@ -1,9 +1,9 @@
 r"""Compare two checkpoints on the same frames: which is better, by how much, how sure that is, and where they differ.
 
-    python -m sartm_core.compare A.safetensors B.safetensors --data DIR --output compared
-    python -m sartm_core.compare default runs/mine/weights.safetensors --data DIR --split null --cameras thermal \
+    sartm compare A.safetensors B.safetensors --data DIR --output compared
+    sartm compare default runs/mine/weights.safetensors --data DIR --split null --cameras thermal \
         --output compared                                        # all frames, thermal camera alone
-    python -m sartm_core.compare A.safetensors B.safetensors --output compared     # synthetic scenes
+    sartm compare A.safetensors B.safetensors --output compared     # synthetic scenes
 
 Both must have the same classes in the same order. Prints and writes, as `report.html` (one file, pictures inside),
 `compare.json`, `compare.csv`, `frames.csv` and `most_different.png`: IoU of every class and mIoU of both, the
@@ -14,7 +14,6 @@ Exit code 0: done, 2: wrong usage or data.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from sartm_core.evaluate.tables import as_text
 from sartm_core.figures.sources import check_same_classes
 from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.runtime.segmenter import Segmenter
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 
 
 def run(config: CompareConfig, a: str, b: str, output: Path) -> str:
@@ -117,22 +116,18 @@ def in_text(content: dict[str, Any], output: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("compare", __doc__)
     for name in "AB":
         text = f"weights {name}: a `.safetensors` file, `default` (shipped), or an exported file with --engine auto"
         parser.add_argument(f"weights_{name.lower()}", metavar=name, help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the report")
     add_config_options(parser, CompareConfig)
     args = parse(parser, argv)
-    try:
+
+    def work() -> None:
         print(run(build_config(CompareConfig, args), args.weights_a, args.weights_b, args.output))
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"compare: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "compare: interrupted; no report was written\n")
-    return 0
+
+    return finish(parser, work, "no report was written")
 
 
 if __name__ == "__main__":

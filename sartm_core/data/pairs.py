@@ -133,7 +133,7 @@ class Pairs(Sequence[Sample]):
                     raise ValueError(f"{folder}: no such folder; expected {self.expects}")
                 raise ValueError(
                     f"{folder}: no image for {len(missing)} of {len(paths)} names, first {missing[0]!r}; "
-                    "`python -m sartm_core.check_data` lists all"
+                    "`sartm check-data` lists all"
                 )
 
     def __len__(self) -> int:

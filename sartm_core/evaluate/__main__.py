@@ -1,8 +1,8 @@
 r"""Score weights on labelled frames, with both cameras and with each alone, by day and by night.
 
-    python -m sartm_core.evaluate --output eval                                      # synthetic scenes, shipped weights
-    python -m sartm_core.evaluate --root DIR --split val --checkpoint runs/x/weights.safetensors --output eval
-    python -m sartm_core.evaluate --dataset fmb --root DIR --split test --checkpoint FILE --scales 0.75 1 1.25 --flip \
+    sartm evaluate --output eval                                      # synthetic scenes, shipped weights
+    sartm evaluate --data DIR --split val --checkpoint runs/x/weights.safetensors --output eval
+    sartm evaluate --dataset fmb --data DIR --split test --checkpoint FILE --scales 0.75 1 1.25 --flip \
         --output eval
 
 Prints the protocol and the tables and writes `report.html`, `evaluation.json`, `per_class.csv`, `confusion.png`,
@@ -12,7 +12,6 @@ conventions: docs/evaluation.md.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from sartm_core.evaluate.sources import dataset_of, open_frames, possible
 from sartm_core.evaluate.tta import Views
 from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.runtime.segmenter import Segmenter
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 
 __all__ = ["evaluate", "frame_group", "main", "run"]
 
@@ -66,20 +65,11 @@ def run(config: EvaluateConfig, output: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("evaluate", __doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the report")
     add_config_options(parser, EvaluateConfig)
-    parser.add_argument("--label-set", dest="label_set", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     args = parse(parser, argv)
-    try:
-        print(run(build_config(EvaluateConfig, args), args.output))
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"evaluate: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "evaluate: interrupted; no report was written\n")
-    return 0
+    return finish(parser, lambda: print(run(build_config(EvaluateConfig, args), args.output)), "no report was written")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class WeightsAndFrames:
     """Official SAM2 file, for adapter checkpoints."""
     dataset: str | None = None
     """`synthetic`, `folder`, `mfnet`, `pst900` or `fmb`. None: `synthetic` without a root; with one, by its layout."""
-    root: str | None = None
+    data: str | None = None
     """Folder of the data set; without it, synthetic scenes."""
     split: str | None = "val"
     """`train`, `val`, `test` or another split file of the folder; `null` for all frames."""
@@ -41,10 +41,10 @@ class WeightsAndFrames:
         owner = type(self).__name__
         if self.dataset is not None:
             one_of(owner, "dataset", self.dataset, DATASETS)
-            if self.dataset != "synthetic" and not self.root:
-                raise ValueError(f"{owner}.root: not set; {self.dataset!r} needs a folder (--root DIR)")
-            if self.dataset == "synthetic" and self.root:
-                raise ValueError(f"{owner}.root: got {self.root!r} with dataset 'synthetic'; leave one of them out")
+            if self.dataset != "synthetic" and not self.data:
+                raise ValueError(f"{owner}.data: not set; {self.dataset!r} needs a folder (--data DIR)")
+            if self.dataset == "synthetic" and self.data:
+                raise ValueError(f"{owner}.data: got {self.data!r} with dataset 'synthetic'; leave one of them out")
         if self.label_set is not None:
             one_of(owner, "label_set", self.label_set, tuple(LABEL_SETS))
         at_least(owner, "synthetic", self.synthetic, 1)

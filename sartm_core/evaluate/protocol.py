@@ -99,7 +99,7 @@ def seen_frames(seen: Seen, frames: Sequence[Sample]) -> dict[str, Any]:
 def overlap(config: EvaluateConfig, dataset: str, training: dict[str, Any]) -> dict[str, str]:
     """The same for weights without a record: a warning when, by the splits' names, these frames were used."""
     data = training.get("config", {}).get("data", {})
-    folder = Path(config.root).resolve().name if config.root else None
+    folder = Path(config.data).resolve().name if config.data else None
     if dataset == "synthetic" or (data.get("dataset"), data.get("root")) != (dataset, folder):
         return {}
     splits = {"trained": data.get("train_split"), "chose": data.get("val_split")}
@@ -132,7 +132,7 @@ def frames_from(config: EvaluateConfig, dataset: str) -> dict[str, Any]:
     """Which frames; the folder by its name."""
     if dataset == "synthetic":
         return {"scenes": config.synthetic, "seed": HELD_OUT_SEED, "conditions": list(config.conditions)}
-    return {"folder": Path(config.root or "").resolve().name, "split": config.split or "all frames"}
+    return {"folder": Path(config.data or "").resolve().name, "split": config.split or "all frames"}
 
 
 def augmentation(config: EvaluateConfig) -> str:

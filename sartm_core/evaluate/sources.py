@@ -19,7 +19,7 @@ def dataset_of(config: WeightsAndFrames) -> str:
     """The data set's name; where it is not given, by the layout of its folder."""
     if config.dataset:
         return config.dataset
-    return detect_dataset(config.root) if config.root else "synthetic"
+    return detect_dataset(config.data) if config.data else "synthetic"
 
 
 def cameras_of(frames: Sequence[Sample]) -> tuple[str, ...]:
@@ -43,5 +43,5 @@ def open_frames(
     """The frames and whose ids their labels hold. ValueError names the folder or file that is wrong."""
     if dataset == "synthetic":
         return FixedScenes(config.synthetic, SceneConfig(conditions=conditions), HELD_OUT_SEED), MFNET
-    frames = open_dataset(dataset, config.root or "", config.split or None, config.label_set)
+    frames = open_dataset(dataset, config.data or "", config.split or None, config.label_set)
     return frames, frames.label_set

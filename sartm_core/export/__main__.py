@@ -1,7 +1,7 @@
 r"""Write a checkpoint as one ONNX or OpenVINO file that takes camera frames and gives class ids.
 
-    python -m sartm_core.export --format openvino                              # the shipped weights: default.xml, .bin
-    python -m sartm_core.export --format onnx --checkpoint weights.safetensors --output robot.onnx \
+    sartm export --format openvino                              # the shipped weights: default.xml, .bin
+    sartm export --format onnx --checkpoint weights.safetensors --output robot.onnx \
         --camera 480x640 --thermal_camera 512x640 --thermal uint16
 
 Inputs: rgb (H, W, 3) uint8, thermal (h, w), present (2,) bool, False for a camera that is missing. Outputs: mask and
@@ -11,13 +11,12 @@ put in its place. `Segmenter.load` and the node take it like a checkpoint. More:
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from sartm_core.export.config import ExportConfig
 from sartm_core.export.run import Written, export
 from sartm_core.runtime.opening import checkpoint_path
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 
 MB = 1e6
 
@@ -43,19 +42,11 @@ def in_words(written: Written) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("export", __doc__)
     add_config_options(parser, ExportConfig)
-    parser.add_argument("--thermal-camera", dest="thermal_camera", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     args = parse(parser, argv)
-    try:
-        print(run(build_config(ExportConfig, args)))
-    except (ValueError, OSError, RuntimeError) as error:
-        parser.exit(2, f"export: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "export: interrupted; no file was written\n")
-    return 0
+    faults = (ValueError, OSError, RuntimeError)
+    return finish(parser, lambda: print(run(build_config(ExportConfig, args))), "no file was written", faults)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from sartm_core.support.classes import LabelSet
 def open_source(config: WeightsAndFrames) -> tuple[list[str], Sequence[Sample], LabelSet]:
     """Frame names, frames and whose ids their labels hold. ValueError names the folder, file or option."""
     frames, labels = open_frames(config, dataset_of(config))
-    need_both(frames, config.root)
+    need_both(frames, config.data)
     names = getattr(frames, "names", None) or [f"synthetic_{index}" for index in range(len(frames))]
     return list(names), frames, labels
 

@@ -1,8 +1,8 @@
 r"""Turn weights trained elsewhere into a checkpoint of this project.
 
-    python -m sartm_core.import_weights model.pth --output pst900.safetensors
-    python -m sartm_core.import_weights tuned_sam2.pt --classes background car person --output base.safetensors
-    python -m sartm_core.import_weights sam2.1_hiera_tiny.pt --lora my_lora --classes background car \
+    sartm import model.pth --output pst900.safetensors
+    sartm import tuned_sam2.pt --classes background car person --output base.safetensors
+    sartm import sam2.1_hiera_tiny.pt --lora my_lora --classes background car \
         --output base.safetensors
 
 What FILE is, is told by its tensors:
@@ -25,15 +25,11 @@ from tqdm import tqdm
 
 from sartm_core.import_weights.run import Sources, import_weights, write
 from sartm_core.model.config import MODALITIES
-from sartm_core.support.cli import INTERRUPTED, parse
+from sartm_core.support.cli import finish, new_parser, parse
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.import_weights",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("import", __doc__)
     parser.add_argument("file", type=Path, metavar="FILE", help="weights: .pt, .pth (state dict) or .safetensors")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.safetensors", help="checkpoint to write")
     parser.add_argument(
@@ -57,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.output.suffix != ".safetensors":
         parser.error(f"--output {args.output}: must end in .safetensors")
     folders = {modality: getattr(args, f"lora_{modality}") for modality in MODALITIES}
-    try:
+
+    def work() -> None:
         classes = tuple(args.classes) if args.classes else None
         own = {modality: folder for modality, folder in folders.items() if folder}
         with tqdm(total=2, desc="read", leave=False, disable=None) as bar:
@@ -65,13 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             bar.update()
             bar.set_description("write")
             report = write(imported, args.output)
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"import_weights: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "import_weights: interrupted; nothing was written\n")
-    print(imported.as_text(), end="")
-    print(f"wrote {args.output} and {report}")
-    return 0
+        print(imported.as_text(), end="")
+        print(f"wrote {args.output} and {report}")
+
+    return finish(parser, work, "nothing was written")
 
 
 if __name__ == "__main__":

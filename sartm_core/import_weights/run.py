@@ -1,4 +1,4 @@
-"""What `python -m sartm_core.import_weights` does: files in, one checkpoint and its report out."""
+"""What `sartm import` does: files in, one checkpoint and its report out."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def import_sam2(tensors: Mapping[str, Tensor], path: Path, classes: Sequence[str
     if not takes_classes:
         imported.notes.append(
             "the classes are untrained: this file is a base for training "
-            "(python -m sartm_core.train --init FILE --init_as_base true), its masks mean nothing yet"
+            "(sartm train --init FILE --init_as_base true), its masks mean nothing yet"
         )
     return imported
 

@@ -1,9 +1,9 @@
 r"""Masks of images, folders, data sets or videos, without a robot.
 
-    python -m sartm_core.predict --rgb a.png --thermal b.png --overlay --output out
-    python -m sartm_core.predict --rgb drive/colour --thermal drive/thermal --sheet --output out      # pairs by name
-    python -m sartm_core.predict --root MFNET --split test --checkpoint runs/a/weights.safetensors --output out
-    python -m sartm_core.predict --rgb colour.mp4 --thermal thermal.mp4 --output out                  # pairs by number
+    sartm predict --rgb a.png --thermal b.png --overlay --output out
+    sartm predict --rgb drive/colour --thermal drive/thermal --sheet --output out      # pairs by name
+    sartm predict --data MFNET --split test --checkpoint runs/a/weights.safetensors --output out
+    sartm predict --rgb colour.mp4 --thermal thermal.mp4 --output out                  # pairs by number
 
 Writes below --output: mask/NAME.png (class ids, with the palette), with --confidence and --overlay one such folder more
 each, with --sheet sheet.png, for videos video.mp4 (rgb | thermal | overlay); how much of each class there is in
@@ -16,7 +16,6 @@ of other weights or options is refused. Bad files are named and skipped. Exit co
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from sartm_core.predict.run import predict
 from sartm_core.predict.sources import open_source
 from sartm_core.predict.summary import as_text, failures
 from sartm_core.runtime.segmenter import Segmenter
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 
 
 def run(config: PredictConfig, output: Path) -> int:
@@ -44,18 +43,12 @@ def run(config: PredictConfig, output: Path) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("predict", __doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for everything that is made")
     add_config_options(parser, PredictConfig)
     args = parse(parser, argv)
-    try:
-        return run(build_config(PredictConfig, args), args.output)
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"predict: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, f"predict: interrupted; masks so far are in {args.output}, the same command goes on\n")
+    left = f"masks so far are in {args.output}, the same command goes on"
+    return finish(parser, lambda: run(build_config(PredictConfig, args), args.output), left)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class PredictConfig:
     thermal: str | None = None
     """Thermal frames of the same kind; images of 8 or 16 bits or float TIFF. Folders pair by file name, videos by
     frame number."""
-    root: str | None = None
+    data: str | None = None
     """Instead of the two: the folder of a data set (rgb/ and thermal/, MFNet, PST900, FMB as downloaded)."""
     dataset: str | None = None
     """Layout of `root`: `folder`, `mfnet`, `pst900` or `fmb`. None: found out."""
@@ -49,14 +49,14 @@ class PredictConfig:
     def __post_init__(self) -> None:
         owner = type(self).__name__
         frames = [name for name in ("rgb", "thermal") if getattr(self, name)]
-        if self.root and frames:
-            raise ValueError(f"{owner}.root: got {self.root!r} with {' and '.join(frames)}; give one or the other")
-        if not self.root and not frames:
-            raise ValueError(f"{owner}: no frames; give --rgb and --thermal, one of them, or --root DIR")
+        if self.data and frames:
+            raise ValueError(f"{owner}.data: got {self.data!r} with {' and '.join(frames)}; give one or the other")
+        if not self.data and not frames:
+            raise ValueError(f"{owner}: no frames; give --rgb and --thermal, one of them, or --data DIR")
         for name in ("dataset", "split"):
-            if getattr(self, name) and not self.root:
+            if getattr(self, name) and not self.data:
                 raise ValueError(
-                    f"{owner}.{name}: got {getattr(self, name)!r} without a root; it belongs to --root DIR"
+                    f"{owner}.{name}: got {getattr(self, name)!r} without a root; it belongs to --data DIR"
                 )
         if self.dataset is not None:
             one_of(owner, "dataset", self.dataset, tuple(DISK_LAYOUTS))

@@ -49,8 +49,8 @@ class DatasetFiles(ImageFiles):
 
 def open_source(config: PredictConfig) -> Source:
     """The frames that the options describe. ValueError names the option, file or folder that is wrong."""
-    if config.root:
-        pairs = open_dataset(config.dataset or detect_dataset(config.root), config.root, config.split, check=False)
+    if config.data:
+        pairs = open_dataset(config.dataset or detect_dataset(config.data), config.data, config.split, check=False)
         if not pairs.names:
             pairs.check()  # says what is missing
         return DatasetFiles(pairs)

@@ -1,4 +1,8 @@
-"""Command lines of the `python -m sartm_core.X` tools: a YAML file plus dotted overrides, with help for every field."""
+"""Command lines of `sartm COMMAND`: a YAML file plus dotted overrides, with help for every field, and one vocabulary.
+
+`--data DIR` is any data, `--checkpoint FILE` weights, `--output` what is made. `--label_set` and `--label-set` are the
+same option.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import sys
 import textwrap
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import yaml
@@ -20,6 +25,29 @@ from sartm_core.support.fields import from_dict, load_yaml
 T = TypeVar("T")
 INTERRUPTED = 130
 """Exit code of a command after Ctrl-C, as shells have it."""
+PLACES = {
+    "data": "DIR", "root": "DIR", "run": "DIR", "output": "FILE", "checkpoint": "FILE", "sam2": "FILE", "init": "FILE",
+    "baseline": "FILE",
+    "pretrained": "FILE", "teacher_weights": "FILE", "rgb": "PATH", "thermal": "PATH", "dataset": "LAYOUT",
+    "camera": "HEIGHTxWIDTH", "thermal_camera": "HEIGHTxWIDTH", "size": "HEIGHTxWIDTH", "resolutions": "HEIGHTxWIDTH",
+    "image_size": "HEIGHTxWIDTH", "input_size": "HEIGHTxWIDTH", "parameters": "NAME:=VALUE",
+}  # fmt: skip
+"""What stands for the value of a text field in a help text, by the field's name; others are a `NAME`."""
+METAVARS = {bool: "true|false", int: "N", float: "X", str: "NAME"}
+"""The same for other fields, by type."""
+OLD_SPELLINGS = {
+    "": {"root": "data", "engines": "engine", "precisions": "precision"},
+    "benchmark": {"frames": "data"},
+}
+"""Options, and keys of configuration files, as the release before had them: of every command, and of single ones. They
+work and are not shown."""
+
+
+def new_parser(command: str, doc: str | None) -> argparse.ArgumentParser:
+    """The parser of `sartm COMMAND`, described by its module's docstring."""
+    return argparse.ArgumentParser(
+        f"sartm {command}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def field_docs(cls: type) -> dict[str, str]:
@@ -43,7 +71,14 @@ def leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
         if dataclasses.is_dataclass(hints[field.name]):
             yield from leaves(typing.cast(type, hints[field.name]), f"{name}.")
         else:
-            yield name, docs.get(field.name, ""), field.default
+            yield name, docs.get(field.name, ""), default_of(field)
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """None for a field that has to be given."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
 
 
 def types_of(cls: type, name: str) -> tuple[Any, ...]:
@@ -59,37 +94,93 @@ def types_of(cls: type, name: str) -> tuple[Any, ...]:
 def words(cls: type, name: str) -> dict[str, Any]:
     """What argparse has to know of a field: a tuple takes several words (or one YAML list), a bool may stand alone."""
     hints = types_of(cls, name)
+    metavar = metavar_of(name, hints)
     if any(typing.get_origin(hint) is tuple for hint in hints):
-        return {"nargs": "+"}
-    return {"nargs": "?", "const": "true"} if hints == (bool,) else {}
+        return {"nargs": "+", "metavar": metavar}
+    return {"nargs": "?", "const": "true", "metavar": metavar} if hints == (bool,) else {"metavar": metavar}
+
+
+def metavar_of(name: str, hints: Sequence[Any]) -> str:
+    """What stands for the value of a field in a help text."""
+    hint = next(hint for hint in hints if hint is not type(None))
+    if typing.get_origin(hint) is tuple:
+        hint = typing.get_args(hint)[0]
+    last = name.rpartition(".")[2]
+    return PLACES.get(last, METAVARS[str]) if hint is str else METAVARS.get(hint, "YAML")
+
+
+def shown(default: Any) -> str:
+    """A default as it would be typed; empty for one that says nothing."""
+    if isinstance(default, (tuple, list)):
+        return " ".join(map(str, default))
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def add_config_options(parser: argparse.ArgumentParser, cls: type) -> None:
-    """`--config FILE` and one `--dotted.name VALUE` for every field of the dataclass `cls`."""
-    parser.add_argument("--config", metavar="FILE.yaml", help="configuration file; options below override it")
+    """`--config FILE` and one `--dotted.name` for every field of the dataclass `cls`."""
+    parser.add_argument("--config", metavar="FILE", help="configuration in YAML; options below override it")
     for name, text, default in leaves(cls):
-        text = f"{text} [default: {default}]".replace("%", "%%")
-        arity = words(cls, name)
-        parser.add_argument(f"--{name}", dest=name, default=argparse.SUPPRESS, metavar="VALUE", help=text, **arity)
+        text = (f"{text} [default: {shown(default)}]" if shown(default) else text).replace("%", "%%")
+        parser.add_argument(f"--{name}", dest=name, default=argparse.SUPPRESS, help=text, **words(cls, name))
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """As `parser.parse_args`, but an unknown option is answered with the nearest known one."""
-    parser.allow_abbrev = False  # a shortened option is an unknown one
-    args, unknown = parser.parse_known_args(argv)
+    """As `parser.parse_args`, but other spellings are understood and an unknown option is answered with the nearest."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    own = chosen(parser, given)
+    parser.allow_abbrev = own.allow_abbrev = False  # a shortened option is an unknown one
+    known = [option for action in own._actions for option in action.option_strings]
+    old = OLD_SPELLINGS[""] | OLD_SPELLINGS.get(parser.prog.split()[-1], {})
+    args, unknown = parser.parse_known_args([respelt(word, known, old) for word in given])
     if unknown:
-        known = [option for action in parser._actions for option in action.option_strings]
         name = unknown[0].split("=")[0]
         near = difflib.get_close_matches(name, known, 1)
-        parser.error(f"unknown option {name}" + (f"; did you mean {near[0]}?" if near else "; see --help"))
+        what = "option" if name.startswith("-") else "argument"
+        own.error(f"unknown {what} {name}" + (f"; did you mean {near[0]}?" if near else "; see --help"))
     return args
+
+
+def finish(
+    parser: argparse.ArgumentParser,
+    work: Callable[[], int | None],
+    interrupted: str = "",
+    faults: tuple[type[Exception], ...] = (ValueError, OSError),
+) -> int:
+    """Do a command's work. Faults are told in one line, exit code 2; Ctrl-C (and what it leaves) likewise, 130."""
+    name = parser.prog.split()[-1]
+    try:
+        return work() or 0
+    except faults as error:
+        parser.exit(2, f"{name}: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(INTERRUPTED, f"{name}: interrupted{interrupted and f'; {interrupted}'}\n")
+
+
+def chosen(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the subcommand that is called, or the parser itself where there is none."""
+    choices = next((a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)), {})
+    return next((choices[word] for word in argv if word in choices), parser)
+
+
+def respelt(word: str, known: Sequence[str], old: Mapping[str, str]) -> str:
+    """The spelling of an option that the command knows: `--label_set` for `--label-set`, the new one for an old one."""
+    name, equals, value = word.partition("=")
+    if not name.startswith("--") or name in known:
+        return word
+    plain = name[2:]
+    for other in (plain.replace("-", "_"), plain.replace("_", "-"), old.get(plain, plain)):
+        if f"--{other}" in known:
+            return f"--{other}{equals}{value}"
+    return word
 
 
 def build_config(cls: type[T], args: argparse.Namespace) -> T:
     """The config that `--config` and the dotted overrides describe. ValueError names the key."""
-    values = load_yaml(args.config) if args.config else {}
+    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    old = {key: new for of in OLD_SPELLINGS.values() for key, new in of.items() if key not in known and new in known}
+    values = {old.get(key, key): value for key, value in load_yaml(args.config).items()} if args.config else {}
     for name, given in vars(args).items():
-        if "." in name or name in {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
+        if "." in name or name in known:
             texts = [given] if isinstance(given, str) else given
             set_dotted(values, name, parse_option(name, texts, types_of(cls, name)))
     return from_dict(cls, values)

@@ -1,8 +1,8 @@
 """Train SARTM.
 
-    python -m sartm_core.train --config config/train/synthetic.yaml --output runs/synthetic
-    python -m sartm_core.train --config config/train/mfnet.yaml --data.root DIR --output runs/mfnet
-    python -m sartm_core.train --config ... --dry-run                     # will it fit, and how long will it take?
+    sartm train --config config/train/synthetic.yaml --output runs/synthetic
+    sartm train --config config/train/mfnet.yaml --data DIR --output runs/mfnet
+    sartm train --config ... --dry-run                              # will it fit, and how long will it take?
     torchrun --nproc-per-node 4 -m sartm_core.train --config ...          # several GPUs, the same result
 
 Run the same command again to resume, also after a crash: the run goes on from its last checkpoint as if it had never
@@ -33,7 +33,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from sartm_core.data.seen import joined, seen_in_run
 from sartm_core.data.sources import validation_sources
 from sartm_core.fit_confidence.fit import fit_file
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, parse
+from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
 from sartm_core.support.fields import to_dict
 from sartm_core.support.files import write_json, write_text
 from sartm_core.train.checkpoints import LastCheckpoint, SlimCheckpointIO, Stopped
@@ -144,9 +144,7 @@ def last_line(error: Exception) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m sartm_core.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("train", __doc__)
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the run; the same one resumes it")
     parser.add_argument(
         "--dry-run", dest="dry_run", nargs="?", type=int, const=FEWEST_STEPS, metavar="N",
@@ -158,6 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="split that picks the best epoch, short for --data.val_split; test only to compare with papers that do so",
     )  # fmt: skip
     add_config_options(parser, TrainConfig)
+    parser.add_argument("--data", dest="data.root", default=argparse.SUPPRESS, metavar="DIR", help="as --data.root")
     args = parse(parser, argv)
     if args.output is None and args.dry_run is None:
         parser.error("the following arguments are required: --output")

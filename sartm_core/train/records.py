@@ -57,7 +57,7 @@ class BestWeights(Callback):
             empty = [name for name in pl_module.val_names if math.isnan(scores[name]["miou"])]
             raise TrainingError(
                 f"validation of {empty} saw no labelled pixel, so there is no score to choose weights by. Look at its "
-                f"labels: python -m sartm_core.check_data (255 is ignored), or choose another --data.val_split"
+                f"labels: sartm check-data (255 is ignored), or choose another --data.val_split"
             )
         if scores["miou"] <= self.best:
             return

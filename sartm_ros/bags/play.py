@@ -1,4 +1,4 @@
-"""`python -m sartm_ros.bag play`: the replay node on a recording. Needs ROS, unlike its neighbours."""
+"""`sartm bag play`: the replay node on a recording. Needs ROS, unlike its neighbours."""
 
 from __future__ import annotations
 

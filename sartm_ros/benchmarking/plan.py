@@ -22,7 +22,7 @@ LOAD_TIMEOUT_S = 600.0
 
 @dataclass(frozen=True)
 class Plan:
-    """Frames, node and runs of `python -m sartm_ros.benchmark`."""
+    """Frames, node and runs of `sartm benchmark-node`."""
 
     checkpoint: str = "default"
     """Weights or exported model, as the node's parameter."""

@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of aligned pairs")
     parser.add_argument("--pairs", type=int, default=12, metavar="N", help="trials of each kind [default: 12]")
     parser.add_argument("--frames", type=int, default=1, metavar="N", help="frames used together [default: 1]")
-    parser.add_argument("--seed", type=int, default=0, help="of the random cameras [default: 0]")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random cameras [default: 0]")
     options = parser.parse_args(argv)
     try:
         pairs = open_pairs(options.data)

@@ -1,4 +1,4 @@
-"""See it work without cameras, ROS distro or GPU: `python -m sartm_ros.demo`, or `make demo`.
+"""See it work without cameras, ROS distro or GPU: `sartm demo`, or `make demo`.
 
 Plays synthetic scenes (or a folder of pairs) as two camera topics over real DDS into the real segment node, which runs
 in its own process, and leaves a table, `contact.png`, `overlays/`, `report.json` and `node.log` in the output folder.
@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from sartm_core.support import cli
+
 if TYPE_CHECKING:  # the real imports take seconds; Ctrl-C during them must be quiet too
     from sartm_ros.demo.player import Phase, Player
     from sartm_ros.demo.report import Gallery, Scores
@@ -39,7 +41,7 @@ LOG_TAIL_LINES = 40
 
 def parse(args: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m sartm_ros.demo", description=__doc__.split("\n\n")[0])
+    parser = cli.new_parser("demo", __doc__.split("\n\n")[0])
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="play this folder of pairs (rgb/ thermal/ and, for IoU, labels/)"
     )
@@ -61,9 +63,9 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--checkpoint", metavar="FILE", help="weights for the node instead of the shipped ones")
     parser.add_argument(
-        "--seed", type=int, default=DEFAULT_SEED, help=f"of the synthetic drive (default {DEFAULT_SEED})"
+        "--seed", type=int, default=DEFAULT_SEED, metavar="N", help=f"of the synthetic drive (default {DEFAULT_SEED})"
     )
-    parsed = parser.parse_args(args)
+    parsed = cli.parse(parser, args)
     if parsed.frames is not None and parsed.frames < 1:
         parser.error(f"--frames: got {parsed.frames}, expected at least 1")
     if parsed.rate is not None and not 0.1 <= parsed.rate <= 1000:

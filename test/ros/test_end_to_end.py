@@ -79,7 +79,7 @@ def test_from_two_cameras_to_masks(tmp_path: Path, checkpoint: Path) -> None:
 
 
 def test_demo_on_a_folder(tmp_path: Path, checkpoint: Path) -> None:
-    """`python -m sartm_ros.demo --data DIR`: pairs with labels give IoU, pictures and a report; exit code 0."""
+    """`sartm demo --data DIR`: pairs with labels give IoU, pictures and a report; exit code 0."""
     data, out = tmp_path / "data", tmp_path / "out"
     rng = np.random.default_rng(0)
     for kind in ("rgb", "thermal", "labels"):

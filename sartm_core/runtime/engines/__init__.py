@@ -10,9 +10,20 @@ __all__ = ["AUTO", "ENGINES", "PRECISIONS", "Engine", "Kind", "Settings", "Sourc
 ENGINES: dict[str, Kind] = {
     "torch": Kind(torch_eager.make, torch_eager.precisions, batches=True),
     "torch-compile": Kind(torch_compile.make, torch_eager.precisions),
-    "openvino": Kind(openvino.make, openvino.precisions, "openvino", Pixels.ALWAYS),
+    "openvino": Kind(
+        openvino.make,
+        openvino.precisions,
+        "openvino",
+        Pixels.ALWAYS,
+        limits="bf16 only where the CPU has it, fp16 overflows",
+    ),
     "onnxruntime": Kind(
-        onnxruntime.make, onnxruntime.precisions, "onnxruntime", Pixels.ALWAYS, extra="onnx onnxscript onnxruntime"
+        onnxruntime.make,
+        onnxruntime.precisions,
+        "onnxruntime",
+        Pixels.ALWAYS,
+        extra="onnx onnxscript onnxruntime",
+        limits="fp16 only on CUDA, no bf16",
     ),
 }
 AUTO = {"cpu": ("openvino", "torch"), "cuda": ("torch",)}

@@ -81,6 +81,9 @@ class Kind:
     extra: str = ""
     """What pip is to install where the package is missing, if that is not the package itself."""
 
+    limits: str = ""
+    """Why it does not offer all precisions everywhere."""
+
     def obstacle(self, device: torch.device) -> str:
         """Why it cannot run here, empty when it can."""
         if find_spec(self.package) is None:

@@ -1,4 +1,4 @@
-"""Files of `python -m sartm_core.export` as engines: the network in the middle of one runs, the rest is done here.
+"""Files of `sartm export` as engines: the network in the middle of one runs, the rest is done here.
 
 So frames of any size and type, registration and batches work as with a checkpoint; only the size of the network's input
 is that of the file.

@@ -105,7 +105,7 @@ class Description:
 def parse(texts: Mapping[str, str], path: Path) -> Description:
     """What `texts` gave. ValueError names the file."""
     if "version" not in texts:
-        raise ValueError(f"{path}: no SARTM metadata; expected a file of `python -m sartm_core.export`")
+        raise ValueError(f"{path}: no SARTM metadata; expected a file of `sartm export`")
     try:
         version = json.loads(texts["version"])
         if version != VERSION:

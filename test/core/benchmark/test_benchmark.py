@@ -1,4 +1,4 @@
-"""`python -m sartm_core.benchmark` from its options to its files."""
+"""`sartm benchmark` from its options to its files."""
 
 from __future__ import annotations
 

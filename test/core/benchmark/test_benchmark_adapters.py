@@ -1,4 +1,4 @@
-"""`python -m sartm_core.benchmark --adapters`: memory and switching of adapters side by side."""
+"""`sartm benchmark --adapters`: memory and switching of adapters side by side."""
 
 from __future__ import annotations
 

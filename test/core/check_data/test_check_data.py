@@ -39,7 +39,7 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., R
 
     def run(dataset: str, root: Path, *options: str) -> Result:
         output = tmp_path / "checked"
-        code = check_data.main(["--dataset", dataset, "--root", str(root), "--output", str(output), *options])
+        code = check_data.main(["--dataset", dataset, "--data", str(root), "--output", str(output), *options])
         text = capsys.readouterr().out
         assert (output / "check_data.txt").read_text() == text
         lines = [line for line in text.splitlines() if line.startswith(("fault", "warning"))]

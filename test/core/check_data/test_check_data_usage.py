@@ -13,10 +13,10 @@ from test.core.layouts import write_folder_with_classes
 @pytest.mark.parametrize(
     "arguments,message",
     [
-        (["--dataset", "mfnet"], "--root"),
-        (["--dataset", "mfnet", "--root", "nowhere"], "--root nowhere: no such folder"),
-        (["--dataset", "cityscapes", "--root", "."], "invalid choice: 'cityscapes'"),
-        (["--dataset", "mfnet", "--root", ".", "--ouput", "x"], "did you mean --output?"),
+        (["--dataset", "mfnet"], "--data"),
+        (["--dataset", "mfnet", "--data", "nowhere"], "--data nowhere: no such folder"),
+        (["--dataset", "cityscapes", "--data", "."], "invalid choice: 'cityscapes'"),
+        (["--dataset", "mfnet", "--data", ".", "--ouput", "x"], "did you mean --output?"),
     ],
 )
 def test_wrong_usage_gives_exit_code_2(arguments: list[str], message: str, capsys) -> None:
@@ -30,7 +30,7 @@ def test_an_output_that_is_a_file_is_refused_before_the_work(tmp_path: Path, cap
     output.write_text("")
     monkeypatch.setattr(check_data, "walk", None)
     with pytest.raises(SystemExit) as stop:
-        check_data.main(["--dataset", "folder", "--root", str(root), "--output", str(output)])
+        check_data.main(["--dataset", "folder", "--data", str(root), "--output", str(output)])
     error = capsys.readouterr().err
     assert stop.value.code == 2 and str(output) in error and error.count("\n") == 1
 
@@ -41,5 +41,5 @@ def test_ctrl_c_ends_with_one_line(tmp_path: Path, capsys, monkeypatch) -> None:
 
     monkeypatch.setattr(check_data, "walk", interrupt)
     with pytest.raises(SystemExit) as stop:
-        check_data.main(["--dataset", "folder", "--root", str(write_folder_with_classes(tmp_path / "data"))])
+        check_data.main(["--dataset", "folder", "--data", str(write_folder_with_classes(tmp_path / "data"))])
     assert stop.value.code == 130 and capsys.readouterr().err == "check_data: interrupted\n"

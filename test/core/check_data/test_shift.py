@@ -60,7 +60,7 @@ def test_few_measurable_frames_name_no_outlier() -> None:
 
 def findings(root: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What the command finds in sound data: warnings only."""
-    assert check_data.main(["--dataset", "folder", "--root", str(root)]) == 0
+    assert check_data.main(["--dataset", "folder", "--data", str(root)]) == 0
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
 
 

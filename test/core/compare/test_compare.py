@@ -68,7 +68,7 @@ def content(weights: Path, other: Path, root: Path, tmp_path_factory: pytest.Tem
 def test_scores_are_those_of_evaluate(content, weights: Path, other: Path, root: Path, tmp_path: Path) -> None:
     whole = content[0]["scores"]["all"]
     for key, checkpoint in (("a", weights), ("b", other)):
-        words = ["--checkpoint", str(checkpoint), "--root", str(root), "--device", "cpu", "--cameras", "rgb+thermal"]
+        words = ["--checkpoint", str(checkpoint), "--data", str(root), "--device", "cpu", "--cameras", "rgb+thermal"]
         assert evaluate.main([*words, "--worst", "0", "--output", str(tmp_path / key)]) == 0
         row = json.loads((tmp_path / key / "evaluation.json").read_text())["scores"]["rgb+thermal"]["all"]
         assert {name: values[key] for name, values in whole["classes"].items()} == row["iou"]

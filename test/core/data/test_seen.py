@@ -36,7 +36,7 @@ def run(tmp_path: Path, name: str, root: Path, *options: str) -> Path:
 
 
 def score(weights: Path, root: Path, split: str, output: Path, *options: str) -> dict:
-    arguments = ["--checkpoint", str(weights), "--root", str(root), "--split", split, "--output", str(output)]
+    arguments = ["--checkpoint", str(weights), "--data", str(root), "--split", split, "--output", str(output)]
     assert evaluate.main([*arguments, "--cameras", "rgb+thermal", "--worst", "0", *options]) == 0
     return json.loads((output / "evaluation.json").read_text())["protocol"]
 

@@ -1,4 +1,4 @@
-"""`python -m sartm_core.evaluate`: protocol, report files, options and wrong inputs."""
+"""`sartm evaluate`: protocol, report files, options and wrong inputs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_command_writes_a_report_that_agrees_with_an_independent_count(
     weights: Path, root: Path, tmp_path: Path, capsys
 ) -> None:
     output = tmp_path / "eval"
-    command = ["--checkpoint", str(weights), "--root", str(root), "--output", str(output), "--device", "cpu"]
+    command = ["--checkpoint", str(weights), "--data", str(root), "--output", str(output), "--device", "cpu"]
     assert evaluate.main([*command, "--worst", "2"]) == 0
     printed = capsys.readouterr().out
     content = json.loads((output / "evaluation.json").read_text())
@@ -168,8 +168,8 @@ def test_synthetic_scenes_from_a_config_file_with_overrides(weights: Path, tmp_p
         (["--scales", "[0.75, 1]"], {"scales": (0.75, 1.0)}),
         (["--scales", "2", "--flip"], {"scales": (2.0,), "flip": True}),
         (["--flip", "false", "--conditions", "night", "day"], {"flip": False, "conditions": ("night", "day")}),
-        (["--root", "x", "--split", "", "--label-set", "fmb"], {"split": None, "label_set": "fmb"}),
-        (["--root", "2024-11-03", "--split", "on"], {"root": "2024-11-03", "split": "on"}),
+        (["--data", "x", "--split", "", "--label-set", "fmb"], {"split": None, "label_set": "fmb"}),
+        (["--data", "2024-11-03", "--split", "on"], {"root": "2024-11-03", "split": "on"}),
     ],
 )
 def test_options(words: list[str], expected: dict, tmp_path: Path, monkeypatch) -> None:
@@ -183,7 +183,7 @@ def test_an_interrupted_evaluation_leaves_the_report_before_it(
     weights: Path, root: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
     output = tmp_path / "eval"
-    command = ["--checkpoint", str(weights), "--root", str(root), "--output", str(output), "--cameras", "rgb"]
+    command = ["--checkpoint", str(weights), "--data", str(root), "--output", str(output), "--cameras", "rgb"]
     assert evaluate.main(command) == 0
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
 
@@ -204,11 +204,11 @@ def test_an_interrupted_evaluation_leaves_the_report_before_it(
         ("", ["--chekpoint", "x"], "did you mean --checkpoint"),
         ("", ["--config", "{root}/e.yaml"], "rooot: unknown key of EvaluateConfig; did you mean 'root'?"),
         ("", ["--checkpoint", "nowhere.safetensors"], "no file nowhere.safetensors"),
-        ("", ["--root", "nowhere"], "nowhere: no such folder"),
+        ("", ["--data", "nowhere"], "nowhere: no such folder"),
         ("", ["--split", "tset"], "tset.txt"),
         ("", ["--dataset", "pst90"], "did you mean 'pst900'"),
         ("", ["--dataset", "synthetic"], "EvaluateConfig.root"),
-        ("", ["--root", "null", "--dataset", "fmb"], "EvaluateConfig.root: not set; 'fmb' needs a folder"),
+        ("", ["--data", "null", "--dataset", "fmb"], "EvaluateConfig.root: not set; 'fmb' needs a folder"),
         ("", ["--cameras", "RGB"], "EvaluateConfig.cameras"),
         ("", ["--scales", "0"], "EvaluateConfig.scales: got (0.0,)"),
         ("", ["--conditions", "rain"], "EvaluateConfig.conditions"),
@@ -229,7 +229,7 @@ def test_wrong_inputs_say_what_is_wrong(
     command = [
         "--checkpoint",
         str(weights),
-        "--root",
+        "--data",
         str(root),
         "--cameras",
         "rgb",
@@ -245,7 +245,7 @@ def test_wrong_inputs_say_what_is_wrong(
 def test_an_output_that_is_a_file_is_refused_before_the_work(weights: Path, root: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "eval").write_text("")
     with pytest.raises(SystemExit):
-        evaluate.main(["--checkpoint", str(weights), "--root", str(root), "--output", str(tmp_path / "eval")])
+        evaluate.main(["--checkpoint", str(weights), "--data", str(root), "--output", str(tmp_path / "eval")])
     assert "eval" in capsys.readouterr().err
 
 
@@ -263,7 +263,7 @@ def test_fmb_as_published_prints_its_three_numbers(tmp_path: Path, capsys) -> No
     model.info = replace(model.info, preprocess=PreprocessConfig(input_size=SIZE))
     weights = model.save(tmp_path / "fmb.safetensors")
     output = tmp_path / "eval"
-    command = ["--root", str(tmp_path), "--split", "test", "--checkpoint", str(weights), "--output", str(output)]
+    command = ["--data", str(tmp_path), "--split", "test", "--checkpoint", str(weights), "--output", str(output)]
     assert evaluate.main([*command, "--cameras", "rgb+thermal"]) == 0
     content = json.loads((output / "evaluation.json").read_text())
     facts, row = content["protocol"], content["scores"]["rgb+thermal"]["all"]

@@ -1,4 +1,4 @@
-"""`python -m sartm_core.export`: files that do what the model does, without this project around them."""
+"""`sartm export`: files that do what the model does, without this project around them."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_tsne_is_the_same_for_the_same_seed() -> None:
 
 
 def test_tsne_draws_a_panel_for_each_checkpoint(tmp_path: Path, root: Path, weights: Path, other: Path) -> None:
-    command = ["tsne", "--root", str(root), "--checkpoint", str(weights), "--compare", str(other), "--points", "12"]
+    command = ["tsne", "--data", str(root), "--checkpoint", str(weights), "--compare", str(other), "--points", "12"]
     assert figures.main([*command, "--titles", "without language", "SARTM", "--output", str(tmp_path)]) == 0
     facts = json.loads((tmp_path / "tsne.json").read_text())
     assert [panel["title"] for panel in facts["panels"]] == ["without language", "SARTM"]
@@ -97,7 +97,7 @@ def test_checkpoints_of_another_input_size_share_no_cells(tmp_path: Path, root: 
     model = make_model()
     model.info = replace(model.info, preprocess=PreprocessConfig(input_size=(128, 192)))
     large = model.save(tmp_path / "large.safetensors")
-    data = ["--root", str(root), "--checkpoint", str(weights), "--compare", str(large), "--output", str(tmp_path)]
+    data = ["--data", str(root), "--checkpoint", str(weights), "--compare", str(large), "--output", str(tmp_path)]
     assert "F~n is (4, 6) and (8, 12)" in error_of(capsys, "tsne", *data)
 
 

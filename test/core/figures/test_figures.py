@@ -105,7 +105,7 @@ def test_pictures_keep_their_pixels_and_carry_the_boxes(tmp_path: Path) -> None:
 def test_qualitative_with_a_baseline_shows_the_most_improved(
     tmp_path: Path, root: Path, weights: Path, other: Path, capsys
 ) -> None:
-    command = ["qualitative", "--root", str(root), "--checkpoint", str(weights), "--baseline", str(other)]
+    command = ["qualitative", "--data", str(root), "--checkpoint", str(weights), "--baseline", str(other)]
     assert figures.main([*command, "--count", "2", "--device", "cpu", "--output", str(tmp_path)]) == 0
     assert str(tmp_path / "qualitative.png") in capsys.readouterr().out
     facts = json.loads((tmp_path / "qualitative.json").read_text())
@@ -117,7 +117,7 @@ def test_qualitative_with_a_baseline_shows_the_most_improved(
 
 
 def test_frames_can_be_named_and_names_are_not_numbers(tmp_path: Path, root: Path, weights: Path, capsys) -> None:
-    command = ["qualitative", "--root", str(root), "--checkpoint", str(weights), "--output", str(tmp_path)]
+    command = ["qualitative", "--data", str(root), "--checkpoint", str(weights), "--output", str(tmp_path)]
     assert figures.main([*command, "--names", "00003", "00001"]) == 0
     facts = json.loads((tmp_path / "qualitative.json").read_text())
     assert [frame["name"] for frame in facts["frames"]] == ["00003", "00001"] and facts["pick"] == "by name"
@@ -141,7 +141,7 @@ def test_most_improved_needs_a_baseline(capsys, tmp_path: Path) -> None:
 
 def test_checkpoints_of_other_classes_are_named(tmp_path: Path, root: Path, weights: Path, capsys) -> None:
     strange = write_weights(tmp_path / "strange.safetensors", classes=("unlabeled", "car", "person", "dog"))
-    data = ["--root", str(root), "--checkpoint", str(weights), "--output", str(tmp_path)]
+    data = ["--data", str(root), "--checkpoint", str(weights), "--output", str(tmp_path)]
     for options in (["qualitative", "--baseline", str(strange)], ["tsne", "--compare", str(strange)]):
         error = error_of(capsys, *options, *data)
         assert "['bike', 'dog'] are not in both" in error and "strange.safetensors" in error

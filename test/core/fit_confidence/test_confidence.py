@@ -249,7 +249,7 @@ def test_command_fits_old_files_of_half_precision_and_changes_nothing_else(tmp_p
     model.info = replace(model.info, metrics={"miou": 0.5})
     old = model.save(tmp_path / "old.safetensors", dtype=torch.float16)
     root, new = write_folder(tmp_path / "data"), tmp_path / "new.safetensors"
-    arguments = ["--checkpoint", str(old), "--root", str(root), "--device", "cpu"]
+    arguments = ["--checkpoint", str(old), "--data", str(root), "--device", "cpu"]
     assert fit_confidence.main([*arguments, "--output", str(new)]) == 0
     fitted = SARTM.load(new).info
     assert fitted.metrics == {"miou": 0.5} and fitted.confidence != model.info.confidence
@@ -262,8 +262,8 @@ def test_command_fits_old_files_of_half_precision_and_changes_nothing_else(tmp_p
 @pytest.mark.parametrize(
     "options,message",
     [
-        ([], "give --root DIR or --synthetic N"),
-        (["--root", "nowhere"], "nowhere"),
+        ([], "give --data DIR or --synthetic N"),
+        (["--data", "nowhere"], "nowhere"),
         (["--sintetic", "1"], "--synthetic"),
     ],
 )

@@ -58,13 +58,13 @@ def members_of(path: Path) -> dict[str, bytes]:
 def exported(root: Path, *words: str) -> dict[str, bytes]:
     """What `export` puts into the archive."""
     path = root.parent / "to.zip"
-    assert labels.main(["export", "--root", str(root), "--output", str(path), *words]) == 0
+    assert labels.main(["export", "--data", str(root), "--output", str(path), *words]) == 0
     return members_of(path)
 
 
 def imported(root: Path, members: dict[str, bytes | str], *words: str) -> None:
     path = write_zip(root.parent / "from.zip", members)
-    assert labels.main(["import", str(path), "--root", str(root), *words]) == 0
+    assert labels.main(["import", str(path), "--data", str(root), *words]) == 0
 
 
 def labels_in(root: Path) -> dict[str, np.ndarray]:
@@ -123,7 +123,7 @@ def test_a_folder_goes_out_and_comes_back(root: Path, capsys) -> None:
     for name, label in before.items():
         np.testing.assert_array_equal(after[name], label)
     assert "8 labels written, 8 of them new or changed" in capsys.readouterr().out
-    assert check_data.main(["--dataset", "folder", "--root", str(root)]) == 0
+    assert check_data.main(["--dataset", "folder", "--data", str(root)]) == 0
     assert "0 faults" in capsys.readouterr().out
     imported(root, members)
     assert "8 labels written, 0 of them new or changed" in capsys.readouterr().out
@@ -213,13 +213,13 @@ def test_commands_as_processes(root: Path) -> None:
 
     before = labels_in(root)
     path = str(root.parent / "to.zip")
-    done = run("export", "--root", str(root), "--output", path)
+    done = run("export", "--data", str(root), "--output", path)
     assert done.returncode == 0, done.stderr
     (root / "labels" / f"{NAMES[0]}.png").unlink()
-    done = run("import", path, "--root", str(root))
+    done = run("import", path, "--data", str(root))
     assert done.returncode == 0 and "8 labels written, 1 of them new or changed" in done.stdout, done.stderr
     np.testing.assert_array_equal(labels_in(root)[f"{NAMES[0]}.png"], before[f"{NAMES[0]}.png"])
-    bad = run("import", str(root / "classes.yaml"), "--root", str(root))
+    bad = run("import", str(root / "classes.yaml"), "--data", str(root))
     assert bad.returncode == 2 and "not a zip file" in bad.stderr and "Traceback" not in bad.stderr
 
 

@@ -69,7 +69,7 @@ def test_wrong_archives_change_nothing(tmp_path: Path, capsys, change: dict, wor
     members = {name: data for name, data in (GOOD | change).items() if data is not None}
     path = write_zip(tmp_path / "from.zip", members)
     with pytest.raises(SystemExit) as stop:
-        labels.main(["import", str(path), "--root", str(root), *words])
+        labels.main(["import", str(path), "--data", str(root), *words])
     error = capsys.readouterr().err
     assert stop.value.code == 2 and message in error and str(path) in error or "--ignore-label" in message
     assert error.count("\n") == 1, "one line"
@@ -83,7 +83,7 @@ def test_a_damaged_member_is_named(tmp_path: Path, capsys) -> None:
     data[data.index(GOOD[MASK][:40]) + 30] ^= 255
     path.write_bytes(data)
     with pytest.raises(SystemExit):
-        labels.main(["import", str(path), "--root", str(root)])
+        labels.main(["import", str(path), "--data", str(root)])
     assert f"{MASK}: cannot be unpacked" in capsys.readouterr().err
 
 
@@ -92,7 +92,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, capsys, monkeypatch) -> None:
     root = write_folder_with_classes(tmp_path / "mine")
     path = write_zip(tmp_path / "from.zip", GOOD | {"labelmap.txt": CVAT_MAP + "#" * 100})
     with pytest.raises(SystemExit):
-        labels.main(["import", str(path), "--root", str(root)])
+        labels.main(["import", str(path), "--data", str(root)])
     assert re.search(r"labelmap.txt: \d+ bytes unpacked, at most 100", capsys.readouterr().err)
 
 
@@ -100,19 +100,19 @@ def test_a_partial_map_is_taken_when_asked_for(tmp_path: Path) -> None:
     root = write_folder_with_classes(tmp_path / "mine")
     lines = {"labelmap.txt": "background:0,0,0::\nrobot:200,0,0::\n", MASK: png(GREEN * 0)}
     path = write_zip(tmp_path / "from.zip", GOOD | lines)
-    assert labels.main(["import", str(path), "--root", str(root), "--partial"]) == 0
+    assert labels.main(["import", str(path), "--data", str(root), "--partial"]) == 0
     assert not np.array(Image.open(root / "labels" / f"{NAMES[0]}.png")).any()
 
 
 @pytest.mark.parametrize(
     "words,message",
     [
-        (["export", "--rot", "x", "--root", "y", "--output", "z.zip"], "did you mean --root"),
-        (["import", "a.zip", "b.zip", "--root", "y"], "b.zip"),
-        (["import", "nowhere.zip", "--root", "{root}"], "nowhere.zip: no such file"),
-        (["export", "--root", "nowhere", "--output", "z.zip"], "nowhere: no frames found"),
-        (["export", "--root", "{root}", "--output", "z.tar"], "--output z.tar: expected a name that ends in .zip"),
-        (["export", "--root", "{root}", "--output", "z.zip", "--split", "tset"], "tset.txt"),
+        (["export", "--rot", "x", "--data", "y", "--output", "z.zip"], "did you mean --data"),
+        (["import", "a.zip", "b.zip", "--data", "y"], "b.zip"),
+        (["import", "nowhere.zip", "--data", "{root}"], "nowhere.zip: no such file"),
+        (["export", "--data", "nowhere", "--output", "z.zip"], "nowhere: no frames found"),
+        (["export", "--data", "{root}", "--output", "z.tar"], "--output z.tar: expected a name that ends in .zip"),
+        (["export", "--data", "{root}", "--output", "z.zip", "--split", "tset"], "tset.txt"),
         (["bring"], "invalid choice"),
     ],
 )

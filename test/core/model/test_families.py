@@ -106,7 +106,7 @@ def test_from_training_to_an_exported_file(tmp_path: Path) -> None:
     assert train.main(command(config, run)) == 0
     assert history(run)[-1]["step"] == 3
     weights, root = str(run / "weights.safetensors"), str(tmp_path / "data")
-    found = ["--root", root, "--split", "val", "--checkpoint", weights, "--output", str(run / "val")]
+    found = ["--data", root, "--split", "val", "--checkpoint", weights, "--output", str(run / "val")]
     assert evaluate.main(found) == 0
     scores = json.loads((run / "val" / "evaluation.json").read_text())["scores"]
     assert 0 <= scores["rgb+thermal"]["all"]["miou"] <= 1

@@ -1,4 +1,4 @@
-"""`python -m sartm_core.predict` on images, folders and data sets."""
+"""`sartm predict` on images, folders and data sets."""
 
 from __future__ import annotations
 
@@ -206,9 +206,9 @@ def test_data_sets_are_read_as_they_were_downloaded(dataset: str, segmenter, tmp
     [
         ([], "no frames; give --rgb and --thermal"),
         (["--rgb", "nowhere.png"], "--rgb nowhere.png: no such file"),
-        (["--root", "nowhere"], "nowhere: no such folder"),
-        (["--root", ".", "--rgb", "a.png"], "give one or the other"),
-        (["--rgb", "a.png", "--split", "val"], "it belongs to --root DIR"),
+        (["--data", "nowhere"], "nowhere: no such folder"),
+        (["--data", ".", "--rgb", "a.png"], "give one or the other"),
+        (["--rgb", "a.png", "--split", "val"], "it belongs to --data DIR"),
         (["--rgb", "a.png", "--thrshold", "1"], "did you mean --threshold?"),
         (["--rgb", "a.png", "--batch", "0"], "batch"),
         (["--rgb", "a.png", "--threshold", "2"], "expected 0..1"),

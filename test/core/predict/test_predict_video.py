@@ -1,4 +1,4 @@
-"""`python -m sartm_core.predict` on videos, made here and read back with PyAV."""
+"""`sartm predict` on videos, made here and read back with PyAV."""
 
 from __future__ import annotations
 

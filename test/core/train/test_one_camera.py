@@ -101,7 +101,7 @@ def test_a_run_mixes_it_with_pairs(tmp_path: Path, camera: str) -> None:
 def test_it_is_scored_with_that_camera(tmp_path: Path, camera: str, capsys: pytest.CaptureFixture[str]) -> None:
     weights = make_model().save(tmp_path / "weights.safetensors")
     root = write_alone(tmp_path / "data", camera)
-    arguments = ["--checkpoint", str(weights), "--root", str(root), "--output", str(tmp_path / "out")]
+    arguments = ["--checkpoint", str(weights), "--data", str(root), "--output", str(tmp_path / "out")]
     assert evaluate.main(arguments) == 0
     result = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert result["protocol"]["cameras"] == [camera] and list(result["scores"]) == [camera]
@@ -116,10 +116,10 @@ def test_check_data_warns_of_it_and_checks_the_rest(tmp_path: Path, camera: str,
     (root / "test.txt").write_text("00001D\n")
     (root / "val.txt").write_text("00002N\n")
     (root / "train.txt").write_text("00002N\n")
-    assert check_data.main(["--dataset", "folder", "--root", str(root)]) == 1
+    assert check_data.main(["--dataset", "folder", "--data", str(root)]) == 1
     text = capsys.readouterr().out
     assert f"{MISSING[camera]}: no such folder: the frames are of {camera} alone" in text
     assert "frame '00002N' is in 'train' too" in text and text.count("fault ") == 1
     (root / "val.txt").write_text("00001D\n")
     (root / "test.txt").unlink()
-    assert check_data.main(["--dataset", "folder", "--root", str(root)]) == 0
+    assert check_data.main(["--dataset", "folder", "--data", str(root)]) == 0

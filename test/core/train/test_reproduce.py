@@ -51,7 +51,7 @@ def test_the_papers_configuration_trains_and_evaluates(dataset: str, official: s
     loss = read_metadata(weights)["info"]["protocol"]["config"]["loss"]
     assert [loss[w] for w in ("w0", "w1", "w2", "w3")] == [1.0, 0.008, 1e4, 1e2]
 
-    frames = ["--dataset", dataset, "--root", root, "--split", "test"]
+    frames = ["--dataset", dataset, "--data", root, "--split", "test"]
     assert (
         evaluate.main([*frames, "--checkpoint", str(weights), "--sam2", official, "--output", str(run / "test")]) == 0
     )
@@ -73,7 +73,7 @@ def test_own_frames_and_classes_train_as_the_readme_says(tmp_path: Path) -> None
     assert train.main([*settings, "--output", str(run)]) == 0
     model = SARTM.load(run / "weights.safetensors")
     assert (model.config.classes, model.config.palette) == (OWN.names, OWN.palette)
-    frames = ["--root", root, "--split", "val", "--checkpoint", str(run / "weights.safetensors")]
+    frames = ["--data", root, "--split", "val", "--checkpoint", str(run / "weights.safetensors")]
     assert evaluate.main([*frames, "--output", str(run / "eval")]) == 0
 
 

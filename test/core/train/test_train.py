@@ -71,7 +71,7 @@ def test_train_resume_and_evaluate(config_file: Path, tmp_path: Path, capsys, mo
     arguments = [
         "--checkpoint",
         str(output / "weights.safetensors"),
-        "--root",
+        "--data",
         str(tmp_path / "data"),
         "--output",
         str(tmp_path / "eval"),

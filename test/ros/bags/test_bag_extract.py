@@ -1,4 +1,4 @@
-"""`python -m sartm_ros.bag extract`: a folder that check_data and training read, with the frames asked for."""
+"""`sartm bag extract`: a folder that check_data and training read, with the frames asked for."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_kth_pair_with_pre_labels(tmp_path, capsys):
         assert np.array_equal(sample.rgb, rgb) and np.array_equal(sample.thermal, thermal)
         assert sample.thermal.dtype == np.uint16
         assert np.array_equal(sample.label, segmenter(rgb, thermal).mask)
-    assert check_data(["--dataset", "folder", "--root", str(tmp_path / "out")]) == 0
+    assert check_data(["--dataset", "folder", "--data", str(tmp_path / "out")]) == 0
     source = json.loads((tmp_path / "out" / "extract.json").read_text())
     assert source["pairs_in_bag"] == 5 and [f["name"] for f in source["frames"]] == pairs.names
     assert "pre-labels" in source["labels"] and str(tmp_path) not in source["bag"]

@@ -1,4 +1,4 @@
-"""`python -m sartm_ros.bag info`: topics, rates, pairing, offsets; and what it says of bad input."""
+"""`sartm bag info`: topics, rates, pairing, offsets; and what it says of bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m sartm_ros.bag play`: the replay node on a recording, heard over real DDS."""
+"""`sartm bag play`: the replay node on a recording, heard over real DDS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m sartm_ros.bag segment`: the same masks as the node's, everything else as it was."""
+"""`sartm bag segment`: the same masks as the node's, everything else as it was."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_frames_that_cannot_be_used_are_skipped_and_told(tmp_path, capsys):
 
 
 def test_as_a_process_without_ros(tmp_path):
-    """Like `python -m sartm_ros.bag`, but no ROS package can be imported."""
+    """Like `sartm bag`, but no ROS package can be imported."""
     bag = record(tmp_path / "drive", drive(2), "sqlite3")
     script = tmp_path / "run.py"
     script.write_text(

@@ -66,7 +66,7 @@ def test_a_recording_becomes_better_weights(tmp_path: Path) -> None:
         pictures = {RGB: scene.rgb, THERMAL: BLACK_HOT - scene.kelvin}
         frames += [Frame(topic, i * PERIOD_S, i * PERIOD_S, picture) for topic, picture in pictures.items()]
     bag, data, trained = record(tmp_path / "drive", frames), tmp_path / "frames", tmp_path / "run"
-    root = ["--root", str(data)]
+    root = ["--data", str(data)]
 
     run("sartm_ros.bag", "extract", str(bag), "--output", str(data), "--every", "1")
     run("sartm_core.labels", "export", *root, "--output", str(tmp_path / "to_cvat.zip"))

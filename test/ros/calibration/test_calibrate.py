@@ -1,4 +1,4 @@
-"""`python -m sartm_ros.calibrate`: what it reads, writes, refuses; exit codes."""
+"""`sartm calibrate`: what it reads, writes, refuses; exit codes."""
 
 import base64
 import json

@@ -1,0 +1,105 @@
+"""The command: exit codes, JSON, text; a probe that fails is its own line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from sartm_core.doctor import probes
+from sartm_core.doctor.__main__ import main
+from sartm_core.doctor.findings import BROKEN, MISSING, NOTE, OK, Finding, Probe, guarded
+from sartm_core.doctor.probes import Look
+from sartm_core.doctor.report import as_text
+
+
+def gives(status: str, remedy: str = "") -> Probe:
+    return lambda: [Finding(status, "thing", "something", remedy)]
+
+
+def fails() -> Iterator[Finding]:
+    yield Finding(OK, "first", "there")
+    raise RuntimeError("of no\nuse")
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Look, ...]]:
+    """Stands for the table of probes."""
+    table: dict[str, tuple[Look, ...]] = {}
+    monkeypatch.setattr(probes, "PROBES", table)
+    return table
+
+
+@pytest.mark.parametrize(("status", "code"), [(OK, 0), (NOTE, 0), (MISSING, 1), (BROKEN, 1)])
+def test_exit_code_is_of_what_masks_need(table: dict[str, tuple[Look, ...]], status: str, code: int) -> None:
+    table["Masks"] = (Look("needed", gives(status), needed=True), Look("other", gives(BROKEN)))
+    assert main([]) == code
+
+
+def test_one_failing_probe_does_not_stop_the_others(
+    table: dict[str, tuple[Look, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table["Masks"] = (Look("failing", fails, needed=True), Look("after", gives(OK)))
+    assert main([]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "Masks",
+        "  ok      first    there",
+        "  broken  failing  RuntimeError: of no use",
+        "  ok      thing    something",
+        "",
+        "Masks from frames cannot be made here: failing.",
+    ]
+
+
+def test_json_has_the_same(table: dict[str, tuple[Look, ...]], capsys: pytest.CaptureFixture[str]) -> None:
+    table["Masks"] = (Look("failing", fails, needed=True),)
+    table["Disk"] = (Look("disk", gives(NOTE, "rm")),)
+    assert main(["--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"sartm", "works", "findings"} and answer["works"] is False
+    assert all(set(line) == {"about", "status", "name", "found", "remedy"} for line in answer["findings"])
+    assert [(line["about"], line["status"]) for line in answer["findings"]] == [
+        ("Masks", OK),
+        ("Masks", BROKEN),
+        ("Disk", NOTE),
+    ]
+
+
+def test_a_missing_module_is_named_with_what_brings_it() -> None:
+    def absent() -> Iterator[Finding]:
+        raise ModuleNotFoundError("No module named 'PIL.Image'", name="PIL.Image")
+
+    assert guarded("pictures", absent) == [Finding(MISSING, "pictures", "PIL is not installed", "pip install pillow")]
+
+
+def test_text_is_folded_below_its_column_and_a_command_has_its_own_line() -> None:
+    findings = {"Disk": [Finding(NOTE, "cache", "one two three four five six", "rm --all cache")]}
+    assert as_text(findings, [], None).splitlines()[1] == "  note  cache  one two three four five six -> rm --all cache"
+    assert as_text(findings, [], 36).splitlines()[1:4] == [
+        "  note  cache  one two three four",
+        "               five six",
+        "               -> rm --all cache",
+    ]
+
+
+def test_the_table_knows_what_masks_need() -> None:
+    needed = {look.name for looks in probes.PROBES.values() for look in looks if look.needed}
+    assert needed == {"torch", "weights", "masks"}
+
+
+def test_a_machine_without_torch() -> None:
+    """The whole command, in a process that cannot import it."""
+    code = "import sys; sys.modules['torch'] = None; from sartm_core.doctor.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code, "--json"], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    answer = json.loads(done.stdout)
+    status = {(line["about"], line["name"]): line["status"] for line in answer["findings"]}
+    for place in ("torch", "weights", "masks"):
+        assert status["Masks from frames", place] == MISSING
+    assert status["Engines", "engines"] == MISSING and status["Disk", "caches"] == OK
+    assert {line["remedy"] for line in answer["findings"] if line["name"] == "torch"} >= {
+        "pip install torch torchvision"
+    }
