@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sartm_core.support.cli import finish, new_parser, parse
+from sartm_core.support.files import write_json
 
 PROGRAM = "sartm bag"
 ROS_ARGS = "--ros-args"
@@ -64,14 +65,21 @@ def values_of(args: argparse.Namespace) -> dict[str, Any]:
     return read_values(args.params, options)
 
 
-def add_info(commands: Any) -> None:
-    text = "Image topics of a recording, and how well two of them pair"
-    parser = commands.add_parser(
-        "info",
+def add_command(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
+    """A subcommand: what it does, and the words after `PROGRAM` of an example."""
+    return commands.add_parser(
+        name,
         help=text[0].lower() + text[1:],
-        description=f"{text}.\n\n  {PROGRAM} info drive --json info.json",
+        description=f"{text}.\n\n  {PROGRAM} {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def add_info(commands: Any) -> None:
+    parser = add_command(
+        commands, "info", "Image topics of a recording, and how well two of them pair",
+        "info drive --json info.json",
+    )  # fmt: skip
     add_input(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="the same numbers, for programs")
     parser.set_defaults(run=info)
@@ -88,19 +96,16 @@ def info(args: argparse.Namespace) -> int:
         found = work.inspect(bag, args.rgb_topic, args.thermal_topic, values)
     print(work.as_text(found), end="")
     if args.json:
-        work.write_json(found, args.json)
+        write_json(args.json, found)
     return UNUSABLE if any(topic["unreadable"] for topic in found["topics"].values()) else 0
 
 
 def add_segment(commands: Any) -> None:
-    text = "Write a recording again with the masks of a model added"
-    parser = commands.add_parser(
-        "segment",
-        help=text[0].lower() + text[1:],
-        description=f"{text}.\n\n  {PROGRAM} segment drive --output drive_segmented --confidence --overlay\n\n"
+    parser = add_command(
+        commands, "segment", "Write a recording again with the masks of a model added",
+        "segment drive --output drive_segmented --confidence --overlay\n\n"
         "Everything in it is copied byte by byte; /sartm/semantic_mask (mono8) and /sartm/classes are new.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    )  # fmt: skip
     add_input(parser)
     add_model(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="NEWBAG", help="folder to make")
@@ -130,14 +135,10 @@ def segment(args: argparse.Namespace) -> int:
 
 
 def add_extract(commands: Any) -> None:
-    text = "Make a data set folder of a recording's pairs, with the model's masks as pre-labels"
-    parser = commands.add_parser(
-        "extract",
-        help=text[0].lower() + text[1:],
-        description=f"{text}.\n\n  {PROGRAM} extract drive --output frames --lowest-confidence 50\n"
-        "  sartm check-data --dataset folder --data frames",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(
+        commands, "extract", "Make a data set folder of a recording's pairs, with the model's masks as pre-labels",
+        "extract drive --output frames --lowest-confidence 50\n  sartm check-data --dataset folder --data frames",
+    )  # fmt: skip
     add_input(parser)
     add_model(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to make")
@@ -170,16 +171,13 @@ def extract(args: argparse.Namespace) -> int:
 
 
 def add_play(commands: Any) -> None:
-    text = "Publish the pairs of a recording as two camera topics (needs ROS)"
-    parser = commands.add_parser(
-        "play",
-        help=text[0].lower() + text[1:],
-        description=f"{text}.\n\n  {PROGRAM} play drive --loop\n"
+    parser = add_command(
+        commands, "play", "Publish the pairs of a recording as two camera topics (needs ROS)",
+        "play drive --loop\n"
         f"  {PROGRAM} play drive --ros-args -r rgb/image_raw:=/camera/color/image_raw\n\n"
         "Topics rgb/image_raw and thermal/image_raw in the namespace sartm, stamps are the time of publishing; what\n"
         "follows --ros-args goes to the node (its parameters are those of sartm_ros.replay_node).",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    )  # fmt: skip
     add_input(parser)
     parser.add_argument("--rate", type=float, metavar="HZ", help="pairs a second [that of the slower camera]")
     parser.add_argument("--loop", action="store_true", help="start again at the end")

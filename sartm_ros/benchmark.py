@@ -14,7 +14,6 @@ Exit code 0: measured. 1: the node gave no masks; says why. 2: wrong usage. 130:
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import sys
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
 from sartm_core.support.fields import to_dict
-from sartm_core.support.files import write_text
+from sartm_core.support.files import write_json, write_text
 
 if TYPE_CHECKING:  # the real imports take a second; Ctrl-C during them must be quiet too
     from tqdm import tqdm
@@ -120,7 +119,7 @@ def write(result: dict[str, Any], folder: Path) -> None:
     """benchmark.json, benchmark.md and latency.png."""
     from sartm_ros.benchmarking import report
 
-    write_text(folder / "benchmark.json", json.dumps(result, indent=2) + "\n")
+    write_json(folder / "benchmark.json", result)
     write_text(folder / "benchmark.md", report.markdown(result))
     report.plot(result, folder / "latency.png")
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from sartm_core.ablate.grid import Library, Run, build_grid, check_folder
 from sartm_core.ablate.plot import write_plot
-from sartm_core.ablate.report import Results, collect, write_json, write_markdown
+from sartm_core.ablate.report import Results, collect, write_markdown, write_scores
 from sartm_core.ablate.runner import TRAIN_COMMAND, Outcome, command_of, run_grid, stopped_by_signals
 from sartm_core.ablate.tables import SWEEPS, TABLES, Variant
 from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def report(outcome: Outcome) -> Results:
         results = collect(config, variants, runs, outcome, about)
-        write_json(results, folder / "table.json")
+        write_scores(results, folder / "table.json")
         write_markdown(results, folder / "table.md")
         return results
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from sartm_core.ablate.runner import Outcome, clock
 from sartm_core.ablate.statistics import Summary, paired, summarize
 from sartm_core.ablate.tables import TABLES, Variant
 from sartm_core.data.sources import sources_of
-from sartm_core.support.files import write_text
+from sartm_core.support.files import write_json, write_text
 from sartm_core.train.config import TrainConfig
 
 PERCENT = 100.0
@@ -117,7 +116,7 @@ def validation_sets(config: TrainConfig) -> str:
     return " and ".join(sets)
 
 
-def write_json(results: Results, path: Path) -> None:
+def write_scores(results: Results, path: Path) -> None:
     """Every number, percent."""
     scores: dict[str, Any] = {}
     for scored_on in results.sets():
@@ -132,7 +131,7 @@ def write_json(results: Results, path: Path) -> None:
         "scores": scores,
         "runs": results.folders,
     }
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    write_json(path, content)
 
 
 def cell(results: Results, variant: Variant, scored_on: str, metric: str) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 r"""How fast is SARTM on this machine, and how near to what the machine can do?
 
     sartm benchmark --output bench                              # shipped weights, all engines
-    sartm benchmark --backbones t b+ --engines torch openvino --padded 1280x1280 --output bench
-    sartm benchmark --checkpoint FILE --frames DIR --frames-for-growth 1000 --output bench
+    sartm benchmark --backbones t b+ --engine torch openvino --output bench
+    sartm benchmark --checkpoint FILE --data DIR --output bench
     sartm benchmark --compare before/benchmark.json after/benchmark.json
     sartm benchmark --training config/train/mfnet.yaml --output bench
-    sartm benchmark --adapters 3 --backbones b+ --engines torch --output bench
+    sartm benchmark --adapters 3 --backbones b+ --engine torch --output bench
 
 Every engine and precision runs in a process of its own, in turn with the plain model as two fp32 passes and with the
 matrix products of the model alone, so that noise hits all alike. Measured are time by stage, memory, agreement with
@@ -15,7 +15,6 @@ training.json and .md; --adapters: adapters.json and .md). How to read the table
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +26,7 @@ from sartm_core.benchmark.config import BenchmarkConfig
 from sartm_core.benchmark.report import report
 from sartm_core.benchmark.run import benchmark
 from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
-from sartm_core.support.files import write_text
+from sartm_core.support.files import write_json, write_text
 
 
 def run(config: BenchmarkConfig, output: Path | None) -> str:
@@ -57,7 +56,7 @@ def write(output: Path | None, name: str, result: dict[str, Any], text: str) -> 
     """`name`.json and `name`.md in the folder, if there is one."""
     if output:
         output.mkdir(parents=True, exist_ok=True)
-        write_text(output / f"{name}.json", json.dumps(result, indent=2) + "\n")
+        write_json(output / f"{name}.json", result)
         write_text(output / f"{name}.md", text)
     return text
 

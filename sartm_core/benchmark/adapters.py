@@ -17,13 +17,14 @@ from tqdm import tqdm
 
 from sartm_core.benchmark.config import BenchmarkConfig, size_name
 from sartm_core.benchmark.machine import CACHES, cpus, describe, environment, limited, set_threads
-from sartm_core.benchmark.memory import resident
 from sartm_core.benchmark.subjects import RANDOM_STD, Frames, file_name, make_frames, random_model
 from sartm_core.benchmark.worker import Worker, WorkerError
 from sartm_core.model.checkpoint import comes_from_sam2
 from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.fields import to_dict
+from sartm_core.support.memory import resident
+from sartm_core.support.reports import markdown_table
 
 FEWEST = 2
 """Fewer are not beside each other."""
@@ -111,7 +112,7 @@ def measure(config: BenchmarkConfig, count: int) -> dict[str, Any]:
     sides, obstacles = [], []
     with TemporaryDirectory(prefix="sartm-adapters-") as text, environment(dict.fromkeys(CACHES, f"{text}/caches")):
         folder = Path(text)
-        frames = make_frames(1, config.sizes[0], config.frames).save(folder / "frames.npz")
+        frames = make_frames(1, config.sizes[0], config.data).save(folder / "frames.npz")
         for backbone in config.names:
             files = make_files(backbone, count, folder)
             for engine, precision in config.ways:
@@ -175,16 +176,17 @@ def side(
 def report(found: dict[str, Any]) -> str:
     """The table in Markdown."""
     count = found["adapters"]
-    lines = [
-        f"Adapters side by side: {count} of one base, {size_name(BenchmarkConfig(**found['config']).sizes[0])}", "",
-        f"| model | engine | MB, one | MB, {count} | each more | set_adapter us | frame ms | switched ms | as alone |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
+    title = f"Adapters side by side: {count} of one base, {size_name(BenchmarkConfig(**found['config']).sizes[0])}"
+    rows = [(
+        "model", "engine", "MB, one", f"MB, {count}", "each more", "set_adapter us", "frame ms", "switched ms",
+        "as alone",
+    )]  # fmt: skip
     for row in found["sides"]:
         one = Side(**row)
         more = (one.all_mb - one.one_mb) / (count - 1)
-        lines.append(
-            f"| {one.backbone} | {one.engine} {one.precision} | {one.one_mb:.0f} | {one.all_mb:.0f} | {more:.0f} | "
-            f"{one.set_us:.1f} | {one.stay_ms:.1f} | {one.switch_ms:.1f} | {'bit for bit' if one.identical else 'NO'} |"
-        )
-    return "\n".join([*lines, *(["", *found["obstacles"]] if found["obstacles"] else [])]) + "\n"
+        rows.append((
+            one.backbone, f"{one.engine} {one.precision}", f"{one.one_mb:.0f}", f"{one.all_mb:.0f}", f"{more:.0f}",
+            f"{one.set_us:.1f}", f"{one.stay_ms:.1f}", f"{one.switch_ms:.1f}",
+            "bit for bit" if one.identical else "NO",
+        ))  # fmt: skip
+    return "\n\n".join([title, markdown_table(rows), *found["obstacles"]]) + "\n"

@@ -8,7 +8,6 @@ from time import perf_counter
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from sartm_core.benchmark.config import Size
 from sartm_core.model.sartm import SARTM, upsample
@@ -39,37 +38,26 @@ def features(model: SARTM, images: Inputs) -> tuple[Tensor, Tensor, Tensor]:
     return (*model.mask_decoder.high_res(f0, f1), fn)
 
 
-def pad(inputs: tuple[Tensor, Tensor], size: Size) -> tuple[Tensor, Tensor]:
-    """Zeros below and to the right up to (H, W) = `size`."""
-    rgb, thermal = (F.pad(x, (0, size[1] - x.shape[-1], 0, size[0] - x.shape[-2])) for x in inputs)
-    return rgb, thermal
-
-
 class PlainSegmenter:
     """The two passes with the same face as `Segmenter`: `scores` and `batch`."""
 
-    engine, precision = "two plain passes", "fp32"
+    engine, precision, choice = "two plain passes", "fp32", "the model as written"
 
-    def __init__(
-        self, model: SARTM, preprocess: PreprocessConfig, size: Size, device: torch.device, padded: Size | None = None
-    ) -> None:
+    def __init__(self, model: SARTM, preprocess: PreprocessConfig, size: Size, device: torch.device) -> None:
         self.model = model.unfold().eval().to(device)
         self.preprocess = replace(preprocess, input_size=size)
-        self.device, self.padded = device, padded
-        self.choice = "the model as written" + (f", frames padded to {padded[0]}x{padded[1]}" if padded else "")
+        self.device = device
 
     def inputs(self, pair: FramePair) -> Inputs:
         """What `scores` takes."""
         return prepare(pair.rgb, pair.thermal, self.preprocess, self.device)
 
     def scores(self, inputs: Inputs) -> Tensor:
-        """(N, C, H / 4, W / 4), without what was padded."""
+        """(N, C, H / 4, W / 4)."""
         rgb, thermal = inputs
         assert rgb is not None and thermal is not None, "the baseline is one of both cameras"
-        height, width = rgb.shape[-2:]
         with torch.inference_mode():
-            scores = two_passes(self.model, *(pad((rgb, thermal), self.padded) if self.padded else (rgb, thermal)))
-            scores = scores[..., : height // 4, : width // 4]
+            scores = two_passes(self.model, rgb, thermal)
             return self.model.info.confidence.applied(scores, rgb=True, thermal=True)
 
     def batch(self, pairs: Sequence[FramePair]) -> list[SegmentationResult]:

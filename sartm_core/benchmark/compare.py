@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sartm_core.benchmark.report import MISSING, Line, table
+from sartm_core.benchmark.report import MISSING, Line
 from sartm_core.benchmark.results import FORMAT, VERSION
+from sartm_core.support.reports import markdown_table
 
 SAME = ("cpu", "flags", "gpus", "threads", "system")
 """Of the machine: times of others are not comparable."""
@@ -48,7 +49,10 @@ def compare(first: Path, second: Path, anyway: bool = False) -> str:
     about = (
         f"A = {first}, B = {second}; B over A: below 1 is faster or smaller. x plain: against its own run's baseline."
     )
-    return "\n\n".join(filter(None, ["\n".join(warnings), about, table([head, *lines]), "\n".join(lonely)])) + "\n"
+    return (
+        "\n\n".join(filter(None, ["\n".join(warnings), about, markdown_table([head, *lines]), "\n".join(lonely)]))
+        + "\n"
+    )
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -83,13 +87,10 @@ def weights(found: dict[str, Any]) -> dict[tuple[str, str], str]:
 
 
 def rows(found: dict[str, Any]) -> Iterator[tuple[Line, dict[str, Any]]]:
-    """(model, size, engine, precision) and what was measured; the padded baseline apart."""
+    """(model, size, engine, precision) and what was measured."""
     for case in found["cases"]:
-        named = [(row["engine"], row) for row in (case["baseline"], *case["rows"]) if row]
-        if case["padded"]:
-            named.append((f"{case['padded']['engine']}, padded", case["padded"]))
-        for engine, row in named:
-            yield (case["backbone"], case["size"], engine, row["precision"]), row
+        for row in filter(None, (case["baseline"], *case["rows"])):
+            yield (case["backbone"], case["size"], row["engine"], row["precision"]), row
 
 
 def ratios(a: dict[str, Any], b: dict[str, Any]) -> Line:

@@ -32,9 +32,9 @@ class BenchmarkConfig:
     """Official SAM2 file, where `checkpoint` is an adapter."""
     resolutions: tuple[str, ...] = ("480x640",)
     """Sizes of frames and model input as HEIGHTxWIDTH, multiples of 32."""
-    engines: tuple[str, ...] = ()
+    engine: tuple[str, ...] = ()
     """Names of engines, `auto` for the one that `auto` picks; none: all there are."""
-    precisions: tuple[str, ...] = ()
+    precision: tuple[str, ...] = ()
     """Number formats, `auto` for the fastest that agrees with fp32; none: all that an engine offers."""
     device: str = "auto"
     """`auto`, `cpu` or `cuda`."""
@@ -44,53 +44,35 @@ class BenchmarkConfig:
     """Rounds; in each, every engine and the baseline segment one frame in each way."""
     warmup: int = 2
     """Frames before the first round."""
-    frames: str | None = None
+    data: str | None = None
     """Folder of real frames (rgb/ and thermal/, or a data set as `evaluate` knows it); none: synthetic scenes."""
     agreement_frames: int = 20
     """Frames on which the outputs are compared with plain fp32; 0: no comparison."""
-    frames_for_growth: int = 0
-    """Frames over which memory is watched for growth, say 1000; 0: not watched."""
-    padded: str | None = None
-    """Also run the two plain fp32 passes on frames padded to this HEIGHTxWIDTH, say 1280x1280."""
     startup: bool = True
     """Also start every engine twice in a fresh process, first without and then with its caches."""
 
     def __post_init__(self) -> None:
         for name in self.backbones:
             full_name("BenchmarkConfig", "backbones", name)
-        for name in self.engines:
-            one_of("BenchmarkConfig", "engines", name, (AUTO, *ENGINES))
-        for name in self.precisions:
-            one_of("BenchmarkConfig", "precisions", name, (AUTO, *PRECISIONS))
+        for name in self.engine:
+            one_of("BenchmarkConfig", "engine", name, (AUTO, *ENGINES))
+        for name in self.precision:
+            one_of("BenchmarkConfig", "precision", name, (AUTO, *PRECISIONS))
         if self.checkpoint and self.backbones:
             raise ValueError("BenchmarkConfig.backbones: given together with checkpoint, expected one of the two")
         if not self.resolutions:
             raise ValueError("BenchmarkConfig.resolutions: none given, expected at least one HEIGHTxWIDTH (480x640)")
         for text in self.resolutions:
-            parse_size("resolutions", text)
-        self._check_padded()
+            parse_size(text)
         one_of("BenchmarkConfig", "device", self.device.split(":")[0], DEVICES)
         at_least("BenchmarkConfig", "runs", self.runs, FEWEST_RUNS)
-        for name in ("threads", "warmup", "agreement_frames", "frames_for_growth"):
+        for name in ("threads", "warmup", "agreement_frames"):
             at_least("BenchmarkConfig", name, getattr(self, name), 0)
-
-    def _check_padded(self) -> None:
-        if self.padded is None:
-            return
-        height, width = parse_size("padded", self.padded)
-        for text in self.resolutions:
-            size = parse_size("resolutions", text)
-            if size[0] > height or size[1] > width:
-                raise ValueError(f"BenchmarkConfig.padded: got {self.padded}, smaller than the frames of {text}")
 
     @property
     def sizes(self) -> list[Size]:
         """The resolutions as numbers, each once."""
-        return list(dict.fromkeys(parse_size("resolutions", text) for text in self.resolutions))
-
-    @property
-    def padded_size(self) -> Size | None:
-        return None if self.padded is None else parse_size("padded", self.padded)
+        return list(dict.fromkeys(parse_size(text) for text in self.resolutions))
 
     @property
     def names(self) -> list[str]:
@@ -105,18 +87,18 @@ class BenchmarkConfig:
         """(engine, precision) to try, each once; an engine that cannot run here too, to be told why."""
         device = pick_device(self.device)
         ways = []
-        for engine in dict.fromkeys(self.engines or tuple(ENGINES)):
+        for engine in dict.fromkeys(self.engine or tuple(ENGINES)):
             offered = ENGINES[engine].precisions(device) if engine in ENGINES else ()
-            ways += [(engine, precision) for precision in dict.fromkeys(self.precisions or offered or (AUTO,))]
+            ways += [(engine, precision) for precision in dict.fromkeys(self.precision or offered or (AUTO,))]
         return ways
 
 
-def parse_size(name: str, text: str) -> Size:
+def parse_size(text: str) -> Size:
     """`480x640` -> (480, 640). ValueError names the option."""
     height, _, width = text.partition("x")
     if not (height.isdecimal() and width.isdecimal()) or any(not n or n % STRIDE for n in (int(height), int(width))):
         raise ValueError(
-            f"BenchmarkConfig.{name}: got {text!r}, expected HEIGHTxWIDTH in multiples of {STRIDE} (480x640)"
+            f"BenchmarkConfig.resolutions: got {text!r}, expected HEIGHTxWIDTH in multiples of {STRIDE} (480x640)"
         )
     return int(height), int(width)
 

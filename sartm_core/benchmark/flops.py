@@ -17,16 +17,19 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from sartm_core.benchmark.baseline import pad, two_passes
 from sartm_core.benchmark.config import Size
 from sartm_core.model.sartm import SARTM
 from sartm_core.runtime.graph.graph import FoldedSARTM
-from sartm_core.train.footprint import CPU_FLOPS, key, tensors_of, without_memory
 
 Shape = tuple[int, ...]
 aten = torch.ops.aten
+
+CPU_FLOPS: dict[Any, Callable[..., int]] = {
+    aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
+}
+"""torch's counter knows only the GPU's attention."""
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,18 @@ class ModelCounts:
     """`SARTM.forward` as written, both cameras as one batch."""
     deploy: Counts
     """The folded graph that engines run."""
-    padded: Counts | None
-    """Two passes on frames padded to a larger size."""
 
 
-def count_model(make: Callable[[], SARTM], size: Size, padded: Size | None) -> ModelCounts:
-    """`make` gives the model anew every time: its tensors lose their memory in counting."""
+def count_model(model: SARTM, size: Size) -> ModelCounts:
+    """The model's tensors lose their memory in counting."""
     inputs = torch.empty(1, 3, *size), torch.empty(1, 1, *size)
     scores = (size[0] // 4, size[1] // 4)
-    model = make().unfold().eval()
+    model = model.unfold().eval()
     folded = FoldedSARTM(model)
     layout = folded.layout(size)
     deploy = count(lambda rgb, thermal: folded(rgb, thermal, layout), inputs, folded, layout)
     plain = count(lambda rgb, thermal: model(rgb, thermal, size=scores).logits, inputs, model)
-    if padded is None:
-        return ModelCounts(plain, deploy, None)
-    wide = make().unfold().eval()
-    return ModelCounts(plain, deploy, count(lambda *images: two_passes(wide, *pad(images, padded)), inputs, wide))
+    return ModelCounts(plain, deploy)
 
 
 def count(
@@ -101,6 +99,26 @@ def count(
         forward(rgb, thermal)
     flops, weights = int(counter.get_total_flops()), sum(watch.read.values())
     return Counts(flops, dict(watch.products), weights, watch.pair, watch.moved, watch.ops)
+
+
+def tensors_of(*modules: torch.nn.Module) -> list[Tensor]:
+    """All parameters and buffers."""
+    return [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+
+
+def without_memory(module: torch.nn.Module, mode: FakeTensorMode) -> None:
+    """Replace every tensor of `module`, in place, by one of the same shape and type that owns no memory."""
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            fake = torch.nn.Parameter(mode.from_tensor(parameter.data), requires_grad=parameter.requires_grad)
+            part.register_parameter(name, fake)
+        for name, buffer in part.named_buffers(recurse=False):
+            setattr(part, name, mode.from_tensor(buffer))
+
+
+def key(tensor: Tensor) -> int:
+    """What all views of one piece of memory have in common, while it is alive."""
+    return tensor.untyped_storage()._cdata
 
 
 class Watch(TorchDispatchMode):

@@ -6,19 +6,20 @@ import contextlib
 import os
 import platform
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import sartm_core
+from sartm_core.support.reports import versions
 
 FLAGS = (
     "avx2", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "amx_bf16", "amx_fp16", "amx_int8", "asimd", "bf16",
 )  # fmt: skip
 """What decides how fast a CPU multiplies in which number format."""
 PACKAGES = ("torch", "openvino", "onnxruntime", "onnxruntime-gpu", "triton", "numpy", "sam2")
+"""What speed depends on; their versions are told, None where one is not installed."""
 THREADS = "OMP_NUM_THREADS"
 CACHES = ("SARTM_CACHE", "XDG_CACHE_HOME")
 """Environment variables that say where caches are."""
@@ -37,18 +38,9 @@ def describe(threads: int) -> dict[str, Any]:
         "memory_gib": round(memory_gib(), 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": versions(),
+        "versions": {**dict.fromkeys(PACKAGES), **versions(PACKAGES)},
         "sartm": sartm_core.__version__,
     }
-
-
-def versions() -> dict[str, str | None]:
-    """Of the packages that speed depends on; None where one is not installed."""
-    found: dict[str, str | None] = dict.fromkeys(PACKAGES)
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def cpuinfo() -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import fields
 import torch
 
 from sartm_core.benchmark.flops import Counts, ModelCounts
-from sartm_core.benchmark.results import Case, Memory, Rate, Row
+from sartm_core.benchmark.results import Case, Memory, Rate
 from sartm_core.benchmark.session import Peak
 
 GIGA, MS = 1e9, 1e3
@@ -16,12 +16,11 @@ GIGA, MS = 1e9, 1e3
 
 def counted(counts: ModelCounts) -> dict[str, dict[str, int]]:
     """For programs: of the products only how many shapes there are."""
-    parts: dict[str, Counts | None] = {"plain": counts.plain, "deploy": counts.deploy, "padded": counts.padded}
+    parts = {"plain": counts.plain, "deploy": counts.deploy}
     names = [field.name for field in fields(Counts) if field.name != "products"]
     return {
         name: {**{name: getattr(part, name) for name in names}, "products": len(part.products)}
         for name, part in parts.items()
-        if part
     }
 
 
@@ -53,13 +52,11 @@ def bounds_ms(case: Case, precision: str) -> dict[str, float]:
 
 def add_ratios(case: Case) -> None:
     """Fill in `ratios` of all rows that were measured."""
-    rows: list[Row | None] = [case.baseline, case.padded, *case.rows]
-    for row in rows:
-        if row is None or row.forward is None:
+    for row in filter(None, (case.baseline, *case.rows)):
+        if row.forward is None:
             continue
         own = row.forward.p50
-        if row is not case.padded and row.ran["precision"] in case.rates:
+        if row.ran["precision"] in case.rates:
             row.ratios = {name: own / bound for name, bound in bounds_ms(case, row.ran["precision"]).items()}
-        for name, other in (("speedup", case.baseline), ("padded_speedup", case.padded)):
-            if other is not None and other.forward is not None:
-                row.ratios[name] = other.forward.p50 / own
+        if case.baseline is not None and case.baseline.forward is not None:
+            row.ratios["speedup"] = case.baseline.forward.p50 / own

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sartm_core.benchmark.ratios import bounds_ms
 from sartm_core.benchmark.results import Case, Found, Row
+from sartm_core.support.reports import markdown_table
 
 MB, GIGA = 1e6, 1e9
 MISSING = "-"
@@ -54,16 +54,18 @@ def machine_text(machine: dict[str, Any]) -> str:
 def case_parts(case: Case) -> list[str]:
     """Title, summary and tables of one model at one size."""
     parts = [f"## {case.backbone} at {case.size} ({case.weights})"]
-    parts += [text for text in (summary(case), table(rate_lines(case)), table(time_lines(case))) if text]
-    parts.append(table(other_lines(case)))
+    parts += [
+        text for text in (summary(case), markdown_table(rate_lines(case)), markdown_table(time_lines(case))) if text
+    ]
+    parts.append(markdown_table(other_lines(case)))
     choices = dict.fromkeys(row.ran["choice"] for row in case.rows if row.ran and "auto" in (row.engine, row.precision))
     parts += [f"auto: {choice}." for choice in choices]
     missing = [(row.engine, row.precision, row.why_not) for row in all_rows(case) if row.why_not]
-    return [*parts, table([("engine", "precision", "not measured, because"), *missing])] if missing else parts
+    return [*parts, markdown_table([("engine", "precision", "not measured, because"), *missing])] if missing else parts
 
 
 def all_rows(case: Case) -> list[Row]:
-    return [row for row in (case.baseline, case.padded, *case.rows) if row is not None]
+    return [row for row in (case.baseline, *case.rows) if row is not None]
 
 
 def summary(case: Case) -> str:
@@ -77,8 +79,6 @@ def summary(case: Case) -> str:
     )
     if "square" in best.ratios:
         text += f", {best.ratios['square']:.2f}x of bound (a), {best.ratios['products']:.2f}x of bound (b)"
-    if "padded_speedup" in best.ratios:
-        text += f"; {best.ratios['padded_speedup']:.1f}x faster than the same on padded frames"
     total = best.mask["total"].p50
     return f"{text}. Whole call {total:.1f} ms, {PER_SECOND / total:.1f} frames a second."
 
@@ -103,13 +103,12 @@ def time_lines(case: Case) -> list[Line]:
     for row in all_rows(case):
         if row.forward is None:
             continue
-        name = f"{row.engine}, padded" if row is case.padded else row.engine
         ratios = [number(row.ratios.get(key), 2) for key in ("speedup", "square", "square_deploy", "products")]
         call, sure = row.mask, row.confidence
         times = (call["preprocess"].p50, call["postprocess"].p50, call["total"].p50, call["total"].p95)
         lines.append((
-            name, precision_of(row), number(row.forward.p50), number(row.forward.p95), *ratios, *map(number, times),
-            number(PER_SECOND / call["total"].p50), number(sure["total"].p50),
+            row.engine, precision_of(row), number(row.forward.p50), number(row.forward.p95), *ratios,
+            *map(number, times), number(PER_SECOND / call["total"].p50), number(sure["total"].p50),
         ))  # fmt: skip
     return lines
 
@@ -118,13 +117,12 @@ def other_lines(case: Case) -> list[Line]:
     """Memory, agreement and start-up."""
     lines: list[Line] = [(
         "engine", "precision", "**frames MB**", "start MB", "allowed", "**ratio**", "allowed, plain", "ratio",
-        "growth MB", "difference of logits", "**equal %**", "worst %", "**start-up s**", "again s",
+        "difference of logits", "**equal %**", "worst %", "**start-up s**", "again s",
     )]  # fmt: skip
     for row in all_rows(case):
         if not row.measured:
             continue
-        name = f"{row.engine}, padded" if row is case.padded else row.engine
-        lines.append((name, precision_of(row), *memory_cells(row), *agreement_cells(row), *startup_cells(row)))
+        lines.append((row.engine, precision_of(row), *memory_cells(row), *agreement_cells(row), *startup_cells(row)))
     return lines
 
 
@@ -137,12 +135,12 @@ def precision_of(row: Row) -> str:
 def memory_cells(row: Row) -> Line:
     memory = row.memory
     if memory is None:
-        return (MISSING,) * 7
+        return (MISSING,) * 6
     peak = memory.running if memory.running is not None else memory.starting
     cells = [megabytes(memory.running), megabytes(memory.starting)]
     for allowed in (memory.allowed, memory.allowed_plain):
         cells += [megabytes(allowed), number(peak / allowed, 2)]
-    return (*cells, number(None if memory.growth is None else memory.growth / MB))
+    return tuple(cells)
 
 
 def agreement_cells(row: Row) -> Line:
@@ -163,11 +161,3 @@ def number(value: float | None, digits: int = 1) -> str:
 
 def megabytes(count: int | None) -> str:
     return MISSING if count is None else f"{count / MB:.0f}"
-
-
-def table(rows: Sequence[Line]) -> str:
-    """Rows, the first being the head, as a Markdown table with columns of one width."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in padded]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])

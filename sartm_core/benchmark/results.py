@@ -52,8 +52,6 @@ class Memory:
     """Weights and the largest pair of activations of the graph as engines run it, in this precision."""
     allowed_plain: int
     """The same of the plain model in fp32."""
-    growth: int | None = None
-    """From the first tenth of `frames_for_growth` to their end."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class Row:
     agreement: Agreement | None = None
     startup: Startup | None = None
     ratios: dict[str, float] = field(default_factory=dict)
-    """`speedup`, `padded_speedup`: baseline's forward over this; `square`, `square_deploy`, `products`: this over the
+    """`speedup`: baseline's forward over this; `square`, `square_deploy`, `products`: this over the
     bound."""
 
     @property
@@ -121,11 +119,10 @@ class Case:
     weights: str
     size: str
     counts: dict[str, Any]
-    """Of `plain`, `deploy`, `padded`: the fields of `flops.Counts`; of `products` the number of shapes."""
+    """Of `plain` and `deploy`: the fields of `flops.Counts`; of `products` the number of shapes."""
     rates: dict[str, Rate] = field(default_factory=dict)
     """By precision."""
     baseline: Row | None = None
-    padded: Row | None = None
     rows: list[Row] = field(default_factory=list)
 
     @property

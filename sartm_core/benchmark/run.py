@@ -1,26 +1,40 @@
-"""The whole benchmark: every model at every size."""
+"""The whole benchmark: every model at every size, every way to run it in turn with the baseline."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 
 from tqdm import tqdm
 
-from sartm_core.benchmark import case
+from sartm_core.benchmark import startup
+from sartm_core.benchmark.agreement import answers, summarize
+from sartm_core.benchmark.baseline import PlainSegmenter
 from sartm_core.benchmark.config import BenchmarkConfig, Size, size_name
-from sartm_core.benchmark.machine import cpus, describe
-from sartm_core.benchmark.results import Found
-from sartm_core.benchmark.subjects import Weights, make_frames, weights_from, weights_of
+from sartm_core.benchmark.flops import ModelCounts, count_model, product_flops
+from sartm_core.benchmark.lane import Lane, Meter
+from sartm_core.benchmark.machine import cpus, describe, limited
+from sartm_core.benchmark.rates import SQUARE, square
+from sartm_core.benchmark.ratios import add_ratios, counted, memory_of, rate_of
+from sartm_core.benchmark.results import Case, Found, Row
+from sartm_core.benchmark.session import Way
+from sartm_core.benchmark.subjects import Weights, load_plain, make_frames, weights_from, weights_of
+from sartm_core.benchmark.worker import WorkerError
+from sartm_core.runtime.engines import PRECISIONS
 from sartm_core.support.fields import to_dict
+
+FP32 = "fp32"
+Tell = Callable[[str], object]
+"""Takes a word or two about what is done now."""
 
 
 def benchmark(config: BenchmarkConfig) -> Found:
     """Measure everything. Progress goes to the terminal's error output; ValueError and OSError name a wrong file."""
     threads = min(config.threads, len(cpus())) or len(cpus())
-    found = Found(describe(threads), to_dict(config), Path(config.frames).name if config.frames else "synthetic scenes")
-    with tempfile.TemporaryDirectory(prefix="sartm-benchmark-") as text:
+    found = Found(describe(threads), to_dict(config), Path(config.data).name if config.data else "synthetic scenes")
+    with TemporaryDirectory(prefix="sartm-benchmark-") as text:
         folder = Path(text)
         with tqdm(unit="step") as bar:
             for weights in subjects(config, folder):
@@ -31,7 +45,7 @@ def benchmark(config: BenchmarkConfig) -> Found:
                         bar.set_description_str(f"{name}: {what}")
                         bar.update()
 
-                    found.cases.append(case.measure(config, weights, size, frames, threads, folder, tell))
+                    found.cases.append(measure(config, weights, size, frames, threads, folder, tell))
     return found
 
 
@@ -47,4 +61,89 @@ def frames_file(config: BenchmarkConfig, size: Size, folder: Path) -> str:
     path = folder / f"frames_{size_name(size)}.npz"
     if path.is_file():
         return str(path)
-    return make_frames(max(1, config.agreement_frames), size, config.frames).save(path)
+    return make_frames(max(1, config.agreement_frames), size, config.data).save(path)
+
+
+def measure(
+    config: BenchmarkConfig, weights: Weights, size: Size, frames: str, threads: int, folder: Path, tell: Tell
+) -> Case:
+    """`frames`: a file of `Frames` of this size; `folder` for temporary files. ValueError when the baseline cannot run.
+
+    First every engine is started afresh, which fills its caches; then all run side by side.
+    """
+    tell("count")
+    counts = count_model(load_plain(weights), size)
+    case = Case(weights.backbone, weights.source, size_name(size), counted(counts))
+
+    def lane(engine: str, precision: str, plain: bool = False) -> Lane:
+        caches = mkdtemp(dir=folder)
+        way = Way(weights, size, frames, engine, precision, config.device, threads, caches, plain)
+        return Lane(Row(engine, precision), way)
+
+    baseline = lane(PlainSegmenter.engine, FP32, plain=True)
+    engines = [lane(engine, precision) for engine, precision in config.ways]
+    case.baseline, case.rows = baseline.row, [lane.row for lane in engines]
+    lanes = [baseline, *engines]
+    if config.startup:
+        for each in engines:
+            tell(f"start {name_of(each)}")
+            start_afresh(each, threads)
+    with ExitStack() as stack, limited(threads):
+        for each in lanes:
+            stack.enter_context(closing(each))
+            tell(f"load {name_of(each)}")
+            each.open(config.warmup)
+        if not baseline.alive:
+            raise ValueError(f"the plain model at {case.size} cannot run: {baseline.row.why_not}")
+        rounds(config.runs, case, lanes, counts, tell)
+        for each in filter(lambda each: each.alive, lanes):
+            run = counts.plain if each is baseline else counts.deploy
+            dtype = PRECISIONS[each.row.ran["precision"]]
+            each.row.memory = memory_of(each.ask("peak"), run, counts.plain, dtype)
+        compare(config.agreement_frames, baseline, engines, tell)
+    add_ratios(case)
+    return case
+
+
+def name_of(lane: Lane) -> str:
+    return f"{lane.row.engine} {lane.row.precision}"
+
+
+def rounds(runs: int, case: Case, lanes: list[Lane], counts: ModelCounts, tell: Tell) -> None:
+    """Every way once in each round, another one first every time, and the machine's rates: noise hits all alike."""
+    alive = [lane for lane in lanes if lane.alive]
+    large = square(SQUARE)
+    with ExitStack() as stack:
+        meters = []
+        for precision in dict.fromkeys(lane.row.ran["precision"] for lane in alive):
+            tell(f"products {precision}")
+            meter = Meter(precision, [large, *counts.plain.products], alive[0])
+            meters.append(stack.enter_context(closing(meter)))
+        for i in range(runs):
+            first = i % len(alive)
+            for lane in (*alive[first:], *alive[:first]):
+                tell(f"round {i + 1} of {runs}: {name_of(lane)}")
+                lane.turn(i)
+            for meter in meters:
+                tell(f"round {i + 1} of {runs}: products {meter.precision}")
+                meter.turn()
+    for lane in alive:
+        lane.summarize()
+    flops = product_flops(large)
+    case.rates = {meter.precision: rate_of(meter.laps, counts.plain, flops) for meter in meters if meter.laps}
+
+
+def compare(frames: int, baseline: Lane, engines: Iterable[Lane], tell: Tell) -> None:
+    """Every engine with the baseline, on the first frames."""
+    tell("answers of the baseline")
+    plain = list(answers(baseline, frames))
+    for lane in engines:
+        if lane.alive:
+            tell(f"answers of {name_of(lane)}")
+            lane.row.agreement = summarize(plain, answers(lane, frames))
+
+
+def start_afresh(lane: Lane, threads: int) -> None:
+    """What cannot run says why again when its lane opens."""
+    with suppress(WorkerError), limited(threads):
+        lane.row.startup = startup.measure(lane.way)

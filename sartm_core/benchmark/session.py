@@ -13,16 +13,14 @@ import torch
 from sartm_core.benchmark.baseline import MS, PlainSegmenter, synchronize
 from sartm_core.benchmark.config import Size
 from sartm_core.benchmark.machine import set_threads
-from sartm_core.benchmark.memory import peak_resident, reset_peak, resident
 from sartm_core.benchmark.subjects import Frames, Weights, load_plain
 from sartm_core.runtime.batching import FramePair, SegmentationResult
 from sartm_core.runtime.engines import ENGINES, pick_device
 from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.memory import peak_resident, reset_peak, resident
 
 QUICK = 100.0
 """Milliseconds of a forward for which caches that are still cold make a difference."""
-SAMPLES = 10
-"""Memory is read this often while it is watched for growth."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,6 @@ class Way:
     """Folder of what it keeps for its next start."""
     plain: bool = False
     """The baseline instead of an engine."""
-    padded: Size | None = None
-    """Of the baseline."""
 
     def load(self) -> Segmenter | PlainSegmenter:
         """ValueError, ImportError: why this way cannot run."""
@@ -53,7 +49,7 @@ class Way:
                 threads=self.threads,
             )  # fmt: skip
         model = load_plain(weights)
-        return PlainSegmenter(model, model.info.preprocess, self.size, pick_device(self.device), self.padded)
+        return PlainSegmenter(model, model.info.preprocess, self.size, pick_device(self.device))
 
 
 @dataclass(frozen=True)
@@ -140,15 +136,6 @@ class Session:
     def masks(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """(H, W) uint8 of the i-th frame: from a call without confidence, and from one with it."""
         return self.call(i, False)[0].mask, self.call(i, True)[0].mask
-
-    def grow(self, frames: int) -> list[int]:
-        """Bytes the process has after each tenth of the frames."""
-        samples = []
-        for i in range(frames):
-            self.call(i, bool(i % 2))
-            if (i + 1) * SAMPLES // frames > i * SAMPLES // frames:
-                samples.append(resident())
-        return samples
 
     def _pair(self, i: int, confidence: bool) -> FramePair:
         i %= len(self.frames)

@@ -22,7 +22,7 @@ from time import perf_counter as now
 started = now()
 import sys, sartm_core.runtime.segmenter
 imported = now()
-from sartm_core.benchmarking import startup
+from sartm_core.benchmark import startup
 startup.first_mask(sys.argv[1], imported - started)
 """
 """What a fresh Python does: as a robot's own script, imports first."""
@@ -65,8 +65,7 @@ def start(way: Way) -> tuple[float, dict[str, float]]:
 def first_mask(text: str, imports: float) -> None:
     """In the fresh process: load, segment a frame, say so."""
     values = json.loads(text)
-    sizes = {name: values[name] and tuple(values[name]) for name in ("size", "padded")}
-    way = Way(**{**values, **sizes, "weights": Weights(**values["weights"])})
+    way = Way(**{**values, "size": tuple(values["size"]), "weights": Weights(**values["weights"])})
     frames = Frames.load(way.frames)
     started = perf_counter()
     segmenter = way.load()

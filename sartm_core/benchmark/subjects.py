@@ -14,7 +14,7 @@ from sartm_core.data.datasets import open_pairs
 from sartm_core.model.checkpoint import load, read_metadata, sha256
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
-from sartm_core.runtime.opening import DEFAULT, default_checkpoint, shipped_backbone
+from sartm_core.runtime.opening import DEFAULT, checkpoint_path, shipped_backbone
 from sartm_core.synthetic import SceneConfig, SyntheticScenes
 
 SEED = 0
@@ -60,10 +60,6 @@ def weights_from(checkpoint: str, sam2: str | None) -> Weights:
 def load_plain(weights: Weights) -> SARTM:
     """The model as written, in eval mode."""
     return load(checkpoint_path(weights.checkpoint), weights.sam2)
-
-
-def checkpoint_path(checkpoint: str) -> Path:
-    return default_checkpoint() if checkpoint == DEFAULT else Path(checkpoint)
 
 
 def random_model(backbone: str) -> SARTM:

@@ -1,50 +1,67 @@
-"""Training speed: images per second of the trainer's step against the same model written plainly, and of the loader.
+"""Training speed: crops a second of a configuration's training loop, in turns with the same loop written plainly.
 
-Read by `sartm benchmark --training FILE.yaml`. Weights and frames of the steps are random; the loader is
-the real one.
+Read by `sartm benchmark --training FILE.yaml`. Weights are random; loader, steps and optimizer are those of
+`sartm train`. Plainly: files are read and scenes drawn anew for every item, each camera goes through the
+encoder in a pass of its own, in fp32 and not compiled.
 """
 
 from __future__ import annotations
 
-import copy
-import math
+import itertools
 import statistics
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+import lightning as L
+import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from sartm_core.benchmark import loader, machine
-from sartm_core.benchmark.plain_training import below_first_adapter, plain_copy
-from sartm_core.benchmark.report import MISSING, machine_text
-from sartm_core.benchmark.training_steps import Runner
+from sartm_core.benchmark import machine
+from sartm_core.benchmark.report import machine_text
+from sartm_core.benchmark.worker import Worker, WorkerError
+from sartm_core.data.config import DataConfig
+from sartm_core.data.scenes import FixedScenes
+from sartm_core.data.sources import sources_of
+from sartm_core.model.encoder import ModalityEncoder
 from sartm_core.model.sartm import SARTM
+from sartm_core.support.classes import MFNET
 from sartm_core.support.fields import from_dict, load_yaml
+from sartm_core.support.memory import peak_resident
+from sartm_core.support.reports import markdown_table
+from sartm_core.synthetic import SceneConfig
 from sartm_core.train.config import TrainConfig
-from sartm_core.train.footprint import StepCounter, build, make_batch
-from sartm_core.train.footprint_tables import Row, table
-from sartm_core.train.steptime import available_bytes, peak_resident
+from sartm_core.train.dry_run import train_steps
+from sartm_core.train.frames import Item
+from sartm_core.train.loading import EpochBatches, training_loader
+from sartm_core.train.module import LitSARTM
+from sartm_core.train.setup import check_precision, quieten
 
-MIN_STEPS = 5
-"""Timed steps that a median needs."""
-GPU_TFLOPS = 50.0
-"""What a GPU is taken to sustain where its step is computed; about a third of a data sheet's dense bf16."""
-FULL = "32-true"
-PLAIN, OURS, COMPILED = "written plainly", "ours", "ours, compiled"
-HEAP = 1.5
-"""Times what is counted: what a process has, because the C library keeps freed memory for later."""
-MOST_WAYS = 4
-"""Models in memory at once."""
-LORA_STD = 0.02
+NO_ROOT = "not-given"
+"""Stands for `data.root` in a configuration that leaves it to the command line."""
+MADE_UP_FRAMES = 16
+"""Frames written where the configuration's data set is not there: 8-bit PNG files of the model's input size."""
+EPOCH_STEPS = 50
+"""Of these, so that no epoch ends while steps are timed."""
+KELVIN = (250.0, 330.0)
+"""What becomes 0 and 255 in the thermal files."""
+TURNS = 2
+"""How often each loop has its turn."""
+LOADED = 6
+"""Batches that are timed of the loader alone, for each of its processes."""
+TEXT_WIDTH = 512
+"""Of the random embeddings that stand for a teacher's."""
+PLAIN, CONFIGURED = "written plainly", "as configured"
 GB = 1e9
-TERMS = (
-    "A step is forward pass, losses, backward pass, clipping and AdamW; its time is the median of {steps}, all ways "
-    "taking turns. Written plainly: each modality in a pass of its own, every adapter as linear layers of its own, "
-    "what lies below the first adapter in autograd's graph, fp32. kept: bytes (10^9) that autograd keeps for the "
-    "backward pass; peak: most bytes alive within a step, beside weights and optimizer. Weights and frames are random, "
-    "equal for all."
-)
 
 
 def read_config(path: str | Path, batch: int | None = None) -> TrainConfig:
@@ -54,176 +71,184 @@ def read_config(path: str | Path, batch: int | None = None) -> TrainConfig:
     """
     values = load_yaml(path)
     values |= {"sam2": None, "init": "random"}
-    values["data"] = {"root": loader.NO_ROOT, **(values.get("data") or {})}
+    values["data"] = {"root": NO_ROOT, **(values.get("data") or {})}
     if batch is not None:
         values["trainer"] = {**(values.get("trainer") or {}), "batch_size": batch, "accumulate": 1}
     return from_dict(TrainConfig, values)
 
 
+def plainly(config: TrainConfig) -> TrainConfig:
+    """The same training without what makes it quick."""
+    data = replace(config.data, cache="none", synthetic_pool=0)
+    return replace(config, data=data, trainer=replace(config.trainer, precision="32-true", compile="none"))
+
+
+def one_camera_a_pass(model: SARTM) -> None:
+    """Write the encoder's one pass of both cameras as two."""
+    model.encoder.with_deepest = partial(one_by_one, model.encoder)  # type: ignore[method-assign]
+
+
+def one_by_one(encoder: ModalityEncoder, images: Sequence[Tensor | None]) -> tuple[list[Tensor], Tensor]:
+    """`ModalityEncoder.with_deepest` with a pass for each modality."""
+    alone = [[image if i == m else None for i, image in enumerate(images)] for m in range(len(images))]
+    passes = [ModalityEncoder.with_deepest(encoder, one) for one in alone if any(image is not None for image in one)]
+    levels, deepest = zip(*passes, strict=True)
+    return [torch.cat(level) for level in zip(*levels, strict=True)], torch.cat(deepest)  # (M, B, C, h, w) each
+
+
+class Loop:
+    """A training that can be asked for some steps at a time. Lives in a process of its own, see `worker.py`."""
+
+    def __init__(self, config: TrainConfig, plain: bool, threads: int) -> None:
+        quieten()
+        machine.set_threads(threads)
+        L.seed_everything(config.seed, verbose=False)
+        self.config = plainly(config) if plain else config
+        self.loader = training_loader(self.config)
+        model = SARTM(config.model).train()
+        if config.trainer.activation_checkpointing:
+            model.encoder.recompute_activations()
+        if plain:
+            one_camera_a_pass(model)
+        text = None if config.loss.teacher == "none" else torch.randn(config.model.num_classes, TEXT_WIDTH)
+        self.module = LitSARTM(model, self.config, [], text)
+
+    def load(self) -> float:
+        """Items a second of the loader alone, with its processes."""
+        batches, workers = endless(self.loader), self.config.data.workers
+        size = len(next(batches)["name"])
+        for _ in range((self.loader.prefetch_factor or 0) * workers):  # made while the processes started
+            next(batches)
+        timed, started = LOADED * max(1, workers), perf_counter()
+        for _ in range(timed):
+            next(batches)
+        seconds = perf_counter() - started
+        batches.close()
+        return timed * size / seconds
+
+    def turn(self, steps: int) -> tuple[list[float], list[float]]:
+        """Seconds of each of `steps` steps, and of these waiting for frames; after one that is not timed."""
+        _, laps = train_steps(self.config, self.module, self.loader, 1 + steps)
+        return laps.seconds[1:], laps.waited[1:]
+
+    def peak(self) -> int:
+        """Most bytes that the process had; of a GPU, that torch gave out."""
+        return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else peak_resident()
+
+
+def endless(loader: DataLoader[Item]) -> Generator[Item]:
+    """Batches of one epoch after the other."""
+    batches = loader.batch_sampler
+    assert isinstance(batches, EpochBatches)
+    for epoch in itertools.count():
+        batches.set_epoch(epoch)
+        yield from loader
+
+
 def run(config: TrainConfig, steps: int, threads: int | None) -> dict[str, Any]:
-    """Time `steps` steps of each way to train, in turns, then the loader. Seconds, bytes, items per second.
+    """Time both loops in turns, `steps` steps in each; for JSON.
 
     Raises:
-        ValueError: fewer than 5 steps, a batch that memory cannot hold, or data that cannot be loaded.
+        ValueError: no steps, data that cannot be loaded, or a loop that cannot run, most likely for want of memory.
     """
-    if steps < MIN_STEPS:
-        raise ValueError(f"steps: got {steps}, expected at least {MIN_STEPS}; the result is their median")
-    counter = StepCounter(config)
-    check_memory(config, counter)
+    if steps < 1:
+        raise ValueError(f"--steps: got {steps}, expected at least 1")
+    check_precision(config)
     threads = threads or config.trainer.threads or torch.get_num_threads()
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        loaded = loader.measure(config)
-        runners = time_all(config, steps)
-    finally:
-        torch.set_num_threads(before)
+    with ExitStack() as stack, tqdm(unit="turn") as bar:
+        config, frames = with_frames(config, stack)
+        loops: dict[str, Worker] = {}
+        found: dict[str, dict[str, Any]] = {}
+        try:
+            for name in (PLAIN, CONFIGURED):
+                loops[name] = stack.enter_context(closing(Worker(Loop, config, name == PLAIN, threads)))
+                found[name] = {"name": name, "seconds": [], "waited": [], "loader": loops[name].ask("load")}
+            for turn in range(TURNS):
+                for name in list(loops)[:: -1 if turn % 2 else 1]:  # nobody is always the first
+                    bar.set_description(name)
+                    seconds, waited = loops[name].ask("turn", steps)
+                    found[name]["seconds"] += seconds
+                    found[name]["waited"] += waited
+                    bar.update()
+            for name, loop in loops.items():
+                found[name] |= summary(config, found[name], loop.ask("peak"))
+        except WorkerError as error:
+            raise ValueError(f"{error}. If it was memory: a smaller trainer.batch_size") from None
+    found[CONFIGURED]["precision"] = config.trainer.precision
     return {
-        "machine": machine.describe(threads),
-        "setting": setting(config),
-        "steps": steps,
-        "ways": [as_dict(runner, frames_at_once(config)) for runner in runners],
-        "loader": loaded,
-        "gpu": {"tflops": GPU_TFLOPS, "images_per_second": GPU_TFLOPS * 1e12 / counter.flops(crop(config))},
-        "resident_bytes": peak_resident(),
-    }
+        "machine": machine.describe(threads), "setting": setting(config), "frames": frames,
+        "steps": TURNS * steps, "loops": list(found.values()),
+    }  # fmt: skip
 
 
-def check_memory(config: TrainConfig, counter: StepCounter) -> None:
-    """Raise ValueError where float32 steps of this batch would not fit a CPU's memory; a GPU says so itself."""
-    available = None if on_gpu(config) else available_bytes()
-    peak = counter.bytes(crop(config), frames_at_once(config), FULL).peak
-    model = counter.model_bytes
-    needed = HEAP * peak + MOST_WAYS * (model.weights + model.gradients + model.optimizer)
-    if available is not None and needed > available:
-        raise ValueError(
-            f"trainer.batch_size: {frames_at_once(config)} frames at once of {setting(config)['crop']} need about "
-            f"{needed / GB:.1f} GB, {available / GB:.1f} GB are free; give a smaller batch"
-        )
-
-
-def on_gpu(config: TrainConfig) -> bool:
-    return config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+def summary(config: TrainConfig, loop: dict[str, Any], peak: int) -> dict[str, Any]:
+    """What follows from the seconds of its steps."""
+    rate = config.trainer.batch_size / statistics.median(loop["seconds"])
+    return {"precision": "32-true", "crops_per_second": rate, "peak_bytes": peak}
 
 
 def setting(config: TrainConfig) -> dict[str, Any]:
     """What the numbers are of."""
-    height, width = crop(config)
+    height, width = config.data.crop_size
     return {
         "backbone": config.model.backbone,
         "crop": f"{height}x{width}",
-        "batch": frames_at_once(config),
-        "rank": config.model.lora_rank,
+        "batch": config.trainer.batch_size,
+        "workers": config.data.workers,
         "train_encoder": config.model.train_encoder,
-        "activation_checkpointing": config.trainer.activation_checkpointing,
     }
 
 
-def crop(config: TrainConfig) -> tuple[int, int]:
-    return config.data.crop_size
+def with_frames(config: TrainConfig, stack: ExitStack) -> tuple[TrainConfig, str]:
+    """`config` with data that is there, and what it is; made-up frames are removed when `stack` is closed."""
+    sources = sources_of(config.data)
+    given = bool(sources) and config.data.root not in (None, NO_ROOT)
+    if given and not Path(str(config.data.root)).is_dir():
+        raise ValueError(f"data.root: no folder {config.data.root}; leave it out for made-up frames")
+    if given or not sources:
+        return config, f"data set {' '.join(source.title for source in sources) or 'synthetic'!r}"
+    height, width = config.preprocess.input_size or config.data.crop_size
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sartm-training-")))
+    return write_frames(folder, config), f"{MADE_UP_FRAMES} made-up frames of {height}x{width} (no data.root)"
 
 
-def frames_at_once(config: TrainConfig) -> int:
-    """Frames of a micro-batch."""
-    return config.trainer.batch_size // config.trainer.accumulate
-
-
-def time_all(config: TrainConfig, steps: int) -> list[Runner]:
-    """The ways to train, each having done `steps` timed steps, in rounds of one step each."""
-    device = torch.device("cuda" if on_gpu(config) else "cpu")
-    batch = {name: t.to(device) for name, t in make_batch(config, crop(config), frames_at_once(config)).items()}
-    runners = ways(config, device)
-    with tqdm(total=len(runners) * (1 + steps), unit="step") as bar:
-        for runner in runners:
-            bar.set_description(f"warm up, {runner.name}")
-            runner.warm_up(batch)
-            bar.update()
-        for turn in range(steps):
-            for runner in runners if turn % 2 else reversed(runners):  # nobody is always the first
-                bar.set_description(runner.name)
-                runner.time(batch)
-                bar.update()
-    return runners
-
-
-def ways(config: TrainConfig, device: torch.device) -> list[Runner]:
-    """Plain float32 first; ours in float32, in the configuration's precision, and compiled if it says so."""
-    torch.manual_seed(config.seed)
-    model, objective = build(config)
-    for name, parameter in model.named_parameters():
-        if name.endswith(".lora_b"):  # fresh ones are zero and would give no gradient to the A beside them
-            torch.nn.init.normal_(parameter, std=LORA_STD)
-    plain, settings = plain_copy(model), config.trainer
-    kinds = [(PLAIN, plain, FULL, "none"), (OURS, copy.deepcopy(model), FULL, "none")]
-    if settings.precision != FULL:
-        kinds.append((OURS, copy.deepcopy(model), settings.precision, "none"))
-    if settings.compile != "none":
-        kinds.append((COMPILED, copy.deepcopy(model), settings.precision, settings.compile))
-    runners = []
-    for name, network, precision, compiler in kinds:
-        if settings.activation_checkpointing:
-            network.encoder.recompute_activations()
-        parts = network.to(device), copy.deepcopy(objective).to(device)
-        runners.append(Runner(name, *parts, config, precision, trained_by_optimizer(network), compiler))
-    return runners
-
-
-def trained_by_optimizer(model: SARTM) -> list[torch.nn.Parameter]:
-    """What trains by the configuration; the plain model has gradients for some frozen parameters besides."""
-    frozen = set() if model.config.train_encoder else {id(p) for p in below_first_adapter(model.encoder)}
-    return [p for p in model.parameters() if p.requires_grad and id(p) not in frozen]
-
-
-def as_dict(runner: Runner, batch: int) -> dict[str, Any]:
-    """For programs."""
-    return {
-        "name": runner.name,
-        "precision": runner.precision,
-        "compile": runner.compiler,
-        "seconds": runner.seconds,
-        "images_per_second": batch / runner.median(),
-        "kept_bytes": runner.kept,
-        "peak_bytes": runner.peak,
-        "first_loss": runner.loss,
-    }
+def write_frames(folder: Path, config: TrainConfig) -> TrainConfig:
+    """`config` with a data set of its own in `folder`: synthetic scenes as the files that a real one consists of."""
+    height, width = config.preprocess.input_size or config.data.crop_size
+    scenes = FixedScenes(MADE_UP_FRAMES, SceneConfig(height, width))
+    for kind in ("rgb", "thermal", "labels"):
+        (folder / kind).mkdir()
+    for i, scene in enumerate(scenes):
+        assert scene.label is not None
+        thermal = np.interp(scene.thermal, KELVIN, (0, 255)).astype(np.uint8)
+        for kind, image in (("rgb", scene.rgb), ("thermal", thermal), ("labels", scene.label)):
+            Image.fromarray(image).save(folder / kind / f"{i:05}.png")
+    (folder / "train.txt").write_text("".join(f"{i:05}\n" for i in range(MADE_UP_FRAMES)))
+    repeat = -(-EPOCH_STEPS * config.trainer.batch_size // MADE_UP_FRAMES)
+    one: dict[str, Any] = {"dataset": "folder", "root": str(folder), "label_set": "mfnet", "repeat": repeat}
+    data: DataConfig = replace(config.data, **one, sources=(), epoch_frames=None, synthetic_train=0)
+    classes = replace(config.model, classes=MFNET.names, palette=None)
+    return replace(config, data=data, model=classes, loss=replace(config.loss, class_weights=None))
 
 
 def report(result: dict[str, Any]) -> str:
     """The result of `run` in Markdown."""
-    what, ways_, plain = result["setting"], result["ways"], result["ways"][0]
-    encoder = "trained" if what["train_encoder"] else f"frozen, adapters of rank {what['rank']}"
-    rows: list[Row] = [
-        ("way to train", "precision", "step s", "images/s", "x plain", "kept GB", "peak GB", "first loss")
-    ]
-    for way in ways_:
-        speed = way["images_per_second"]
+    what, loops = result["setting"], result["loops"]
+    rows = [("loop", "precision", "**crops/s**", "**x plain**", "step s", "of it waiting", "loader alone, crops/s",
+             "peak GB")]  # fmt: skip
+    for loop in loops:
+        rate = loop["crops_per_second"]
         rows.append((
-            way["name"], way["precision"], f"{statistics.median(way['seconds']):.3f}", f"{speed:.3g}",
-            f"{speed / plain['images_per_second']:.2f}", gigabytes(way["kept_bytes"]), gigabytes(way["peak_bytes"]),
-            f"{way['first_loss']:.5f}",
+            loop["name"], loop["precision"], f"{rate:.3g}", f"{rate / loops[0]['crops_per_second']:.2f}",
+            f"{statistics.median(loop['seconds']):.3f}",
+            f"{statistics.median(loop['waited']):.3f}", f"{loop['loader']:.3g}", f"{loop['peak_bytes'] / GB:.2f}",
         ))  # fmt: skip
-    title = f"## Training {what['backbone']} at {what['crop']}, batch {what['batch']} (encoder {encoder})"
-    recomputing = " Activations are recomputed." if what["activation_checkpointing"] else ""
+    encoder = "trained" if what["train_encoder"] else "frozen, with adapters"
     return "\n\n".join((
-        title, machine_text(result["machine"]), TERMS.format(steps=result["steps"]) + recomputing, table(rows),
-        loader_text(result),
-        f"Most memory that the process had, all ways together: {gigabytes(result['resident_bytes'])} GB.",
+        f"## Training {what['backbone']} at {what['crop']}, batch {what['batch']} (encoder {encoder})",
+        machine_text(result["machine"]),
+        f"{result['frames']}, {what['workers']} loader processes. Medians of {result['steps']} steps, the loops taking "
+        "turns, waiting for frames included. Written plainly: files read and scenes drawn for every item, a pass for "
+        "each camera, fp32. Weights are random.",
+        markdown_table(rows),
     )) + "\n"  # fmt: skip
-
-
-def loader_text(result: dict[str, Any]) -> str:
-    """Whether the loader keeps up, here and with a GPU."""
-    loaded, gpu, ours = result["loader"], result["gpu"], result["ways"][-1]
-    rate, single = loaded["items_per_second"], loaded["items_per_second_of_one_process"]
-    needed = math.ceil(gpu["images_per_second"] / single)
-    return (
-        f"Loader, {loaded['frames']}: {rate:.1f} items/s with {loaded['workers']} processes on this machine's CPUs, "
-        f"{rate / ours['images_per_second']:.1f} times what the last step above takes; one process alone makes "
-        f"{single:.1f} items/s. **Computed**: a GPU that sustains {gpu['tflops']:g} TFLOP/s takes "
-        f"{gpu['images_per_second']:.0f} images/s at most (small models do not keep it busy); for that the loader "
-        f"needs {needed} such processes (`data.workers`) on as many cores."
-    )
-
-
-def gigabytes(count: int | None) -> str:
-    return MISSING if count is None else f"{count / GB:.2f}"

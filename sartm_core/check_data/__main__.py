@@ -10,7 +10,6 @@ check_data.txt. Exit code 0: no faults (there may be warnings), 1: faults, 2: wr
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from sartm_core.data.datasets import detect_dataset
 from sartm_core.data.layouts import DISK_LAYOUTS
 from sartm_core.support.classes import LABEL_SETS
 from sartm_core.support.cli import finish, new_parser, parse
-from sartm_core.support.files import write_text
+from sartm_core.support.files import write_json, write_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +60,7 @@ def check(args: argparse.Namespace) -> int:
     text = as_text(result)
     print(text, end="")
     if args.output:
-        write_text(args.output / "check_data.json", json.dumps(result, indent=2) + "\n")
+        write_json(args.output / "check_data.json", result)
         write_text(args.output / "check_data.txt", text)
     return 1 if findings.count(FAULT) else 0
 

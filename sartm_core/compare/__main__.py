@@ -28,7 +28,8 @@ from sartm_core.evaluate.protocol import protocol
 from sartm_core.evaluate.scores import number
 from sartm_core.evaluate.sources import dataset_of, open_frames, possible
 from sartm_core.evaluate.tables import as_text
-from sartm_core.figures.sources import check_same_classes, weights_path
+from sartm_core.figures.sources import check_same_classes
+from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 
@@ -40,14 +41,14 @@ def run(config: CompareConfig, a: str, b: str, output: Path) -> str:
     frames, label_set = open_frames(evaluations[0], dataset)
     possible((config.cameras,), frames)
     models = [
-        Segmenter.load(weights_path(checkpoint), config.device, config.precision, config.engine, sam2=config.sam2)
+        Segmenter.load(checkpoint_path(checkpoint), config.device, config.precision, config.engine, sam2=config.sam2)
         for checkpoint in (a, b)
     ]
     check_same_classes(models[0].classes, models[1].classes, (a, b))
     output.mkdir(parents=True, exist_ok=True)  # before the long part
     result = compare((models[0], models[1]), frames, label_set, config.cameras, config.most)
     both = [
-        protocol(evaluation, dataset, model, label_set.names, weights_path(checkpoint), frames)
+        protocol(evaluation, dataset, model, label_set.names, checkpoint_path(checkpoint), frames)
         for evaluation, model, checkpoint in zip(evaluations, models, (a, b), strict=True)
     ]
     content = titles(a, b) | numbers(config, dataset, result, both, models[0].classes)
@@ -57,7 +58,7 @@ def run(config: CompareConfig, a: str, b: str, output: Path) -> str:
 
 def titles(a: str, b: str) -> dict[str, str]:
     """What to call the two: their files, with the folders where those are named alike. No paths of this machine."""
-    paths = [weights_path(checkpoint).resolve() for checkpoint in (a, b)]
+    paths = [checkpoint_path(checkpoint).resolve() for checkpoint in (a, b)]
     alike = paths[0].name == paths[1].name
     return {
         key: f"{path.parent.name}/{path.name}" if alike else path.name for key, path in zip("ab", paths, strict=True)

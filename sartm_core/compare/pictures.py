@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from PIL import Image
 from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.worst import shrink
 from sartm_core.support.classes import IGNORE, Color
+from sartm_core.support.ranking import Ranking
 from sartm_core.support.visualize import camera_pictures, colorize, contact_sheet
 
 ONLY_A_RIGHT: Color = (255, 150, 0)
@@ -52,24 +52,18 @@ class MostDifferent:
     """
 
     def __init__(self, size: int, palette: Sequence[Color]) -> None:
-        self.size, self.palette = size, palette
-        self._heap: list[tuple[float, int, DifferentFrame]] = []  # (share, -index, frame): the least different on top
-        self._offered = 0
+        self.palette = palette
+        self._kept: Ranking[DifferentFrame] = Ranking(size)
 
     def offer(self, sample: Sample, truth: np.ndarray | None, a: np.ndarray, b: np.ndarray) -> None:
         """Consider one frame: `truth`, `a` and `b` are (H, W) uint8 class ids; `truth` None without a label."""
-        self._offered += 1
         share = float((a != b).mean())
-        key = (share, -self._offered)
-        full = len(self._heap) >= self.size
-        if self.size == 0 or share == 0 or (full and key < self._heap[0][:2]):
-            return
-        frame = DifferentFrame(sample.name, share, self.pictures(sample, truth, a, b))
-        (heapq.heapreplace if full else heapq.heappush)(self._heap, (*key, frame))
+        if share:
+            self._kept.offer(share, lambda: DifferentFrame(sample.name, share, self.pictures(sample, truth, a, b)))
 
     def frames(self) -> list[DifferentFrame]:
         """The most different first."""
-        return [frame for *_, frame in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
+        return self._kept.best()
 
     def pictures(
         self, sample: Sample, truth: np.ndarray | None, a: np.ndarray, b: np.ndarray

@@ -25,7 +25,7 @@ from sartm_core.evaluate.run import evaluate, frame_group
 from sartm_core.evaluate.scores import all_scores, confidence_scores
 from sartm_core.evaluate.sources import dataset_of, open_frames, possible
 from sartm_core.evaluate.tta import Views
-from sartm_core.runtime.opening import DEFAULT, default_checkpoint
+from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 
@@ -34,7 +34,7 @@ __all__ = ["evaluate", "frame_group", "main", "run"]
 
 def run(config: EvaluateConfig, output: Path) -> str:
     """Evaluate and write the report; returns the text for the terminal. ValueError and OSError name what is wrong."""
-    weights = default_checkpoint() if config.checkpoint == DEFAULT else Path(config.checkpoint)
+    weights = checkpoint_path(config.checkpoint)
     segmenter = Segmenter.load(weights, config.device, config.precision, config.engine, sam2=config.sam2)
     dataset = dataset_of(config)
     frames, label_set = open_frames(config, dataset, config.conditions)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from sartm_core.model.checkpoint import sha256
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.classes import IGNORE
 from sartm_core.support.fields import to_dict
+from sartm_core.support.reports import versions
 
 PACKAGES = ("torch", "torchvision", "sam2", "numpy", "pillow")
 
@@ -55,7 +54,7 @@ def protocol(
         "device": str(segmenter.device),
         "engine": segmenter.engine,
         "precision": segmenter.precision,
-        "software": {"python": platform.python_version(), "sartm": __version__, **versions()},
+        "software": {"python": platform.python_version(), "sartm": __version__, **versions(PACKAGES)},
     }
 
 
@@ -142,12 +141,3 @@ def augmentation(config: EvaluateConfig) -> str:
         return "none"
     flip = ", each with its left-right flip" if config.flip else ""
     return f"mean softmax over scales {', '.join(f'{scale:g}' for scale in config.scales)}{flip}"
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide the numbers, as far as they are known."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):  # Meta's own sam2 has another distribution name
-            found[name] = metadata.version(name)
-    return found

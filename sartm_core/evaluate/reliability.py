@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sartm_core.support.classes import IGNORE
+from sartm_core.support.reports import number
 
 BINS = 15
 """Of equal width over 0..1."""
@@ -80,8 +81,3 @@ class ReliabilityByPixels:
     def by_pixels(self) -> dict[str, Reliability]:
         """{`all`, `called_object`, `object`: counts}."""
         return {"all": self.all, "called_object": self.called_object, "object": self.object}
-
-
-def number(value: float) -> float | None:
-    """None for NaN."""
-    return None if math.isnan(value) else value

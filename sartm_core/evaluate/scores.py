@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
-
-import numpy as np
 
 from sartm_core.evaluate.conventions import CONVENTIONS, Convention
 from sartm_core.evaluate.metrics import ConfusionMatrix
 from sartm_core.evaluate.run import Evaluation
+from sartm_core.support.reports import number
 
 
 def all_scores(result: Evaluation, classes: tuple[str, ...], usual: Convention) -> dict[str, dict[str, Any]]:
@@ -54,11 +52,6 @@ def means(matrix: ConfusionMatrix, convention: Convention) -> dict[str, float | 
 def absent(row: dict[str, Any]) -> dict[str, int]:
     """Classes without a true pixel in one row of scores -> pixels that were called them all the same."""
     return {c: row["predicted_pixels"][c] for c, pixels in row["true_pixels"].items() if not pixels}
-
-
-def number(value: float | np.floating) -> float | None:
-    """A score for JSON: None instead of NaN."""
-    return None if math.isnan(value) else float(value)
 
 
 def percent(value: float | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from PIL import Image
 from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.metrics import ConfusionMatrix
 from sartm_core.support.classes import IGNORE, Color
+from sartm_core.support.ranking import Ranking
 from sartm_core.support.visualize import IGNORE_COLOR, camera_pictures, colorize, contact_sheet
 
 PICTURE_WIDTH = 320
@@ -46,23 +46,20 @@ class WorstFrames:
     """Keeps the `size` frames of lowest mIoU among all that are offered; of equal ones the earlier."""
 
     def __init__(self, size: int, palette: Sequence[Color]) -> None:
-        self.size, self.palette = size, palette
-        self._heap: list[tuple[float, int, WorstFrame]] = []  # (-mIoU, -index, frame): the best of the worst on top
-        self._offered = 0
+        self.palette = palette
+        self._kept: Ranking[WorstFrame] = Ranking(size)
 
     def offer(self, sample: Sample, truth: np.ndarray, guess: np.ndarray, matrix: ConfusionMatrix) -> None:
         """Consider one frame: `truth` and `guess` (H, W) uint8 class ids, `matrix` their counts."""
-        self._offered += 1
-        key = (-matrix.miou(), -self._offered)
-        full = len(self._heap) >= self.size
-        if self.size == 0 or math.isnan(key[0]) or (full and key < self._heap[0][:2]):
-            return
-        frame = WorstFrame(sample.name, matrix.miou(), matrix.iou(), self.strip(sample, truth, guess))
-        (heapq.heapreplace if full else heapq.heappush)(self._heap, (*key, frame))
+        miou = matrix.miou()
+        if not math.isnan(miou):
+            self._kept.offer(
+                -miou, lambda: WorstFrame(sample.name, miou, matrix.iou(), self.strip(sample, truth, guess))
+            )
 
     def frames(self) -> list[WorstFrame]:
         """The worst first."""
-        return [frame for *_, frame in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
+        return self._kept.best()
 
     def strip(self, sample: Sample, truth: np.ndarray, guess: np.ndarray) -> Image.Image:
         """The five pictures of a frame, each `PICTURE_WIDTH` wide."""

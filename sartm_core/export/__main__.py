@@ -12,11 +12,10 @@ put in its place. `Segmenter.load` and the node take it like a checkpoint. More:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from sartm_core.export.config import ExportConfig
 from sartm_core.export.run import Written, export
-from sartm_core.runtime.opening import DEFAULT, default_checkpoint
+from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 
 MB = 1e6
@@ -24,7 +23,7 @@ MB = 1e6
 
 def run(config: ExportConfig) -> str:
     """Export; returns the text for the terminal. ValueError and OSError name what is wrong."""
-    weights = default_checkpoint() if config.checkpoint == DEFAULT else Path(config.checkpoint)
+    weights = checkpoint_path(config.checkpoint)
     return in_words(export(config, weights))
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,6 +15,7 @@ from sartm_core.model.sartm import SARTM
 from sartm_core.runtime.engines.agreement import ENOUGH
 from sartm_core.runtime.exported.description import Description
 from sartm_core.runtime.exported.parts import Parts
+from sartm_core.support.reports import versions
 
 PACKAGES = ("sartm_ros", "torch", "onnx", "onnxscript", "openvino")
 """Their versions are written into the file."""
@@ -76,14 +75,5 @@ def describe(model: SARTM, config: ExportConfig, weights: Path) -> Description:
         precision=config.precision,
         weights=weights.stem,
         weights_sha256=sha256(weights),
-        versions=dict(versions()),
+        versions=versions(PACKAGES),
     )
-
-
-def versions() -> Iterator[tuple[str, str]]:
-    """Of what is installed of `PACKAGES`."""
-    for package in PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            continue

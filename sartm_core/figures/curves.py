@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sartm_core.figures.config import RunConfig
 from sartm_core.figures.history import read_history
-from sartm_core.support.files import replacing
+from sartm_core.support.files import replacing, write_json
 
 PANEL = (3.4, 3.2)
 """Inches of one panel."""
@@ -34,7 +33,7 @@ def curves(config: RunConfig, output: Path) -> list[Path]:
         raise ValueError(f"{run}: no validation yet, so there are no scores to draw")
     output.mkdir(parents=True, exist_ok=True)
     draw_figure(output / "curves.png", rows, scored)
-    (output / "curves.json").write_text(json.dumps({"run": run.name, "epochs": rows}, indent=2) + "\n")
+    write_json(output / "curves.json", {"run": run.name, "epochs": rows})
     return [output / "curves.png", output / "curves.json"]
 
 

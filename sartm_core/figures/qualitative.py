@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,10 +18,12 @@ from sartm_core.evaluate.run import label_table
 from sartm_core.figures.boxes import Box, region_boxes
 from sartm_core.figures.config import QualitativeConfig
 from sartm_core.figures.sheet import Mark, Panel, Row, write_sheet
-from sartm_core.figures.sources import check_same_classes, find_frames, open_source, spread, weights_path
+from sartm_core.figures.sources import check_same_classes, find_frames, open_source, spread
 from sartm_core.model.checkpoint import sha256
+from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.classes import IGNORE, LabelSet
+from sartm_core.support.files import write_json
 from sartm_core.support.visualize import IGNORE_COLOR, colorize, thermal_to_gray
 
 RED, ORANGE = "#e00020", "#ff8c00"
@@ -67,13 +68,13 @@ def qualitative(config: QualitativeConfig, output: Path) -> list[Path]:
         **about,
         "frames": [facts_of(shot, found, titles[3:]) for shot, found in zip(shots, boxes, strict=True)],
     }
-    (output / "qualitative.json").write_text(json.dumps(facts, indent=2) + "\n")
+    write_json(output / "qualitative.json", facts)
     return [output / "qualitative.png", output / "qualitative.json"]
 
 
 def checkpoint_paths(config: QualitativeConfig) -> list[Path]:
     """The baseline's file, if there is one, then ours."""
-    return [weights_path(file) for file in (config.baseline, config.checkpoint) if file]
+    return [checkpoint_path(file) for file in (config.baseline, config.checkpoint) if file]
 
 
 def load_segmenters(config: QualitativeConfig) -> list[Segmenter]:

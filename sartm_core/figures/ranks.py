@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from sartm_core.figures.config import RunConfig
 from sartm_core.figures.history import read_history
 from sartm_core.model.config import MODALITIES
-from sartm_core.support.files import replacing
+from sartm_core.support.files import replacing, write_json
 from sartm_core.train.ranks import FUSED, LEAST
 
 SIZE = (8.4, 3.4)
@@ -39,7 +38,7 @@ def ranks(config: RunConfig, output: Path) -> list[Path]:
     output.mkdir(parents=True, exist_ok=True)
     draw_figure(output / "ranks.png", rows)
     facts = {"run": run.name, "alarm_below": LEAST, "validations": rows}
-    (output / "ranks.json").write_text(json.dumps(facts, indent=2) + "\n")
+    write_json(output / "ranks.json", facts)
     return [output / "ranks.png", output / "ranks.json"]
 
 

@@ -7,7 +7,6 @@ the prototypes of a batch instead), and the mean difference of the two matrices 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sartm_core.figures.config import SimilarityConfig
 from sartm_core.losses.semantic import self_similarity, semantic_loss
-from sartm_core.support.files import replacing
+from sartm_core.support.files import replacing, write_json
 
 FILE = re.compile(r"epoch_(\d+)\.npz")
 COLORS = "viridis"
@@ -96,7 +95,7 @@ def similarity(config: SimilarityConfig, output: Path) -> list[Path]:
             for p in history
         ],
     }
-    (output / "similarity.json").write_text(json.dumps(facts, indent=2) + "\n")
+    write_json(output / "similarity.json", facts)
     return [output / "similarity.png", output / "similarity.json"]
 
 

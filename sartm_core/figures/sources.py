@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from sartm_core.data.datasets import need_both
 from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.config import WeightsAndFrames
 from sartm_core.evaluate.sources import dataset_of, open_frames
-from sartm_core.runtime.opening import DEFAULT, default_checkpoint
 from sartm_core.support.classes import LabelSet
 
 
@@ -37,11 +35,6 @@ def find_frames(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
 def spread(length: int, most: int) -> list[int]:
     """At most `most` indices, evenly spread over 0..length-1."""
     return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int)).tolist()
-
-
-def weights_path(checkpoint: str) -> Path:
-    """The file of a checkpoint option."""
-    return default_checkpoint() if checkpoint == DEFAULT else Path(checkpoint)
 
 
 def check_same_classes(first: tuple[str, ...], other: tuple[str, ...], names: tuple[str, str]) -> None:

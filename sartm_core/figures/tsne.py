@@ -7,7 +7,6 @@ resemble each other whatever the model).
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -23,12 +22,13 @@ from matplotlib.lines import Line2D
 from sartm_core.evaluate.run import label_table
 from sartm_core.figures.cells import Cells, choose_cells, features, grid_size
 from sartm_core.figures.config import TsneConfig
-from sartm_core.figures.sources import check_same_classes, open_source, spread, weights_path
+from sartm_core.figures.sources import check_same_classes, open_source, spread
 from sartm_core.model.checkpoint import sha256
 from sartm_core.model.sartm import SARTM
+from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.runtime.segmenter import pick_device
 from sartm_core.support.classes import Color
-from sartm_core.support.files import replacing
+from sartm_core.support.files import replacing, write_json
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ LIGHT = 0.75
 def tsne(config: TsneConfig, output: Path) -> list[Path]:
     """Write `tsne.png` and `tsne.json`. ValueError and OSError name what is wrong."""
     names, frames, labels = open_source(config)
-    paths = [weights_path(file) for file in (config.checkpoint, *config.compare)]
+    paths = [checkpoint_path(file) for file in (config.checkpoint, *config.compare)]
     models = [SARTM.load(path, config.sam2) for path in paths]
     indices = spread(len(names), config.frames)
     check_comparable(models, paths, frames[indices[0]])
@@ -72,7 +72,7 @@ def tsne(config: TsneConfig, output: Path) -> list[Path]:
         "features": "F~n, scaled to length 1; distances are cosine",
         "panels": [facts for _, facts in panels],
     }
-    (output / "tsne.json").write_text(json.dumps(about, indent=2) + "\n")
+    write_json(output / "tsne.json", about)
     return [output / "tsne.png", output / "tsne.json"]
 
 

@@ -21,7 +21,7 @@ from sartm_core.data.scenes import FixedScenes
 from sartm_core.data.sources import Source
 from sartm_core.fit_confidence.fit import fit_file
 from sartm_core.model.confidence import CAMERAS
-from sartm_core.runtime.opening import DEFAULT, default_checkpoint
+from sartm_core.runtime.opening import DEFAULT, checkpoint_path
 from sartm_core.support.classes import LABEL_SETS, MFNET
 from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 from sartm_core.support.fields import at_least, one_of
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         config = build_config(FitConfig, args)
-        weights = default_checkpoint() if config.checkpoint == DEFAULT else Path(config.checkpoint)
+        weights = checkpoint_path(config.checkpoint)
         confidence = fit_file(weights, config.sources(), args.output, config.device, config.sam2)
         for cameras, temperature, bias in zip(CAMERAS, confidence.temperature, confidence.class_bias, strict=True):
             shown = ", ".join(f"{b:.2f}" for b in bias) or "none"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from sartm_core.import_weights.sam2 import import_sam2
 from sartm_core.import_weights.taking import Imported
 from sartm_core.import_weights.tensors import read_tensors
 from sartm_core.model.checkpoint import sha256
-from sartm_core.support.files import write_text
+from sartm_core.support.files import write_json
 
 
 @dataclass(frozen=True)
@@ -65,5 +64,5 @@ def write(imported: Imported, output: Path) -> Path:
     """The checkpoint, and beside it what became of every tensor; returns the path of that."""
     imported.model.save(output, kind="full")
     report = output.with_suffix(".json")
-    write_text(report, json.dumps(imported.as_dict(), indent=2) + "\n")
+    write_json(report, imported.as_dict())
     return report

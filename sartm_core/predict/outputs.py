@@ -17,7 +17,7 @@ from PIL import Image
 from sartm_core.data.images import read_image
 from sartm_core.predict.frames import modified
 from sartm_core.support.classes import Color
-from sartm_core.support.files import replacing, write_text
+from sartm_core.support.files import replacing, write_json
 from sartm_core.support.visualize import color_table
 
 RUN = "run.json"
@@ -42,7 +42,7 @@ class Outputs:
             if any((self.root / "mask").glob("*.png")):
                 raise ValueError(f"{self.root}: holds masks but no {RUN} that tells whose; give another --output")
             (self.root / "mask").mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps(record, indent=2) + "\n")
+            write_json(path, record)
             return
         try:
             before = dict(json.loads(path.read_text(encoding="utf-8")))

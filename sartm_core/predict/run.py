@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from sartm_core.predict.summary import Result
 from sartm_core.predict.video import VideoFrames, write_video
 from sartm_core.runtime.batching import FramePair, SegmentationResult
 from sartm_core.runtime.segmenter import Segmenter
-from sartm_core.support.files import replacing, write_text
+from sartm_core.support.files import replacing, write_json, write_text
 
 SHEET_FRAMES = 12
 """Rows of the contact sheet."""
@@ -60,7 +59,7 @@ def predict(segmenter: Segmenter, source: Source, config: PredictConfig, root: P
         write_sheet(root / SHEET, source, outputs, result, segmenter)
     if result.counts and isinstance(source, VideoFrames):
         write_side_by_side(root / VIDEO, source, outputs, result, segmenter)
-    write_text(root / "summary.json", json.dumps(summary.as_dict(result, record), indent=2) + "\n")
+    write_json(root / "summary.json", summary.as_dict(result, record))
     write_text(root / "summary.csv", summary.as_csv(summary.class_rows(result)))
     if result.counts:
         write_text(root / "frames.csv", summary.as_csv(summary.frame_rows(result)))

@@ -54,6 +54,11 @@ def by_name(checkpoint: str | Path, adapters: Adapters) -> dict[str, str | Path]
     return found
 
 
+def checkpoint_path(checkpoint: str | Path) -> Path:
+    """The file that an option names."""
+    return default_checkpoint() if str(checkpoint) == DEFAULT else Path(checkpoint)
+
+
 def stem(path: str | Path) -> str:
     """What a file is called unless it is given another name."""
     return default_checkpoint().stem if str(path) == DEFAULT else Path(path).stem
@@ -61,7 +66,7 @@ def stem(path: str | Path) -> str:
 
 def open_weights(path: str | Path, sam2: str | Path | None, device: str, engine: str, shared: Shared) -> Opened:
     """Any kind of file that `Segmenter.load` takes."""
-    file = default_checkpoint() if str(path) == DEFAULT else Path(path)
+    file = checkpoint_path(path)
     if exported.is_exported(file):
         model = exported.open_exported(file)
         return Opened(model, model.sha256, exported.device_of(model, device, engine))

@@ -30,7 +30,7 @@ PLACES = {
     "baseline": "FILE",
     "pretrained": "FILE", "teacher_weights": "FILE", "rgb": "PATH", "thermal": "PATH", "dataset": "LAYOUT",
     "camera": "HEIGHTxWIDTH", "thermal_camera": "HEIGHTxWIDTH", "size": "HEIGHTxWIDTH", "resolutions": "HEIGHTxWIDTH",
-    "image_size": "HEIGHTxWIDTH", "input_size": "HEIGHTxWIDTH", "padded": "HEIGHTxWIDTH", "parameters": "NAME:=VALUE",
+    "image_size": "HEIGHTxWIDTH", "input_size": "HEIGHTxWIDTH", "parameters": "NAME:=VALUE",
 }  # fmt: skip
 """What stands for the value of a text field in a help text, by the field's name; others are a `NAME`."""
 METAVARS = {bool: "true|false", int: "N", float: "X", str: "NAME"}

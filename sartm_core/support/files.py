@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -26,6 +28,11 @@ def write_text(path: Path, text: str) -> None:
     """All of the text, in UTF-8, or none of it."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Indented, for people too."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def cache_folder() -> Path:

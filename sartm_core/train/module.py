@@ -17,6 +17,7 @@ from sartm_core.losses.objective import Objective
 from sartm_core.model.config import MODALITIES
 from sartm_core.model.sartm import SARTM
 from sartm_core.support.distributed import all_sum, world_size
+from sartm_core.support.reports import number
 from sartm_core.support.visualize import contact_sheet, overlay
 from sartm_core.train.compiling import compiled
 from sartm_core.train.config import OptimConfig, TrainConfig
@@ -113,7 +114,8 @@ class LitSARTM(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optim = self.config.optim
-        optimizer = torch.optim.AdamW(param_groups(self, optim), lr=optim.lr, fused=True)
+        fused = self.config.trainer.precision == "32-true"  # of mixed ones Lightning cannot clip the gradients then
+        optimizer = torch.optim.AdamW(param_groups(self, optim), lr=optim.lr, fused=fused)
         total = max(1, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, total, optim))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -171,8 +173,3 @@ def all_mean(terms: dict[str, Tensor]) -> dict[str, float]:
     """Values of scalar terms for the whole batch: the mean over all processes."""
     stacked = all_sum(torch.stack([term.detach() for term in terms.values()])) / world_size()
     return dict(zip(terms, stacked.tolist(), strict=True))
-
-
-def number(value: float) -> float | None:
-    """A score for JSON: NaN (the class does not occur) becomes None."""
-    return None if math.isnan(value) else float(value)

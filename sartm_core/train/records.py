@@ -7,7 +7,6 @@ import math
 import platform
 import time
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from sartm_core.model.checkpoint import save
 from sartm_core.support.fields import to_dict
 from sartm_core.support.files import write_text
+from sartm_core.support.reports import versions
 from sartm_core.train.config import TrainConfig
 from sartm_core.train.module import LitSARTM, TrainingError, epoch_is_whole
 
@@ -36,11 +36,6 @@ def shareable(config: TrainConfig) -> dict[str, Any]:
     for key in ("sam2", "init"):
         values[key] = values[key] and Path(values[key]).name
     return values
-
-
-def versions() -> dict[str, str]:
-    """Of what a run's numbers depend on; with the same ones, configuration and frames it can be repeated."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONED}}
 
 
 class BestWeights(Callback):
@@ -73,7 +68,12 @@ class BestWeights(Callback):
         progress = {"epoch": epoch, "step": trainer.global_step, "seconds": round(self.elapsed())}
         selection = f"best mean mIoU of the epochs on: {', '.join(pl_module.val_names)} ({self.config.data.val_split})"
         model = pl_module.model
-        protocol = {"config": shareable(self.config), "selection": selection, **progress, "versions": versions()}
+        protocol = {
+            "config": shareable(self.config),
+            "selection": selection,
+            **progress,
+            "versions": {"python": platform.python_version(), **versions(VERSIONED)},
+        }
         model.info = replace(model.info, metrics=scores, protocol=protocol)
         save(model, self.output / "weights.safetensors")
         write_text(self.output / "metrics.json", to_json({**progress, "finished": False, **scores}))

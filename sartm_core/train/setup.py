@@ -1,15 +1,29 @@
-"""Before a run: the classes it is about, and the folder it may write to."""
+"""Before a run: what it trains on which data, whether this machine can, and the folder it may write to."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+import os
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader
 
 from sartm_core.data.sources import open_source, sources_of
+from sartm_core.losses.teachers.text import text_embeddings
 from sartm_core.model.config import ModelConfig
+from sartm_core.support.distributed import sync_batchnorm
 from sartm_core.support.fields import differences, from_dict, load_yaml, to_dict
+from sartm_core.train.checkpoints import ResumePoint, resume_point
 from sartm_core.train.config import TrainConfig
+from sartm_core.train.frames import Item
+from sartm_core.train.loading import training_loader, validation_loaders
+from sartm_core.train.module import LitSARTM
+from sartm_core.train.start import build_model
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +38,88 @@ MAY_CHANGE = {
     )),
 }  # fmt: skip
 """Fields that a run may go on with changed; files may have moved."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run needs to begin or go on."""
+
+    config: TrainConfig
+    """With the classes of its data."""
+    module: LitSARTM
+    train_loader: DataLoader[Item]
+    val_loaders: dict[str, DataLoader[list[Item]]]
+    resume: ResumePoint | None
+    """Where it goes on; None at its start."""
+
+
+def prepare(config: TrainConfig, last: Path | None = None) -> Prepared:
+    """Data, network and objective of one process of a run; `last`: the checkpoint it would go on from.
+
+    The network is made anew or from the files that the configuration names. A resumed run has the teacher's
+    embeddings in its checkpoint.
+    """
+    config = data_classes(config)
+    check_precision(config)
+    rank, world = rank_and_world()
+    check_compile(config, world)
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    val_loaders = validation_loaders(config, rank, world)
+    train_loader = training_loader(config, rank, world)
+    resume = None if last is None else resume_point(last)
+    model = build_model(config)
+    if world > 1:
+        sync_batchnorm(model)
+    text = resume.text if resume else text_embeddings(config.loss, config.model.classes)
+    return Prepared(config, LitSARTM(model, config, list(val_loaders), text), train_loader, val_loaders, resume)
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process's number and how many there are, as torchrun says."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def trainer_settings(config: TrainConfig) -> dict[str, Any]:
+    """Lightning's arguments for how to train here; under torchrun with all its processes."""
+    settings, (_, world) = config.trainer, rank_and_world()
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return {
+        "accelerator": settings.accelerator,
+        "devices": local,
+        "num_nodes": world // local,
+        "strategy": "ddp" if world > 1 else "auto",
+        "use_distributed_sampler": False,  # EpochBatches deals the frames out itself
+        "precision": settings.precision,
+        "accumulate_grad_batches": settings.accumulate,
+        "gradient_clip_val": config.optim.clip_norm or None,
+        "num_sanity_val_steps": 0,
+        "enable_model_summary": False,
+    }
+
+
+def quieten() -> None:
+    """Leave out what Lightning says to advertise, and its hints about worker counts."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+
+
+def check_precision(config: TrainConfig) -> None:
+    """Raise ValueError for fp16 without a GPU: Lightning would take bf16 without a word."""
+    if config.trainer.precision == "16-mixed" and (
+        config.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    ):
+        raise ValueError("TrainerConfig.precision: '16-mixed' needs a GPU; use bf16-mixed or 32-true on a CPU")
+
+
+def check_compile(config: TrainConfig, world: int) -> None:
+    """Raise ValueError for several processes: losses and batch statistics talk to the others in mid-forward."""
+    if world > 1 and config.trainer.compile != "none":
+        raise ValueError(
+            f"TrainerConfig.compile: {config.trainer.compile!r} with {world} processes; it is for one. Give "
+            "--trainer.compile none, or train in one process"
+        )
 
 
 def check_output(config: TrainConfig, output: Path) -> None:

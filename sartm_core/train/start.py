@@ -14,7 +14,7 @@ from sartm_core.model.config import ModelConfig
 from sartm_core.model.mask_decoder import FIRST_CLASS_TOKEN
 from sartm_core.model.sartm import SARTM, ModelInfo
 from sartm_core.model.trunks.pretrained import load_pretrained
-from sartm_core.runtime.opening import DEFAULT, default_checkpoint
+from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.support.fields import from_dict, to_dict
 from sartm_core.train.config import TrainConfig
 
@@ -40,7 +40,7 @@ def build_model(config: TrainConfig) -> SARTM:
     elif config.init and config.init_other_classes:
         take_classes(model, config)
     elif config.init:
-        start = load(find_init(config.init), config.sam2)
+        start = load(checkpoint_path(config.init), config.sam2)
         check_same_network(config, start.config)
         model.load_state_dict(start.state_dict())
         # What was trained before and is frozen now does not come back from Meta's file: the result is a full one.
@@ -57,16 +57,11 @@ def build_model(config: TrainConfig) -> SARTM:
     return model.train()
 
 
-def find_init(init: str) -> str | Path:
-    """The file that `TrainConfig.init` names."""
-    return default_checkpoint() if init == DEFAULT else init
-
-
 def seen_before(config: TrainConfig) -> Seen:
     """The frames that `init` and its ancestors have seen."""
     if not config.init:
         return ()
-    info = from_dict(ModelInfo, read_metadata(find_init(config.init))["info"], "checkpoint.info.")
+    info = from_dict(ModelInfo, read_metadata(checkpoint_path(config.init))["info"], "checkpoint.info.")
     path = Path(config.init)  # `weights.safetensors` alone says nothing: with its run, without this machine's path
     return inherited(info.seen, "/".join(path.parts[-2:]) if path.stem == "weights" else path.name)
 
@@ -74,7 +69,7 @@ def seen_before(config: TrainConfig) -> Seen:
 def take_base(model: SARTM, config: TrainConfig) -> None:
     """Load what `init` has of the tensors that an official SAM2 file would give."""
     assert config.init is not None
-    start = load(find_init(config.init), config.sam2)
+    start = load(checkpoint_path(config.init), config.sam2)
     if start.config.backbone != config.model.backbone:
         raise ValueError(
             f"TrainConfig.init: {config.init} is a {start.config.backbone!r}, the run a {config.model.backbone!r}"
@@ -86,7 +81,7 @@ def take_base(model: SARTM, config: TrainConfig) -> None:
 def take_classes(model: SARTM, config: TrainConfig) -> None:
     """Load all of `init`; of what belongs to a class, that of the classes of the same name. Others stay fresh."""
     assert config.init is not None
-    start = load(find_init(config.init), config.sam2)
+    start = load(checkpoint_path(config.init), config.sam2)
     check_same_network(config, start.config, "classes")
     theirs = start.state_dict()
     own = model.state_dict()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sartm_core.support.files import write_text
 from sartm_ros.bags import topics as topic_choice
 from sartm_ros.bags.pairs import Pairing
 from sartm_ros.bags.reading import Bag, BagError, Message
@@ -185,10 +182,6 @@ def advice(offset: Offset, quality: dict[str, Any]) -> str:
         f"sync.thermal_offset {offset.seconds:+.4f} would take out the constant skew{found}: then "
         f"{share(offset.within)} have a partner within {ms(quality['tolerance_s'])}, |dt| p95 {ms(offset.spread_s)}"
     )
-
-
-def write_json(found: dict[str, Any], path: Path) -> None:
-    write_text(path, json.dumps(found, indent=2) + "\n")
 
 
 def number(value: float | None, digits: int) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sartm_core.support.files import replacing
+from sartm_core.support.reports import markdown_table
 from sartm_ros.benchmarking.stages import NODE, OVERHEAD, STAGES
 
 MEASURES = (
@@ -42,14 +43,6 @@ def shown(value: Any, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with aligned columns."""
-    widths = [max(len(row[i]) for row in (titles, *rows)) for i in range(len(titles))]
-    lines = [titles, ["-" * width for width in widths], *rows]
-    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in padded)
-
-
 def named(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The medians of every rate, by what it is called."""
     for name, found in result["rates"].items():
@@ -74,7 +67,11 @@ def markdown(result: dict[str, Any]) -> str:
     if result["peak"]:
         head.append(peak(result["peak"], plan) + "\n")
     rows = [[name, *(shown(at(run, place), form) for _, place, form in MEASURES)] for name, run in named(result)]
-    parts = ["\n".join(head), table(["rate", *(title for title, _, _ in MEASURES)], rows), stages(result)]
+    parts = [
+        "\n".join(head),
+        markdown_table([["rate", *(title for title, _, _ in MEASURES)], *rows]) + "\n",
+        stages(result),
+    ]
     return "\n".join(part for part in parts if part)
 
 
@@ -98,7 +95,7 @@ def stages(result: dict[str, Any]) -> str:
     rows = [[s, *(shown(at(t, f"{s}.p50"), "{:.2f}") for _, t in told), text] for s, text in STAGES.items()]
     sums = ((NODE, "callback to mask published"), (OVERHEAD, "the same without forward and busy model"))
     rows += [[f"**{s}**", *(shown(at(t, f"{s}.p50"), "{:.2f}") for _, t in told), text] for s, text in sums]
-    return table(titles, rows)
+    return markdown_table([titles, *rows]) + "\n"
 
 
 def comparison(before: dict[str, Any], after: dict[str, Any], names: tuple[str, str]) -> str:
@@ -117,7 +114,7 @@ def comparison(before: dict[str, Any], after: dict[str, Any], names: tuple[str, 
             a, b = at(run, place), at(there[name], place)
             ratio = f"{b / a:.2f}" if a and b is not None else "-"
             rows.append([name, title, shown(a, form), shown(b, form), ratio])
-    return "\n".join(lines) + "\n" + table(["rate", "measure", "A", "B", "B / A"], rows)
+    return "\n".join(lines) + "\n" + markdown_table([["rate", "measure", "A", "B", "B / A"], *rows]) + "\n"
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -179,7 +179,8 @@ def finish(player: Player, gallery: Gallery, scores: Scores, phases: list[Phase]
     """Write everything, print the table, judge the run. Returns the exit code."""
     from PIL import Image
 
-    from sartm_ros.demo.report import phase_row, table, write_json
+    from sartm_core.support.files import write_json
+    from sartm_ros.demo.report import phase_row, table
 
     cameras, output = player.cameras, options.output
     failures = [f"{len(cameras.faults)} wrong masks, the first: {cameras.faults[0]}"] if cameras.faults else []

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,11 +126,6 @@ def table(report: dict[str, Any]) -> str:
     else:
         lines += ["", "no labels/ in the data, so no IoU"]
     return "\n".join(lines)
-
-
-def write_json(path: Path, report: dict[str, Any]) -> None:
-    """Write the report, indented."""
-    path.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def _show(value: float | None) -> str:

@@ -18,7 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from sartm_ros.health.explain import stamp_age_s
 from sartm_ros.health.health import UNUSABLE
-from sartm_ros.health.vitals import Vitals
+from sartm_ros.health.vitals import RATE_WINDOW_S, Vitals
 from sartm_ros.pairing.nearest import STREAMS, Counters
 from sartm_ros.pairing.stamps import missing_share
 
@@ -26,8 +26,6 @@ SAMPLES = 300
 """Percentiles are taken over this many of the latest masks."""
 RATE_SAMPLES = 64
 """Masks kept to know their rate."""
-RATE_WINDOW_S = 5.0
-"""The mask rate is taken over this many seconds."""
 PATIENCE_S = 2.0
 """A model that needs less than this for its answer never counts as hanging."""
 FIRST_PATIENCE_S = 5.0

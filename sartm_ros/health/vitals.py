@@ -13,10 +13,9 @@ STAMP_SAMPLES = 64
 """Stamps kept of each stream, to find skew and missing frames."""
 PERIOD_SAMPLES = 8
 """Frame periods (and times between changes of the picture) kept to know a camera's rhythm."""
-MISSED_PERIODS = 2.5
-"""Silence of this many of a camera's periods is not yet a fault."""
-FIRST_PERIOD_S = 1.0
-"""Patience at least after a camera's very first frame: its period is not known yet."""
+MISSED_PERIODS, FIRST_PERIOD_S = 2.5, 1.0
+"""Silence of so many of a camera's periods is no fault yet, nor of so many seconds after its very first frame, when its
+period is not known."""
 SPOILED_FRAMES = 3
 """So many frames in a row, at least, whose content cannot be converted, before a stream counts as unusable."""
 LOSS_MARKS = 11

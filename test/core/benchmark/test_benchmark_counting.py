@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +9,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sartm_core.benchmark import memory
 from sartm_core.benchmark.agreement import Answer, agree, summarize
-from sartm_core.benchmark.baseline import PlainSegmenter, pad, two_passes
-from sartm_core.benchmark.flops import Product, count, count_model, product_flops
+from sartm_core.benchmark.baseline import PlainSegmenter, two_passes
+from sartm_core.benchmark.flops import CPU_FLOPS, Product, count, count_model, product_flops
 from sartm_core.benchmark.machine import describe
 from sartm_core.benchmark.rates import Rates, ways
 from sartm_core.benchmark.ratios import add_ratios, bounds_ms, memory_of, rate_of
@@ -21,7 +19,6 @@ from sartm_core.benchmark.results import Case, Rate, Row, Spread, spread
 from sartm_core.benchmark.session import Peak
 from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.segmenter import Segmenter
-from sartm_core.train.footprint import CPU_FLOPS
 from test.core.conftest import LITE0, make_batch, make_frames, make_model, train_lora
 
 SIZE = (64, 96)
@@ -35,7 +32,7 @@ def backbone(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def counts(backbone: str):
-    return count_model(lambda: make_model(backbone=backbone), SIZE, None)
+    return count_model(make_model(backbone=backbone), SIZE)
 
 
 @pytest.mark.parametrize(
@@ -70,16 +67,6 @@ def test_the_baseline_is_called_like_a_segmenter_and_gives_its_masks() -> None:
     assert np.abs(ours.confidence.astype(int) - theirs.confidence).max() <= 1
     assert set(theirs.timing) == set(ours.timing) and min(theirs.timing.values()) > 0
     assert plain.batch([FramePair(rgb, thermal, confidence=False)])[0].confidence is None
-
-
-def test_padding_is_computed_and_cut_away() -> None:
-    model = make_model().eval()
-    inputs = make_batch(1, *SIZE)
-    padded = PlainSegmenter(model, model.info.preprocess, SIZE, CPU, padded=(96, 128))
-    with torch.inference_mode():
-        whole = two_passes(model, *pad(inputs, (96, 128)))
-    assert whole.shape[-2:] == (24, 32)
-    torch.testing.assert_close(padded.scores(inputs), whole[..., :16, :24])
 
 
 def test_operations_of_the_model_are_counted_without_doing_them(counts, backbone: str) -> None:
@@ -140,12 +127,10 @@ def test_ratios_to_bounds_and_baseline() -> None:
     def row(precision: str, ms: float) -> Row:
         return Row("e", precision, {"precision": precision}, forward=Spread(ms, ms, ms, 5))
 
-    case.baseline, case.padded = row("fp32", 50.0), row("fp32", 400.0)
+    case.baseline = row("fp32", 50.0)
     case.rows = [row("bf16", 10.0), Row("e", "fp16", why_not="no")]
     add_ratios(case)
-    assert case.rows[0].ratios == pytest.approx(
-        {"square": 2.5, "square_deploy": 5.0, "products": 1.25, "speedup": 5.0, "padded_speedup": 40.0}
-    )
+    assert case.rows[0].ratios == pytest.approx({"square": 2.5, "square_deploy": 5.0, "products": 1.25, "speedup": 5.0})
     assert case.baseline.ratios["speedup"] == 1 and case.best is case.rows[0] and not case.rows[1].ratios
 
 
@@ -153,20 +138,7 @@ def test_memory_is_allowed_by_the_graph_as_run(counts) -> None:
     found = memory_of(Peak(10, 7), counts.deploy, counts.plain, torch.bfloat16)
     assert found.allowed == round((counts.deploy.weights + counts.deploy.pair) / 2)
     assert found.allowed_plain == counts.plain.weights + counts.plain.pair
-    assert (found.starting, found.running, found.growth) == (10, 7, None)
-
-
-def test_the_peak_can_be_forgotten() -> None:
-    if not memory.reset_peak():
-        pytest.skip("the system does not let a process reset its peak memory")
-    size = 100_000_000
-    block = mmap.mmap(-1, size)  # of the system: malloc may keep what it is given back
-    np.frombuffer(block, np.uint8)[:] = 1
-    assert memory.resident() > size
-    block.close()
-    assert memory.peak_resident() > memory.resident() + 0.9 * size
-    memory.reset_peak()
-    assert memory.peak_resident() < memory.resident() + 0.1 * size
+    assert (found.starting, found.running) == (10, 7)
 
 
 def test_spread_by_hand() -> None:

@@ -149,7 +149,7 @@ def test_worst_frames_are_the_worst_and_no_more_are_kept() -> None:
     order = np.argsort(means)
     assert [frame.name for frame in result.worst.frames()] == [f"frame{i}" for i in order[:4]]
     assert [frame.miou for frame in result.worst.frames()] == pytest.approx([means[i] for i in order[:4]])
-    assert len(result.worst._heap) == 4, "memory does not grow with the frames"
+    assert len(result.worst.frames()) == 4, "memory does not grow with the frames"
 
 
 def test_worst_frames_of_equal_score_are_the_first_and_empty_labels_are_none() -> None:

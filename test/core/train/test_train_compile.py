@@ -11,11 +11,9 @@ import torch
 from sartm_core.train import __main__ as train
 from sartm_core.train.compiling import compiled
 from sartm_core.train.config import COMPILERS
-from sartm_core.train.footprint import build, make_batch
-from test.core.benchmark.test_training_speed import gradients
 from test.core.conftest import make_model
 from test.core.runs import command, differences, history, last_state, write_config
-from test.core.train.test_footprint import SIZE, train_config
+from test.core.train.steps import build, gradients, train_config, training_batch
 
 
 def test_a_compiled_step_is_one_graph_with_the_same_result() -> None:
@@ -23,7 +21,7 @@ def test_a_compiled_step_is_one_graph_with_the_same_result() -> None:
 
     config = train_config()
     model, objective = build(config)
-    batch, results = make_batch(config, SIZE, 1), []
+    batch, results = training_batch(config, 1), []
     names = list(model.state_dict())
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

@@ -112,10 +112,17 @@ def test_a_broken_configuration_in_the_output_is_named(tmp_path: Path, capsys) -
     assert "config.yaml is not a configuration" in message
 
 
-def test_a_full_gpu_says_what_to_do(tmp_path: Path, capsys, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you Tried to allocate 9 bytes."),
+    ],
+)
+def test_full_memory_says_what_to_do(tmp_path: Path, capsys, monkeypatch, error: RuntimeError) -> None:
     def full(self, batch, batch_idx):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        raise error
 
     monkeypatch.setattr(LitSARTM, "training_step", full)
     message = fails(capsys, command(write_config(tmp_path), tmp_path / "run"))
-    assert "Tried to allocate" in message and "activation_checkpointing" in message and "footprint" in message
+    assert "Tried to allocate" in message and "activation_checkpointing" in message and "--dry-run" in message
