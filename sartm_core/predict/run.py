@@ -28,7 +28,7 @@ SHEET, VIDEO = "sheet.png", "video.mp4"
 
 def record_of(config: PredictConfig, segmenter: Segmenter) -> dict[str, Any]:
     """What decides the masks: a folder of masks is of one such record."""
-    frames = {kind: getattr(config, kind) for kind in ("rgb", "thermal", "root")}
+    frames = {"rgb": config.rgb, "thermal": config.thermal, "root": config.data}
     return {
         "weights_sha256": segmenter.sha256,
         **{kind: text and str(Path(text).resolve()) for kind, text in frames.items()},
