@@ -125,6 +125,7 @@ def test_links_out_of_docs_lead_into_the_site(build: Any) -> None:
     assert inside("docs/node.md#topics", "readme.md") == "node.md#topics"
     assert inside("config/cameras.yaml", "readme.md") == "reference/files.md#config-cameras-yaml"
     assert inside("CHANGELOG.md", "readme.md") == "changelog.md"
+    assert inside("../CONTRIBUTING.md#style", "design.md") == "contributing.md#style"
     assert inside("docs/node.md", "changelog.md") == "node.md"
     for untouched in ("nav2.md#parameters", "#here", "https://example.org", "../gone.md"):
         assert inside(untouched, "node.md") == untouched
@@ -189,6 +190,7 @@ def test_the_objects_of_the_python_pages_exist(build: Any) -> None:
     for _, _, objects in build("api").PAGES.values():
         for name in objects:
             path = ROOT.joinpath("sartm_core", *name.split("."))
+            path = path / "__init__" if path.is_dir() else path
             owner, last = (path, None) if path.with_suffix(".py").is_file() else (path.parent, path.name)
             tree = ast.parse(owner.with_suffix(".py").read_text(encoding="utf-8"))
             if last and last not in {getattr(node, "name", None) for node in tree.body}:
