@@ -216,7 +216,7 @@ def test_limits_hold_for_what_is_started_within_and_end() -> None:
         (["--device", "tpu"], "BenchmarkConfig.device: got 'tpu'"),
         (["--checkpoint", "nowhere.safetensors"], "nowhere.safetensors"),
         (["--data", "nowhere"], "nowhere"),
-        (["--agreement-frame", "3"], "did you mean --agreement-frames"),
+        (["--agreement-frame", "3"], "did you mean --agreement_frames"),
     ],
 )
 def test_wrong_options_are_named(capsys, arguments: list[str], message: str) -> None:
@@ -243,7 +243,7 @@ def test_help_explains_every_option(capsys) -> None:
     with pytest.raises(SystemExit) as stop:
         benchmark.main(["--help"])
     text = capsys.readouterr().out
-    assert stop.value.code == 0 and "--agreement-frames VALUE" in text and "[default: 480x640]" in text
+    assert stop.value.code == 0 and "--agreement_frames N" in text and "[default: 480x640]" in text
 
 
 def test_ctrl_c_leaves_no_file_and_no_traceback(monkeypatch, tmp_path: Path, capsys) -> None:

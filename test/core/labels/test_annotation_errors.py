@@ -107,7 +107,7 @@ def test_a_partial_map_is_taken_when_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words,message",
     [
-        (["export", "--rot", "x", "--data", "y", "--output", "z.zip"], "did you mean --data"),
+        (["export", "--dta", "x", "--data", "y", "--output", "z.zip"], "did you mean --data"),
         (["import", "a.zip", "b.zip", "--data", "y"], "b.zip"),
         (["import", "nowhere.zip", "--data", "{root}"], "nowhere.zip: no such file"),
         (["export", "--data", "nowhere", "--output", "z.zip"], "nowhere: no frames found"),

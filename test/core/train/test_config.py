@@ -117,7 +117,7 @@ def test_a_name_that_yaml_changed_in_a_file_is_refused(tmp_path: Path, value: st
 
 def test_unknown_option_is_answered_with_the_nearest(capsys) -> None:
     with pytest.raises(SystemExit):
-        run_cli("--model.lora-rank", "8")
+        run_cli("--model.lora_rnk", "8")
     assert "did you mean --model.lora_rank" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run_cli("--optim.ema", "0.9")  # no abbreviations
