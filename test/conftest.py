@@ -7,6 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from test.patience import patience
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """The limit of each test is for a fast machine."""
+    if config.getoption("timeout", None) is None and config.getini("timeout"):
+        config.option.timeout = float(config.getini("timeout")) * patience()
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -25,6 +25,9 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "model.fusion",
             "model.mask_decoder",
             "model.aux_heads",
+            "model.aux_heads.fpn",
+            "model.aux_heads.deeplab",
+            "model.aux_heads.segformer",
         ),
     ),
     "checkpoints": (
@@ -42,7 +45,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "preprocessing": (
         "Preprocessing",
         "From camera arrays to tensors: the same code in training, in evaluation and on the robot.",
-        ("preprocess.config", "preprocess.prepare", "preprocess.normalise", "preprocess.resize"),
+        ("preprocess.config", "preprocess.prepare", "preprocess.normalise", "preprocess.thermal", "preprocess.resize"),
     ),
     "losses": (
         "Losses",
@@ -50,10 +53,11 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         (
             "losses.objective",
             "losses.ohem",
+            "losses.ce",
             "losses.prototypes",
             "losses.consistency",
             "losses.semantic",
-            "losses.teacher",
+            "losses.teachers.text",
         ),
     ),
     "data": (

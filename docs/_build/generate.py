@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
     "readme.md",
     "changelog.md",
+    "contributing.md",
     "reference/commands.md",
     "reference/configuration.md",
     "reference/files.md",
@@ -31,7 +32,7 @@ NAMES = (
 def pages() -> dict[str, str]:
     """The pages. Raises when the code does not say what a page needs."""
     texts = (
-        *((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md")),
+        *((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
         commands.page(commands.every_help()),
         configuration.fields_page(),
         configuration.files_page(ROOT),

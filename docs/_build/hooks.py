@@ -17,7 +17,7 @@ from mkdocs.structure.files import File, Files
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-ELSEWHERE = {"README.md": "readme.md", "CHANGELOG.md": "changelog.md"}
+ELSEWHERE = {"README.md": "readme.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 """Files of the repository that are pages here."""
 EXTRA = {"assets/javascripts/iframe-worker.js": "iframe-worker.js", "assets/site.css": "site.css"}
 """Files of this folder that the site needs: the first for search in a site opened from a disk."""

@@ -112,7 +112,7 @@ def measure(config: BenchmarkConfig, count: int) -> dict[str, Any]:
     sides, obstacles = [], []
     with TemporaryDirectory(prefix="sartm-adapters-") as text, environment(dict.fromkeys(CACHES, f"{text}/caches")):
         folder = Path(text)
-        frames = make_frames(1, config.sizes[0], config.frames).save(folder / "frames.npz")
+        frames = make_frames(1, config.sizes[0], config.data).save(folder / "frames.npz")
         for backbone in config.names:
             files = make_files(backbone, count, folder)
             for engine, precision in config.ways:

@@ -32,9 +32,9 @@ class BenchmarkConfig:
     """Official SAM2 file, where `checkpoint` is an adapter."""
     resolutions: tuple[str, ...] = ("480x640",)
     """Sizes of frames and model input as HEIGHTxWIDTH, multiples of 32."""
-    engines: tuple[str, ...] = ()
+    engine: tuple[str, ...] = ()
     """Names of engines, `auto` for the one that `auto` picks; none: all there are."""
-    precisions: tuple[str, ...] = ()
+    precision: tuple[str, ...] = ()
     """Number formats, `auto` for the fastest that agrees with fp32; none: all that an engine offers."""
     device: str = "auto"
     """`auto`, `cpu` or `cuda`."""
@@ -44,7 +44,7 @@ class BenchmarkConfig:
     """Rounds; in each, every engine and the baseline segment one frame in each way."""
     warmup: int = 2
     """Frames before the first round."""
-    frames: str | None = None
+    data: str | None = None
     """Folder of real frames (rgb/ and thermal/, or a data set as `evaluate` knows it); none: synthetic scenes."""
     agreement_frames: int = 20
     """Frames on which the outputs are compared with plain fp32; 0: no comparison."""
@@ -54,10 +54,10 @@ class BenchmarkConfig:
     def __post_init__(self) -> None:
         for name in self.backbones:
             full_name("BenchmarkConfig", "backbones", name)
-        for name in self.engines:
-            one_of("BenchmarkConfig", "engines", name, (AUTO, *ENGINES))
-        for name in self.precisions:
-            one_of("BenchmarkConfig", "precisions", name, (AUTO, *PRECISIONS))
+        for name in self.engine:
+            one_of("BenchmarkConfig", "engine", name, (AUTO, *ENGINES))
+        for name in self.precision:
+            one_of("BenchmarkConfig", "precision", name, (AUTO, *PRECISIONS))
         if self.checkpoint and self.backbones:
             raise ValueError("BenchmarkConfig.backbones: given together with checkpoint, expected one of the two")
         if not self.resolutions:
@@ -87,9 +87,9 @@ class BenchmarkConfig:
         """(engine, precision) to try, each once; an engine that cannot run here too, to be told why."""
         device = pick_device(self.device)
         ways = []
-        for engine in dict.fromkeys(self.engines or tuple(ENGINES)):
+        for engine in dict.fromkeys(self.engine or tuple(ENGINES)):
             offered = ENGINES[engine].precisions(device) if engine in ENGINES else ()
-            ways += [(engine, precision) for precision in dict.fromkeys(self.precisions or offered or (AUTO,))]
+            ways += [(engine, precision) for precision in dict.fromkeys(self.precision or offered or (AUTO,))]
         return ways
 
 

@@ -33,7 +33,7 @@ Tell = Callable[[str], object]
 def benchmark(config: BenchmarkConfig) -> Found:
     """Measure everything. Progress goes to the terminal's error output; ValueError and OSError name a wrong file."""
     threads = min(config.threads, len(cpus())) or len(cpus())
-    found = Found(describe(threads), to_dict(config), Path(config.frames).name if config.frames else "synthetic scenes")
+    found = Found(describe(threads), to_dict(config), Path(config.data).name if config.data else "synthetic scenes")
     with TemporaryDirectory(prefix="sartm-benchmark-") as text:
         folder = Path(text)
         with tqdm(unit="step") as bar:
@@ -61,7 +61,7 @@ def frames_file(config: BenchmarkConfig, size: Size, folder: Path) -> str:
     path = folder / f"frames_{size_name(size)}.npz"
     if path.is_file():
         return str(path)
-    return make_frames(max(1, config.agreement_frames), size, config.frames).save(path)
+    return make_frames(max(1, config.agreement_frames), size, config.data).save(path)
 
 
 def measure(

@@ -17,7 +17,8 @@ from sartm_core.check_data.findings import FAULT, Findings
 from sartm_core.check_data.report import as_dict, as_text
 from sartm_core.check_data.structure import check_structure, open_splits
 from sartm_core.check_data.walk import walk
-from sartm_core.data.datasets import DISK_LAYOUTS, detect_dataset
+from sartm_core.data.datasets import detect_dataset
+from sartm_core.data.layouts import DISK_LAYOUTS
 from sartm_core.support.classes import LABEL_SETS
 from sartm_core.support.cli import finish, new_parser, parse
 from sartm_core.support.files import write_json, write_text

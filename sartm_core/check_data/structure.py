@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from sartm_core.check_data.findings import Findings
-from sartm_core.data.datasets import DISK_LAYOUTS, open_dataset
+from sartm_core.data.datasets import open_dataset
 from sartm_core.data.images import IMAGE_SUFFIXES
+from sartm_core.data.layouts import layouts_of
 from sartm_core.data.pairs import CAMERAS, KINDS, ListedPairs, Pairs
 
 EXPECTED = {
@@ -26,7 +27,8 @@ def open_splits(
 
     Where none of all can, all frames as the split "all".
     """
-    layout = next((layout for layout in DISK_LAYOUTS[dataset] if layout.matches(root)), DISK_LAYOUTS[dataset][0])
+    layouts = layouts_of(dataset)
+    layout = next((layout for layout in layouts if layout.matches(root)), layouts[0])
     names = (split,) if split else tuple(dict.fromkeys((*EXPECTED.get(dataset, {}), *layout.splits(root))))
     opened: dict[str, Pairs] = {}
     errors: dict[str, None] = {}

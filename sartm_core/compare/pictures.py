@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from sartm_core.data.datasets import Sample
+from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.worst import shrink
 from sartm_core.support.classes import IGNORE, Color
 from sartm_core.support.ranking import Ranking

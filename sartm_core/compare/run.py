@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from sartm_core.compare.pictures import DifferentFrame, MostDifferent
 from sartm_core.data.checked import need_label
-from sartm_core.data.datasets import Sample
+from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.metrics import ConfusionMatrix
 from sartm_core.evaluate.run import frame_group, label_table
 from sartm_core.evaluate.tta import Views, segment

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from sartm_core.data.layouts import DATASETS
 from sartm_core.preprocess.config import STRIDE
 from sartm_core.support.classes import LABEL_SETS
 from sartm_core.support.fields import at_least, one_of
 
-DATASETS = ("synthetic", "folder", "mfnet", "pst900", "fmb")
 CACHES = ("memory", "none")
 RESERVED = ("miou", "synthetic")
 """Names beside those of the sources among validation scores."""

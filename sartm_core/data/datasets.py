@@ -1,39 +1,17 @@
-"""RGB-thermal data sets on disk, by name or by their folders. A new layout is one class plus one line in a table."""
+"""RGB-thermal data sets on disk, by name or by their folders. The layouts are `sartm_core.data.layouts`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TypeVar
 
-from sartm_core.data.images import read_image
-from sartm_core.data.layouts import (
-    FMBPairs,
-    FolderPairs,
-    MFNetFolders,
-    MFNetImages,
-    MFNetSeparated,
-    PST900Pairs,
-)
-from sartm_core.data.pairs import CAMERAS, Pairs, Sample
+from sartm_core.data.layouts import DISK_LAYOUTS, layouts_of
+from sartm_core.data.layouts.folder import FolderPairs
+from sartm_core.data.pairs import CAMERAS, Pairs
 from sartm_core.support.classes import LABEL_SETS
 from sartm_core.support.fields import one_of
 
-__all__ = [
-    "DISK_LAYOUTS", "LAYOUTS", "FMBPairs", "FolderPairs", "MFNetFolders", "MFNetImages", "MFNetSeparated",
-    "PST900Pairs", "Pairs", "Sample", "detect_dataset", "need_both", "open_dataset", "open_pairs", "read_image",
-]  # fmt: skip
-
 F = TypeVar("F")
-
-DISK_LAYOUTS: dict[str, tuple[type[Pairs], ...]] = {
-    "folder": (FolderPairs,),
-    "mfnet": (MFNetImages, MFNetSeparated, MFNetFolders),
-    "pst900": (PST900Pairs,),
-    "fmb": (FMBPairs,),
-}
-"""Data set -> the layouts it is found in, the first that fits counts."""
-LAYOUTS = tuple((dataset, layout) for dataset, layouts in DISK_LAYOUTS.items() for layout in layouts)
-"""(data set, layout) in the order in which an unknown folder is tried: rgb/ with thermal/ is `folder`."""
 
 
 def open_dataset(
@@ -51,7 +29,7 @@ def open_dataset(
     if label_set is not None:
         one_of("open_dataset", "label_set", label_set, tuple(LABEL_SETS))
     root = Path(root)
-    layouts = DISK_LAYOUTS[dataset]
+    layouts = layouts_of(dataset)
     fitting = [layout for layout in layouts if layout.matches(root)]
     if not fitting and not (len(layouts) == 1 and root.is_dir()):  # a single layout knows best what it misses
         raise no_layout(root, layouts)
@@ -60,12 +38,12 @@ def open_dataset(
 
 def detect_dataset(root: str | Path) -> str:
     """The name of the data set whose layout the folder has: a key of `DISK_LAYOUTS`. ValueError when it has none."""
-    for dataset, layout in LAYOUTS:
-        if layout.matches(Path(root)):
+    for dataset in DISK_LAYOUTS:
+        if any(layout.matches(Path(root)) for layout in layouts_of(dataset)):
             return dataset
     if FolderPairs.matches_one_camera(Path(root)):  # last: rgb/ is also a part of other layouts
         return "folder"
-    raise no_layout(Path(root), tuple(layout for _, layout in LAYOUTS))
+    raise no_layout(Path(root), layouts_of(*DISK_LAYOUTS))
 
 
 def open_pairs(root: str | Path, split: str | None = None, label_set: str | None = None) -> Pairs:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sartm_core.data.datasets import DISK_LAYOUTS
+from sartm_core.data.layouts import DISK_LAYOUTS, layouts_of
 from sartm_core.data.pairs import Pairs, PartedPairs
 from sartm_core.support.fields import one_of
 
@@ -71,7 +71,7 @@ def frames_behind(dataset: Any) -> Iterator[Pairs]:
 
 def described(frames: Pairs, role: str) -> SeenFrames:
     """Frames of one folder for the record."""
-    dataset = next(name for name, layouts in DISK_LAYOUTS.items() if isinstance(frames, layouts))
+    dataset = next(name for name in DISK_LAYOUTS if isinstance(frames, layouts_of(name)))
     return SeenFrames(role, dataset, frames.root.resolve().name, tuple(map(naming(frames), frames.names)))
 
 

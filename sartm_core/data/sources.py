@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sartm_core.data.config import DataConfig, SourceConfig
-from sartm_core.data.datasets import Sample, open_dataset
+from sartm_core.data.datasets import open_dataset
+from sartm_core.data.pairs import Sample
 from sartm_core.data.scenes import FixedScenes, RandomScenes, pooled
 from sartm_core.support.classes import MFNET, LabelSet
 from sartm_core.synthetic import SceneConfig

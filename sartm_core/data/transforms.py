@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as TF
 from torchvision.transforms.v2.functional import InterpolationMode
 
 from sartm_core.data.config import DataConfig
-from sartm_core.preprocess.normalise import THERMAL_CLIP
+from sartm_core.preprocess.thermal.parts import THERMAL_CLIP
 from sartm_core.support.classes import IGNORE
 
 DARK_GAIN = (0.05, 0.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sartm_core.data.config import DATASETS
+from sartm_core.data.layouts import DATASETS
 from sartm_core.model.confidence import CAMERAS
 from sartm_core.runtime.engines import ENGINES, PRECISIONS
 from sartm_core.runtime.opening import DEFAULT

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sartm_core import __version__
-from sartm_core.data.datasets import Sample
+from sartm_core.data.pairs import Sample
 from sartm_core.data.seen import UNKNOWN, Seen, in_words, seen_again
 from sartm_core.evaluate.config import EvaluateConfig
 from sartm_core.evaluate.conventions import usual

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sartm_core.data.checked import need_label
-from sartm_core.data.datasets import Sample
+from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.metrics import ConfusionMatrix
 from sartm_core.evaluate.reliability import ReliabilityByPixels
 from sartm_core.evaluate.tta import Views, scaled, segment_with_confidence

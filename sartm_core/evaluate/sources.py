@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sartm_core.data.datasets import Sample, detect_dataset, open_dataset
-from sartm_core.data.pairs import CAMERAS, Pairs
+from sartm_core.data.datasets import detect_dataset, open_dataset
+from sartm_core.data.pairs import CAMERAS, Pairs, Sample
 from sartm_core.data.scenes import FixedScenes
 from sartm_core.evaluate.config import WeightsAndFrames
 from sartm_core.support.classes import MFNET, LabelSet

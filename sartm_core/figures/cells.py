@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from sartm_core.data.checked import need_label
-from sartm_core.data.datasets import Sample
+from sartm_core.data.pairs import Sample
 from sartm_core.losses.prototypes import resize_nearest
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.prepare import prepare

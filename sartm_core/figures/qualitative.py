@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sartm_core.data.checked import need_label
-from sartm_core.data.datasets import Sample
+from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.metrics import ConfusionMatrix
 from sartm_core.evaluate.run import label_table
 from sartm_core.figures.boxes import Box, region_boxes

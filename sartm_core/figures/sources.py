@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sartm_core.data.datasets import Sample, need_both
+from sartm_core.data.datasets import need_both
+from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.config import WeightsAndFrames
 from sartm_core.evaluate.sources import dataset_of, open_frames
 from sartm_core.support.classes import LabelSet

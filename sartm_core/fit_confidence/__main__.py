@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sartm_core.data.config import DATASETS
 from sartm_core.data.datasets import detect_dataset, open_dataset
+from sartm_core.data.layouts import DATASETS
 from sartm_core.data.scenes import FixedScenes
 from sartm_core.data.sources import Source
 from sartm_core.fit_confidence.fit import fit_file

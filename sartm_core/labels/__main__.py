@@ -16,7 +16,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sartm_core.data.layouts import CLASS_LIST, FolderPairs
+from sartm_core.data.layouts.folder import CLASS_LIST, FolderPairs
 from sartm_core.labels.bring import EMPTY, LABELS, bring
 from sartm_core.labels.export import SHOWN, export
 from sartm_core.labels.labelmap import IGNORED

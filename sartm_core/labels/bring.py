@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from sartm_core.data.images import files_by_name
-from sartm_core.data.layouts import FolderPairs
+from sartm_core.data.layouts.folder import FolderPairs
 from sartm_core.data.splits import frame_name
 from sartm_core.labels.archive import CLASS_MASKS, LABELMAP, LISTS, MASK_SUFFIX, Archive, opened
 from sartm_core.labels.checks import check_size, rgb_size

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from sartm_core.data.layouts import FolderPairs
+from sartm_core.data.layouts.folder import FolderPairs
 from sartm_core.labels.archive import CLASS_MASKS, IMAGES, LABELMAP, LISTS, MASK_SUFFIX, OBJECT_MASKS
 from sartm_core.labels.checks import check_ids, check_size, rgb_size
 from sartm_core.labels.labelmap import Label, own_labels, write_labelmap

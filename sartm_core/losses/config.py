@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sartm_core.losses import LOSSES
+from sartm_core.losses.teachers import TEACHERS
 from sartm_core.support.fields import at_least, one_of
 
-LOSSES = ("ohem", "ce")
-TEACHERS = ("none", "clip", "minilm")
 LOSS_PRESETS: dict[str, tuple[float, float, float, float]] = {
     "sartm_paper": (1.0, 0.008, 1e4, 1e2),
     "sartm": (1.0, 0.4, 0.0, 0.0),
@@ -47,9 +47,9 @@ class LossConfig:
     """What the teacher reads for a class; `{}` stands for its name ("a photo of a {}")."""
 
     def __post_init__(self) -> None:
-        one_of("LossConfig", "kind", self.kind, LOSSES)
+        one_of("LossConfig", "kind", self.kind, tuple(LOSSES))
         one_of("LossConfig", "preset", self.preset, tuple(LOSS_PRESETS))
-        one_of("LossConfig", "teacher", self.teacher, TEACHERS)
+        one_of("LossConfig", "teacher", self.teacher, tuple(TEACHERS))
         for name, value in zip(("w0", "w1", "w2", "w3"), LOSS_PRESETS[self.preset], strict=True):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)

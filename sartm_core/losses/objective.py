@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from sartm_core.losses import segmentation_loss
 from sartm_core.losses.config import LossConfig
 from sartm_core.losses.consistency import consistency_loss, update_bank
 from sartm_core.losses.decorrelation import decorrelation_loss
-from sartm_core.losses.ohem import SEGMENTATION_LOSSES, weights_tensor
 from sartm_core.losses.prototypes import class_prototypes
 from sartm_core.losses.semantic import semantic_loss
 
@@ -69,7 +69,7 @@ class Objective(nn.Module):
         A path of weight 0 still gives a zero with a gradient path: data parallel training waits for a gradient of
         every parameter that took part in the forward pass.
         """
-        segmentation = SEGMENTATION_LOSSES[self.config.kind]
+        segmentation = segmentation_loss(self.config.kind)
         terms = {}
         for name, weight, logits in (("s0", self.config.w0, out.logits), ("s1", self.config.w1, out.aux_logits)):
             assert weight is not None  # resolved by LossConfig
@@ -101,3 +101,8 @@ class Objective(nn.Module):
             return {}
         parts = [decorrelation_loss(features) for features in (out.fused, *out.deepest)]
         return {"dc": (self.config.decorrelation, torch.stack(parts).mean())}
+
+
+def weights_tensor(weights: tuple[float, ...] | None, like: Tensor) -> Tensor | None:
+    """Class weights of a config as a tensor beside `like`."""
+    return None if weights is None else torch.tensor(weights, dtype=torch.float32, device=like.device)

@@ -1,9 +1,4 @@
-"""The segmentation losses: online hard example mining, the cross-entropy of the hard pixels only (paper III-F, Eq. 11),
-and the plain cross-entropy of all pixels.
-
-Both are means over the valid pixels of the whole batch. With W processes each returns W * (its sum) / (count of all):
-the mean of that over processes is the loss of the whole batch, and so are the averaged gradients.
-"""
+"""Online hard example mining: the cross-entropy of the hard pixels only (paper III-F, Eq. 11)."""
 
 from __future__ import annotations
 
@@ -52,20 +47,3 @@ def hard_pixels(loss: Tensor) -> tuple[Tensor, int]:
     above, tied = loss > hardest[-1], loss == hardest[-1]
     above_count, tied_count = all_sum(torch.stack((above.sum(), tied.sum())))
     return above + tied * ((fewest - above_count) / tied_count), fewest
-
-
-def ce_loss(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy over all valid pixels, weighted by class; arguments as `ohem_loss`."""
-    loss = F.cross_entropy(logits.float(), target, class_weights, ignore_index=IGNORE, reduction="sum")
-    valid = target != IGNORE
-    weight = valid.float() if class_weights is None else class_weights[target.masked_fill(~valid, 0)] * valid
-    total = all_sum(weight.sum())
-    return world_size() * loss / total.masked_fill(total == 0, 1.0)
-
-
-SEGMENTATION_LOSSES = {"ohem": ohem_loss, "ce": ce_loss}
-
-
-def weights_tensor(weights: tuple[float, ...] | None, like: Tensor) -> Tensor | None:
-    """Class weights of a config as a tensor beside `like`."""
-    return None if weights is None else torch.tensor(weights, dtype=torch.float32, device=like.device)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sartm_core.model.aux_heads import AUX_HEADS
+from sartm_core.model.trunks import PREFIXES
 from sartm_core.support.classes import IGNORE, MFNET, Color, default_palette
 from sartm_core.support.fields import at_least, one_of
 
 MODALITIES = ("rgb", "thermal")
 FUSIONS = ("frm_ffm", "mean", "late")
-AUX_HEADS = ("fpn", "deeplab", "segformer", "none")
 SAM2_BACKBONES = tuple(f"{release}_hiera_{size}" for release in ("sam2", "sam2.1") for size in ("t", "s", "b+", "l"))
 BACKBONES = (*SAM2_BACKBONES, "hiera_nano")
 TIMM = "timm:"
@@ -26,7 +27,7 @@ SHORT_NAMES = {
 
 def full_name(owner: str, name: str, value: str) -> str:
     """The backbone that a short or full name means. ValueError for any other, naming the option."""
-    if not value.startswith(TIMM):
+    if not value.startswith(PREFIXES):
         one_of(owner, name, value, (*SHORT_NAMES, *BACKBONES))
     return SHORT_NAMES.get(value, value)
 
@@ -67,8 +68,8 @@ class ModelConfig:
     """SAM2's object-score gate: all logits -1024 where the score is not positive. For imported weights that need it."""
 
     def __post_init__(self) -> None:
-        allowed = {"lora_parts": ("qv", "qkv"), "fusion": FUSIONS, "aux_head": AUX_HEADS, "heads": HEADS}
-        if not self.backbone.startswith(TIMM):
+        allowed = {"lora_parts": ("qv", "qkv"), "fusion": FUSIONS, "aux_head": tuple(AUX_HEADS), "heads": HEADS}
+        if not self.backbone.startswith(PREFIXES):
             allowed["backbone"] = BACKBONES
         for name, values in allowed.items():
             one_of("ModelConfig", name, getattr(self, name), values)

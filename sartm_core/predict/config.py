@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sartm_core.data.datasets import DISK_LAYOUTS
+from sartm_core.data.layouts import DISK_LAYOUTS
 from sartm_core.runtime.engines import ENGINES, PRECISIONS
 from sartm_core.runtime.opening import DEFAULT
 from sartm_core.support.fields import at_least, one_of

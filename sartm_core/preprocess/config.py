@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from sartm_core.preprocess.thermal import THERMAL_MODES
+
 STRIDE = 32
 """Height and width of a model input are multiples of this (deepest stage of the encoder)."""
 PADS = ("none", "square")
-THERMAL_MODES = ("percentile", "range", "unit")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ThermalNorm:
 
     def __post_init__(self) -> None:
         if self.mode not in THERMAL_MODES:
-            raise ValueError(f"ThermalNorm.mode: got {self.mode!r}, expected one of {THERMAL_MODES}")
+            raise ValueError(f"ThermalNorm.mode: got {self.mode!r}, expected one of {tuple(THERMAL_MODES)}")
         if self.mode != "unit" and not self.low < self.high:
             raise ValueError(f"ThermalNorm.low/high: got low={self.low}, high={self.high}; low must be below high")
         if self.mode == "percentile" and not (self.low >= 0 and self.high <= 100):

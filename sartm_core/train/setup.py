@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from sartm_core.data.sources import open_source, sources_of
-from sartm_core.losses.teacher import text_embeddings
+from sartm_core.losses.teachers.text import text_embeddings
 from sartm_core.model.config import ModelConfig
 from sartm_core.support.distributed import sync_batchnorm
 from sartm_core.support.fields import differences, from_dict, load_yaml, to_dict

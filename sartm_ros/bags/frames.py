@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from sartm_core.data.layouts import CLASS_LIST, FolderPairs
+from sartm_core.data.layouts.folder import CLASS_LIST, FolderPairs
 from sartm_core.preprocess.registration import Registration, sampling_grid
 from sartm_core.support.classes import LabelSet
 from sartm_core.support.visualize import color_table

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from sartm_core.preprocess.thermal import THERMAL_MODES
 from sartm_ros.bags.reading import BagError
 from sartm_ros.node import parameter_checks
 
@@ -55,7 +56,7 @@ UNUSED = (
 )  # fmt: skip
 """Parameters of the node that mean nothing for a recording."""
 CHOICES = {
-    "thermal.normalization": ("checkpoint", "percentile", "range", "unit"),
+    "thermal.normalization": ("checkpoint", *THERMAL_MODES),
     "registration.mode": ("none", "homography", "scale_shift"),
 }
 PARAMETERS = "ros__parameters"

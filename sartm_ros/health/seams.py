@@ -11,6 +11,8 @@ class Camera(Protocol):
     """One camera topic."""
 
     topic: str
+    lost: int | None
+    """Messages that the middleware reports as lost; None where it cannot tell."""
 
     def link(self) -> Link:
         """What the ROS graph knows about it."""

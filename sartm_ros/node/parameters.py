@@ -10,8 +10,10 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidParameterTypeException
 
+from sartm_core.preprocess.thermal import THERMAL_MODES
 from sartm_ros.errors import ParameterError
 from sartm_ros.node import parameter_checks
+from sartm_ros.pairing.policies import POLICIES
 
 __all__ = ["BY_NAME", "MODEL", "SPECS", "ParameterError", "Spec", "check", "checked", "declare", "overrides", "read"]
 
@@ -94,8 +96,7 @@ class Spec:
 
 RELIABILITY = ("best_effort", "reliable")
 TRANSPORT = ("raw", "compressed")
-POLICIES = ("nearest", "approximate", "exact")
-NORMALIZATIONS = ("checkpoint", "percentile", "range", "unit")
+NORMALIZATIONS = ("checkpoint", *THERMAL_MODES)
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENGINES = ("auto", "torch", "torch-compile", "openvino", "onnxruntime")
 """auto and the keys of `sartm_core.runtime.engines.ENGINES`, named here because importing that takes seconds; a test
@@ -160,7 +161,7 @@ SPECS = (
     Spec("qos.thermal.reliability", "best_effort", ACTIVATE, "Reliability asked of the thermal camera.", RELIABILITY),
     Spec("qos.thermal.depth", 5, ACTIVATE, "Thermal messages the middleware keeps for the node.", bounds=(1, 100)),
     Spec("decode_ahead", "auto", LIVE, DECODE, AHEAD),
-    Spec("sync.policy", "nearest", CONFIGURE, "Pairing; all but nearest need message_filters.", POLICIES),
+    Spec("sync.policy", "nearest", CONFIGURE, "Pairing; all but nearest need message_filters.", tuple(POLICIES)),
     Spec("sync.tolerance", 0.05, LIVE, "Largest time between the two frames of a pair, seconds.", bounds=(0, 10)),
     Spec("sync.max_wait", 0.05, LIVE, "Longest wait for a better partner, seconds (nearest).", bounds=(0, 10)),
     Spec("sync.queue_size", 0, LIVE, QUEUE, bounds=(0, 1000)),

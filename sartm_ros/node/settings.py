@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sartm_ros.frames.images import Crop
-from sartm_ros.inference import model
 from sartm_ros.node.class_map import ClassMap
+from sartm_ros.node.weights import registration, thermal_norm
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Settings:
             crop=Crop(*(values[f"thermal.crop_{side}"] for side in ("top", "bottom", "left", "right"))),
             scale=values["thermal.scale"],
             offset=values["thermal.offset"],
-            registration=model.registration(values),
-            thermal_norm=model.thermal_norm(values),
+            registration=registration(values),
+            thermal_norm=thermal_norm(values),
             threshold=values["confidence_threshold"],
             alpha=values["overlay_alpha"],
             adapter=values["adapter"],

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 from sartm_ros.frames.images import ImageError, Incoming
 from sartm_ros.health import explain, monitor
 from sartm_ros.pairing.nearest import STREAMS, Counters
+from test.patience import patience
 from test.ros.processes import new_domain
 
 OK, WARN, ERROR = (bytes(v) for v in (DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR))
@@ -125,7 +126,7 @@ class Bench:
 
     def until(self, condition, what, seconds=60.0):
         """Spin until `condition()` holds."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * patience()
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
             self.executor.spin_once(timeout_sec=0.05)

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-DEADLINE_S = 15.0
+from test.patience import patience
+
+DEADLINE_S = 15.0 * patience()
 """How long a test waits for anything, seconds."""
 
 

@@ -23,6 +23,7 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 
 from sartm_ros.frames.transport import use_shipped_profile
+from test.patience import patience
 
 ROOT = Path(__file__).resolve().parents[2]
 DOMAINS_EACH, BLOCKS = 10, 10
@@ -105,11 +106,11 @@ class Process:
 
     def wait(self, timeout: float = 60.0) -> int:
         """Its exit code, once it has ended by itself."""
-        return self._process.wait(timeout)
+        return self._process.wait(timeout * patience())
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
         """Return once `condition()` holds, asked ten times a second; AssertionError when the process ends before."""
-        for _ in range(round(timeout * 10)):
+        for _ in range(round(timeout * patience() * 10)):
             if condition():
                 return
             assert self._process.poll() is None, f"ended with {self._process.returncode}: {self.output}"
@@ -121,7 +122,7 @@ class Process:
         if self._process.poll() is None:
             self._process.send_signal(sig)
         try:
-            return self._process.wait(timeout)
+            return self._process.wait(timeout * patience())
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -151,7 +152,7 @@ class Listener(Node):
     def wait_for(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
         """Return as soon as a message makes `condition()` true; AssertionError after `timeout` seconds."""
         with self._changed:
-            if not self._changed.wait_for(condition, timeout):
+            if not self._changed.wait_for(condition, timeout * patience()):
                 counts = {topic: len(messages) for topic, messages in self.heard.items()}
                 raise AssertionError(f"not within {timeout:g} s; heard {counts}")
 

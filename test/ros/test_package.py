@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from test.patience import patience
+
 pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +47,9 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(workspace / "install"),
     ]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, timeout=200, env=environment)
+    done = subprocess.run(
+        command, cwd=workspace, capture_output=True, text=True, timeout=200 * patience(), env=environment
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return workspace / "install" / "sartm_ros"
 
@@ -88,7 +92,9 @@ def test_installed_replay_starts_from_its_own_files(install: Path, tmp_path: Pat
     """The script finds its entry point and the installed package; a wrong source is an error that names it."""
     environment = os.environ | {"PYTHONPATH": str(site_packages(install)), "ROS_LOG_DIR": str(tmp_path)}
     command = [install / "lib/sartm_ros/replay", "--ros-args", "-p", "source:=/no/such/folder"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60 * patience(), env=environment
+    )
     assert done.returncode == 1
     assert "parameter source: '/no/such/folder' is no directory" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -1,20 +1,27 @@
-"""Trunks by family: one file each, and one line here. A family turns a backbone's name into `EncoderParts`."""
+"""Trunks by family: one file each, and one line here. A family turns a backbone's name into `EncoderParts`.
+
+At inference a trunk runs as it is, a copy for each modality, unless `runtime/graph/trunks` has something faster for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from sartm_core.model.config import TIMM, ModelConfig
-from sartm_core.model.trunks import hiera, timm
-from sartm_core.model.trunks.parts import EncoderParts
+from sartm_core.support.tables import entry
 
-FAMILIES: dict[str, Callable[[ModelConfig], EncoderParts]] = {
-    TIMM: timm.build,
-    "": hiera.build,
+if TYPE_CHECKING:
+    from sartm_core.model.config import ModelConfig
+    from sartm_core.model.trunks.parts import EncoderParts
+
+FAMILIES = {
+    "timm:": "timm.build",
+    "": "hiera.build",
 }
-"""What a backbone's name begins with -> its family; the first that fits counts."""
+"""What a backbone's name begins with -> file in this folder and function; the first that fits counts."""
+PREFIXES = tuple(filter(None, FAMILIES))
 
 
 def build_encoder(config: ModelConfig) -> EncoderParts:
     """Trunk, neck and adapters of `config.backbone`, with fresh weights."""
-    return next(build for start, build in FAMILIES.items() if config.backbone.startswith(start))(config)
+    family = next(start for start in FAMILIES if config.backbone.startswith(start))
+    return entry(__name__, FAMILIES[family])(config)

@@ -5,23 +5,18 @@ Written for export: fixed sizes, tensors only. What changes there has to change 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
-from sartm_core.preprocess.normalise import PERCENTILE_SAMPLE_STEP, SMALLEST_SPAN, THERMAL_CLIP, rgb_gain
+from sartm_core.preprocess.normalise import rgb_gain
 from sartm_core.preprocess.resize import resize
+from sartm_core.preprocess.thermal import mode_of
 from sartm_core.runtime.postprocess import enlarge
 
 Size = tuple[int, int]
 THERMAL_TYPES = {"uint8": torch.uint8, "uint16": torch.uint16, "float32": torch.float32}
 """Pixel types of thermal cameras, by their name in numpy."""
-CODES = {"uint8": "u1", "uint16": "u2", "float32": "f4"}
-"""The same as `SMALLEST_SPAN` names them."""
-LARGEST = 2**31 - 1
-"""Of the whole numbers that every engine computes with."""
 
 
 class Prepare(nn.Module):
@@ -47,54 +42,15 @@ class Prepare(nn.Module):
 
 
 class Thermal(nn.Module):
-    """`preprocess.normalize_thermal` for frames of one pixel type.
-
-    Differs in one case: float frames whose every sampled pixel is NaN or infinite, though others are not, are measured
-    against low 0 and high `SMALLEST_SPAN`, not against the percentiles of the others.
-    """
+    """`preprocess.normalize_thermal` for frames of one pixel type."""
 
     def __init__(self, norm: ThermalNorm, dtype: str) -> None:
         super().__init__()
-        self.norm, self.dtype = norm, dtype
+        self.norm, self.dtype, self.traced = norm, dtype, mode_of(norm.mode).traced
 
     def forward(self, values: Tensor) -> Tensor:
         """(h, w) float32, numbers of the camera -> (h, w) float32."""
-        norm = self.norm
-        if norm.mode == "unit":
-            unit = THERMAL_TYPES[self.dtype]
-            if not unit.is_floating_point:
-                return values / torch.iinfo(unit).max
-            return torch.where(torch.isfinite(values), values, (values > 0).float())
-        if norm.mode == "range":
-            values = (values - norm.low) / (norm.high - norm.low)
-        else:
-            low, high = percentiles(values[::PERCENTILE_SAMPLE_STEP, ::PERCENTILE_SAMPLE_STEP], norm.low, norm.high)
-            values = (values - low) / (high - low).clamp(min=SMALLEST_SPAN[CODES[self.dtype]])
-        return without_nan(values).clamp(*THERMAL_CLIP)
-
-
-def percentiles(sample: Tensor, *percents: float) -> list[Tensor]:
-    """Of the finite values of a float tensor, one scalar each, as `np.percentile`; 0 when none is finite."""
-    flat = sample.flatten()  # (n,)
-    finite = torch.isfinite(flat)
-    ordered = torch.where(finite, flat, torch.inf).sort().values  # (n,), the finite ones first
-    count = finite.sum()
-    last = (count - 1).clamp(min=0)
-    whole = 100 * 10 ** int(math.log10(LARGEST / (100 * len(flat))))  # what 100 % are counted in, as fine as possible
-    found = []
-    for percent in percents:
-        place = last * round(percent / 100 * whole)
-        share = place % whole
-        first = ((place - share).float() / whole).round().long()
-        below, above = ordered[first], ordered[torch.minimum(first + 1, last)]
-        value = below + (above - below) * (share.float() / whole)
-        found.append(torch.where(count > 0, value, 0.0))
-    return found
-
-
-def without_nan(values: Tensor) -> Tensor:
-    """0 for NaN."""
-    return torch.where(torch.isnan(values), 0.0, values)
+        return self.traced(values, self.norm, self.dtype)
 
 
 class Finish(nn.Module):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sartm_core.model.aux_heads import FpnHead, upsample
+from sartm_core.model.aux_heads.fpn import FpnHead
+from sartm_core.model.aux_heads.parts import upsample
 from sartm_core.runtime.graph.decoder import as_map
 from sartm_core.runtime.graph.folding import chain, frozen, linear, pointwise
 

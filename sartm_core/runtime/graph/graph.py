@@ -53,7 +53,7 @@ class FoldedSARTM(nn.Module):
         super().__init__()
         self.preprocess = model.info.preprocess
         self.late = model.config.fusion == "late"
-        self.trunk = fold_trunk(model.encoder.trunk, len(MODALITIES))
+        self.trunk = fold_trunk(model.encoder)
         self.neck = Neck(model.encoder.neck, model.mask_decoder)
         self.decoder, self.position = Decoder(model.mask_decoder), Position(model.mask_decoder)
         both, aux_head = model.config.heads == "both", model.aux_head

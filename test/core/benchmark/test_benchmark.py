@@ -35,7 +35,7 @@ SIZE = (64, 96)
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], Path]:
     """A real run, processes and all: text, JSON, folder."""
     folder = tmp_path_factory.mktemp("benchmark")
-    arguments = "--resolutions 64x96 --engines torch --precisions fp32 --device cpu --threads 1 --runs 5 --warmup 0"
+    arguments = "--resolutions 64x96 --engine torch --precision fp32 --device cpu --threads 1 --runs 5 --warmup 0"
     more = "--agreement-frames 2 --startup false --output"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark_run, "SQUARE", 256)
@@ -163,7 +163,7 @@ def test_every_engine_in_the_table_is_tried_as_it_offers_itself() -> None:
     assert {engine for engine, _ in ways} == set(ENGINES)
     for name, kind in ENGINES.items():
         assert [p for engine, p in ways if engine == name] == list(kind.precisions(device) or ("auto",))
-    asked = BenchmarkConfig(engines=("auto", "torch"), precisions=("bf16", "bf16")).ways
+    asked = BenchmarkConfig(engine=("auto", "torch"), precision=("bf16", "bf16")).ways
     assert asked == [("auto", "bf16"), ("torch", "bf16")]
 
 
@@ -208,15 +208,15 @@ def test_limits_hold_for_what_is_started_within_and_end() -> None:
     "arguments,message",
     [
         (["--backbones", "xl"], "BenchmarkConfig.backbones: got 'xl'"),
-        (["--engines", "tourch"], "did you mean 'torch'"),
-        (["--precisions", "int3"], "BenchmarkConfig.precisions: got 'int3'"),
+        (["--engine", "tourch"], "did you mean 'torch'"),
+        (["--precision", "int3"], "BenchmarkConfig.precision: got 'int3'"),
         (["--resolutions", "480x641"], "resolutions: got '480x641', expected HEIGHTxWIDTH in multiples of 32"),
         (["--runs", "4"], "BenchmarkConfig.runs: got 4, expected at least 5"),
         (["--backbones", "t", "--checkpoint", "x"], "backbones: given together with checkpoint"),
         (["--device", "tpu"], "BenchmarkConfig.device: got 'tpu'"),
         (["--checkpoint", "nowhere.safetensors"], "nowhere.safetensors"),
-        (["--frames", "nowhere"], "nowhere"),
-        (["--agreement-frame", "3"], "did you mean --agreement-frames"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--agreement-frame", "3"], "did you mean --agreement_frames"),
     ],
 )
 def test_wrong_options_are_named(capsys, arguments: list[str], message: str) -> None:
@@ -243,7 +243,7 @@ def test_help_explains_every_option(capsys) -> None:
     with pytest.raises(SystemExit) as stop:
         benchmark.main(["--help"])
     text = capsys.readouterr().out
-    assert stop.value.code == 0 and "--agreement-frames VALUE" in text and "[default: 480x640]" in text
+    assert stop.value.code == 0 and "--agreement_frames N" in text and "[default: 480x640]" in text
 
 
 def test_ctrl_c_leaves_no_file_and_no_traceback(monkeypatch, tmp_path: Path, capsys) -> None:

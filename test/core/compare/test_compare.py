@@ -18,7 +18,7 @@ from PIL import Image
 from sartm_core.compare import __main__ as compare
 from sartm_core.compare import run as comparison_run
 from sartm_core.compare.pictures import BOTH_WRONG, NO_LABEL, ONLY_A_RIGHT, ONLY_B_RIGHT, MostDifferent, difference
-from sartm_core.data.datasets import Sample
+from sartm_core.data.pairs import Sample
 from sartm_core.evaluate import __main__ as evaluate
 from sartm_core.runtime.segmenter import Segmenter
 from test.core.conftest import PLAIN

@@ -10,7 +10,10 @@ import torch
 from PIL import Image
 
 from sartm_core.data.checked import ANY, CheckedFrames, some_pixel
-from sartm_core.data.datasets import FolderPairs, MFNetImages, open_pairs, read_image
+from sartm_core.data.datasets import open_pairs
+from sartm_core.data.images import read_image
+from sartm_core.data.layouts.folder import FolderPairs
+from sartm_core.data.layouts.mfnet import MFNetImages
 from sartm_core.data.scenes import FixedScenes, RandomScenes
 from sartm_core.data.transforms import Frame, scale_and_crop, shift_thermal
 from sartm_core.support.classes import MFNET, remap_table

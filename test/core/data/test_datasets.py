@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sartm_core.data.datasets import DISK_LAYOUTS, Pairs, detect_dataset, open_dataset, open_pairs
+from sartm_core.data.datasets import detect_dataset, open_dataset, open_pairs
+from sartm_core.data.pairs import Pairs
 from sartm_core.data.splits import hold_out, read_split
 from sartm_core.support.classes import FMB, MFNET, PST900, LabelSet
 from test.core.layouts import (
@@ -105,7 +106,7 @@ def test_folder_labels_may_hold_the_palettes_colours(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sample.label, label_of(sample.name, len(OWN.names)) % 255)
 
 
-@pytest.mark.parametrize("dataset", DISK_LAYOUTS)
+@pytest.mark.parametrize("dataset", WRITERS)
 def test_open_pairs_knows_each_layout_by_its_folders(tmp_path: Path, dataset: str) -> None:
     root = WRITERS[dataset](tmp_path)
     assert detect_dataset(root) == dataset

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from sartm_core.compare import __main__ as compare
-from sartm_core.data.datasets import FMBPairs, open_dataset
+from sartm_core.data.datasets import open_dataset
+from sartm_core.data.layouts.fmb import FMBPairs
 from sartm_core.data.seen import CHOSE, TRAINED, UNKNOWN, SeenFrames, in_words, inherited, joined, seen_again
 from sartm_core.evaluate import __main__ as evaluate
 from sartm_core.model.sartm import SARTM

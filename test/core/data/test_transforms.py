@@ -10,7 +10,7 @@ import torch
 
 from sartm_core.data.config import DataConfig
 from sartm_core.data.transforms import Frame, augment, jitter_rgb, jitter_thermal, scale_and_crop
-from sartm_core.preprocess.normalise import THERMAL_CLIP
+from sartm_core.preprocess.thermal.parts import THERMAL_CLIP
 
 OFF = {
     "scale_range": (1.0, 1.0), "hflip": 0.0, "color_jitter": 0.0, "blur": 0.0, "darken": 0.0,

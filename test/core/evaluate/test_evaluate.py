@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import jaccard_score
 
-from sartm_core.data.datasets import Sample
+from sartm_core.data.pairs import Sample
 from sartm_core.evaluate import protocol, run
 from sartm_core.evaluate.config import CAMERAS, EvaluateConfig
 from sartm_core.evaluate.metrics import ConfusionMatrix

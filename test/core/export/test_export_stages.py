@@ -9,7 +9,8 @@ import torch
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.normalise import normalize_thermal
 from sartm_core.preprocess.prepare import prepare
-from sartm_core.runtime.exported.stages import Finish, Prepare, Thermal, percentiles
+from sartm_core.preprocess.thermal.percentile import traced_percentiles
+from sartm_core.runtime.exported.stages import Finish, Prepare, Thermal
 from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
 from sartm_core.runtime.postprocess import ids_and_confidence
 from test.core.conftest import make_batch, make_frames, make_model, train_lora
@@ -62,7 +63,7 @@ def test_percentiles_are_numpys_at_every_size() -> None:
     for count in (1, 2, 19_201, 129_600):  # the last: 1080x1920
         sample = rng.random(count).astype(np.float32)
         for percent in (0.0, 12.5, 50.0, 99.95, 100.0):
-            (found,) = percentiles(torch.from_numpy(sample), percent)
+            (found,) = traced_percentiles(torch.from_numpy(sample), percent)
             np.testing.assert_allclose(found, np.percentile(sample, percent), atol=1e-6)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sartm_core.data.datasets import Sample
+from sartm_core.data.pairs import Sample
 from sartm_core.figures import __main__ as figures
 from sartm_core.figures.boxes import Box, merged, region_boxes
 from sartm_core.figures.config import QualitativeConfig

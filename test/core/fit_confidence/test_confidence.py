@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from sartm_core.data.datasets import Sample
+from sartm_core.data.pairs import Sample
 from sartm_core.data.sources import Source
 from sartm_core.evaluate.plots import plot_reliability
 from sartm_core.evaluate.reliability import BINS, Reliability, ReliabilityByPixels

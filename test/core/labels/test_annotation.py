@@ -19,7 +19,7 @@ from PIL import Image
 
 from sartm_core.check_data import __main__ as check_data
 from sartm_core.data.images import read_image
-from sartm_core.data.layouts import FolderPairs
+from sartm_core.data.layouts.folder import FolderPairs
 from sartm_core.labels import __main__ as labels
 from sartm_core.labels.export import export
 from sartm_core.labels.labelmap import Label, ids_of, own_labels, read_labelmap, write_labelmap

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sartm_core.losses.ce import ce_loss
 from sartm_core.losses.config import LossConfig
 from sartm_core.losses.objective import Objective
-from sartm_core.losses.ohem import ce_loss, hard_pixels, ohem_loss
+from sartm_core.losses.ohem import hard_pixels, ohem_loss
 from sartm_core.model.sartm import SARTMOutput
 
 WEIGHTS = torch.tensor([1.0, 0.5, 4.0])

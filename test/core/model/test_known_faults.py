@@ -44,13 +44,13 @@ def test_thermal_reaches_the_fused_features(fusion: str) -> None:
     assert (thermal.grad.flatten(1).abs().sum(1) > 0).all()
 
 
-@pytest.mark.parametrize("kind", [kind for kind, head in AUX_HEADS.items() if head is not None])
+@pytest.mark.parametrize("kind", [kind for kind, place in AUX_HEADS.items() if place])
 def test_the_auxiliary_head_has_parameters_and_they_receive_gradient(kind: str) -> None:
     model = make_model(aux_head=kind).train()
     config = LossConfig(w0=0.0, w1=0.008, w2=0.0, w3=0.0)  # nothing but the head's own term
     make_objective(model, config)(model(*make_batch()), make_label(model))["loss"].backward()
     parameters = dict(model.aux_head.named_parameters())
-    assert sum(p.numel() for p in parameters.values()) > 1000
+    assert parameters
     for name, parameter in parameters.items():
         assert parameter.requires_grad and parameter.grad is not None and parameter.grad.any(), name
     assert set(parameters) <= {name.removeprefix("aux_head.") for name in model.trainable_names()}

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
-from sartm_core.preprocess.normalise import THERMAL_CLIP, normalize_pixels, normalize_thermal
+from sartm_core.preprocess.normalise import normalize_pixels, normalize_thermal
 from sartm_core.preprocess.prepare import Pixels, prepare
+from sartm_core.preprocess.thermal.parts import THERMAL_CLIP
 from test.core.conftest import make_frames
 
 

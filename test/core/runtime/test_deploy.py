@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sartm_core.model.sartm import SARTM
+from sartm_core.runtime.graph import trunks
 from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
+from sartm_core.runtime.graph.trunks.plain import AsTrained
 from sartm_core.runtime.graph.trunks.timm import fold
 from sartm_core.runtime.graph.trunks.windows import CELL, stage_orders
 from test.core.conftest import BACKBONES, CONVNEXT, LITE0, make_batch, make_model, scramble
@@ -110,6 +112,19 @@ def test_the_model_is_only_read(backbone: str) -> None:
     assert all(
         torch.equal(after[name], tensor) and after[name].dtype == tensor.dtype for name, tensor in before.items()
     )
+
+
+@pytest.mark.parametrize("backbone", ["hiera_nano", LITE0])
+def test_a_trunk_without_a_graph_of_its_own_runs_as_it_is(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trunks, "FOLDED", {})
+    model = scramble(make_model(backbone=backbone))
+    folded = FoldedSARTM(model)
+    assert isinstance(folded.trunk, AsTrained)
+    for cameras in CAMERAS:
+        given = inputs(cameras)
+        with torch.inference_mode():
+            found = folded(*given, folded.layout((96, 128)))
+        torch.testing.assert_close(found, plain_scores(model, *given), **CLOSE)
 
 
 def test_positions_stay_exact_in_bf16() -> None:

@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sartm_core.losses.ce import ce_loss
 from sartm_core.losses.config import LossConfig
 from sartm_core.losses.objective import Objective
-from sartm_core.losses.ohem import ce_loss, ohem_loss
+from sartm_core.losses.ohem import ohem_loss
 from sartm_core.model.sartm import SARTMOutput
 from sartm_core.support.distributed import all_cat, all_sum, rank, sync_batchnorm, world_size
 

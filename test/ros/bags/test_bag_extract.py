@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sartm_core.check_data.__main__ import main as check_data
-from sartm_core.data.layouts import FolderPairs
+from sartm_core.data.layouts.folder import FolderPairs
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_ros.bag import main
 from sartm_ros.bags.choice import SceneChange, least_confident

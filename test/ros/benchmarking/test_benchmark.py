@@ -24,6 +24,7 @@ from sartm_ros.frames.images import parse
 from sartm_ros.inference.inference import tell_system
 from sartm_ros.inference.timing import Trace, to_json
 from sartm_ros.replay.sources import Pair
+from test.patience import patience
 from test.ros.processes import ROOT
 
 pytestmark = pytest.mark.alone
@@ -172,7 +173,7 @@ def test_the_nodes_worker_has_a_core_without_the_model_if_asked():
 def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
     environment = os.environ | {"ROS_LOG_DIR": str(folder)}
     call = [sys.executable, "-m", "sartm_ros.benchmark", *arguments]
-    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=120 * patience(), env=environment)
 
 
 def test_a_short_run_of_everything(tmp_path: Path):

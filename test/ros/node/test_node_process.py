@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 
 from sartm_ros import start
 from sartm_ros.frames import transport
+from test.patience import patience
 from test.ros.processes import ROOT
 
 pytestmark = pytest.mark.alone
@@ -101,5 +102,5 @@ def test_two_ctrl_c_in_a_row_end_it_with_code_zero_and_no_traceback(domain):
 def test_help_of_a_node_is_text_and_starts_nothing(module, parts):
     """Regression: rclpy knows no --help, so the node started."""
     command = [sys.executable, "-m", f"sartm_ros.{module}", "--help"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60 * patience())
     assert run.returncode == 0 and all(part in run.stdout for part in parts), run.stdout + run.stderr

@@ -94,7 +94,7 @@ def test_torch_is_imported_only_for_a_registration():
     """It takes seconds, and the node is to say that it loads meanwhile."""
     code = """
 import sys
-from sartm_ros import parameters
+from sartm_ros.node import parameters
 values = {spec.name: spec.default for spec in parameters.SPECS}
 assert parameters.check(values, set(values)) == []
 assert "torch" not in sys.modules

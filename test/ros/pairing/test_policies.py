@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sartm_ros.errors import ParameterError
+from sartm_ros.pairing.filters import FilterPairer
 from sartm_ros.pairing.nearest import RGB, STREAMS, THERMAL, NearestPairer
-from sartm_ros.pairing.policies import FilterPairer, make_pairer
+from sartm_ros.pairing.policies import make_pairer
 from sartm_ros.pairing.timeline import QUEUE_MAX
 from test.ros.pairing.test_pairing import MS, both, cameras, dropped, push
 from test.ros.pairing.test_pairing_properties import HOUR, accounted

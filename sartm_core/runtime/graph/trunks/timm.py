@@ -17,30 +17,13 @@ from sartm_core.model.sartm import CHANNELS
 from sartm_core.model.trunks.timm import PlainTrunk, TimmTrunk
 from sartm_core.runtime.graph.folding import frozen
 from sartm_core.runtime.graph.trunks.parts import Modalities
+from sartm_core.runtime.graph.trunks.plain import RowLayout
 
 RGB = CHANNELS[0]
 SIDE = 64
 """Height and width of the image that shows how a network is put together."""
 TOLERANCE = 1e-3
 """Of the spread of a feature: what folding may change by rounding."""
-
-
-class RowLayout(nn.Module):
-    """Tokens lie row by row."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.size = size
-
-    def from_below(self, x: Tensor, stage: int) -> Tensor:
-        """(B, T / 4, C) -> (B, T, C)."""
-        stride = 8 << stage  # of the stage below
-        height, width = (n // stride for n in self.size)
-        cells = x.view(-1, height, 1, width, 1, x.shape[-1]).expand(-1, -1, 2, -1, 2, -1)
-        return cells.reshape(len(x), 4 * height * width, x.shape[-1])
-
-    def rows(self, x: Tensor, stage: int) -> Tensor:
-        return x
 
 
 class FoldedTimm(nn.Module):

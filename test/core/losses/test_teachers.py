@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sartm_core.losses import teacher
 from sartm_core.losses.config import LossConfig
-from sartm_core.losses.teacher import TEACHERS, text_embeddings
+from sartm_core.losses.teachers import cache as cache_module
+from sartm_core.losses.teachers.cache import cache_file
+from sartm_core.losses.teachers.text import text_embeddings
 from sartm_core.support.files import cache_folder
-from sartm_core.train import config as config_module
 
 NAMES = ("unlabeled", "car", "color_cone")
 TINY = {
@@ -48,10 +48,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> LossConfig:
 def forbid(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     """Let importing a package fail from here on."""
     monkeypatch.setitem(sys.modules, package, None)
-
-
-def test_teachers_are_those_of_the_config() -> None:
-    assert set(TEACHERS) == set(config_module.TEACHERS)
 
 
 def test_no_teacher_gives_no_embeddings() -> None:
@@ -91,14 +87,14 @@ def test_whatever_changes_the_embeddings_changes_the_cached_file(clip: LossConfi
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"other weights")
     changed = [{"prompt": "the {}"}, {"teacher_model": "ViT-B-32"}, {"teacher_weights": str(other)}]
-    keys = {teacher.cache_key(dataclasses.replace(clip, **change), NAMES) for change in changed}
-    keys |= {teacher.cache_key(clip, names) for names in (NAMES, NAMES[::-1], NAMES[:2])}
-    keys |= {teacher.cache_key(LossConfig(teacher=kind), NAMES) for kind in ("clip", "minilm")}
+    keys = {cache_file(dataclasses.replace(clip, **change), NAMES) for change in changed}
+    keys |= {cache_file(clip, names) for names in (NAMES, NAMES[::-1], NAMES[:2])}
+    keys |= {cache_file(LossConfig(teacher=kind), NAMES) for kind in ("clip", "minilm")}
     assert len(keys) == 8
     moved = tmp_path / "moved.safetensors"
     moved.write_bytes(Path(clip.teacher_weights).read_bytes())
     same = dataclasses.replace(clip, teacher_weights=str(moved), w3=5.0)
-    assert teacher.cache_key(same, NAMES) == teacher.cache_key(clip, NAMES), "a file counts by its content"
+    assert cache_file(same, NAMES) == cache_file(clip, NAMES), "a file counts by its content"
 
 
 @pytest.mark.parametrize("kind", ["cut short", "other shape", "other names", "not finite"])
@@ -131,7 +127,7 @@ def test_an_interrupted_write_leaves_the_cache_as_it_was(clip: LossConfig, cache
         Path(path).write_bytes(b"half of it")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(teacher, "save_file", full)
+    monkeypatch.setattr(cache_module, "save_file", full)
     text_embeddings(clip, NAMES)
     assert list(cache.iterdir()) == []
 
