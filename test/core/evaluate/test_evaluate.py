@@ -194,6 +194,6 @@ def test_frames_that_trained_the_weights_under_another_splits_name_give_a_warnin
     trained: str, chosen: str, scored: str | None, roles: str
 ) -> None:
     data = {"dataset": "folder", "root": "data", "train_split": trained, "val_split": chosen}
-    config = EvaluateConfig(root="data", split=scored)
+    config = EvaluateConfig(data="data", split=scored)
     found = protocol.overlap(config, "folder", {"config": {"data": data}}).get("warning", "")
     assert found == (f"frames of this split {roles} these weights: the numbers are optimistic" if roles else "")

@@ -123,7 +123,7 @@ def test_command_writes_a_report_that_agrees_with_an_independent_count(
 
 def test_protocol_says_how_the_weights_were_chosen_and_what_does_not_fit(weights: Path, root: Path) -> None:
     segmenter = Segmenter.load(weights, **PLAIN)
-    config = EvaluateConfig(checkpoint=str(weights), root=str(root))
+    config = EvaluateConfig(checkpoint=str(weights), data=str(root))
     facts = protocol.protocol(config, "folder", segmenter, MFNET.names, weights, [])
     assert facts["selection"] == "best mean validation mIoU on folder 'data' split 'val', epoch 3, step 40"
     assert facts["warning"] == "frames of this split chose these weights: the numbers are optimistic"
