@@ -25,13 +25,13 @@ from sartm_core.compare.run import Comparison, compare
 from sartm_core.compare.scores import agreement, scores
 from sartm_core.evaluate.conventions import usual
 from sartm_core.evaluate.protocol import protocol
-from sartm_core.evaluate.scores import number
 from sartm_core.evaluate.sources import dataset_of, open_frames, possible
 from sartm_core.evaluate.tables import as_text
 from sartm_core.figures.sources import check_same_classes
 from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
+from sartm_core.support.reports import number
 
 
 def run(config: CompareConfig, a: str, b: str, output: Path) -> str:

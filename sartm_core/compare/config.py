@@ -61,7 +61,7 @@ class CompareConfig:
             checkpoint=checkpoint,
             sam2=self.sam2,
             dataset=self.dataset,
-            root=self.data,
+            data=self.data,
             split=self.split,
             label_set=self.label_set,
             synthetic=self.synthetic,

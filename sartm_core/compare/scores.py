@@ -12,7 +12,7 @@ from sartm_core.compare.config import CompareConfig
 from sartm_core.compare.run import OVERLAP, TRUE, UNION, Comparison, FrameCounts
 from sartm_core.evaluate.conventions import Convention
 from sartm_core.evaluate.run import OTHER
-from sartm_core.evaluate.scores import number
+from sartm_core.support.reports import number
 
 ALL = "all"
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from sartm_core.compare.run import FrameCounts
 from sartm_core.compare.scores import verdict
-from sartm_core.evaluate.scores import number, percent
+from sartm_core.evaluate.scores import percent
 from sartm_core.evaluate.tables import Row
+from sartm_core.support.reports import number
 
 Scores = dict[str, dict[str, Any]]
 """{group: scores} of `sartm_core.compare.scores.scores`."""

@@ -13,7 +13,7 @@ from sartm_core.benchmark.__main__ import main
 from sartm_core.benchmark.adapters import make_files
 from sartm_core.model.checkpoint import comes_from_sam2, load
 
-SMALL = ["--backbones", "nano", "--engines", "torch", "--precisions", "fp32", "--resolutions", "64x96", "--runs", "5"]
+SMALL = ["--backbones", "nano", "--engine", "torch", "--precision", "fp32", "--resolutions", "64x96", "--runs", "5"]
 
 
 def test_as_a_process(tmp_path) -> None:

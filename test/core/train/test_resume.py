@@ -24,8 +24,8 @@ from test.core.runs import command, differences, environment, history, last_stat
 
 TRAIN_AND_DIE = """
 import os, signal, sys
-from sartm_core import train
-from sartm_core.training.module import LitSARTM
+from sartm_core.train import __main__ as train
+from sartm_core.train.module import LitSARTM
 victim, original = int(sys.argv.pop(1)), LitSARTM.training_step
 def training_step(self, batch, batch_idx):
     if self.trainer.global_step == victim:
