@@ -186,7 +186,7 @@ def test_some_labels_score_those_frames_only(weights: Path, other: Path, root: P
         (["--confidence", "95"], "CompareConfig.confidence: got 95"),
         (["--resamples", "3"], "resamples"),
         (["--cameras", "RGB"], "cameras"),
-        (["--label-set", "x"], "unknown option --label-set; did you mean --label_set"),
+        (["--labl-set", "x"], "unknown option --labl-set; did you mean --label_set"),
         (["--label_set", "pst900"], "none but class 0 in common"),
     ],
 )

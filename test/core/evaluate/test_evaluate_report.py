@@ -169,7 +169,7 @@ def test_synthetic_scenes_from_a_config_file_with_overrides(weights: Path, tmp_p
         (["--scales", "2", "--flip"], {"scales": (2.0,), "flip": True}),
         (["--flip", "false", "--conditions", "night", "day"], {"flip": False, "conditions": ("night", "day")}),
         (["--data", "x", "--split", "", "--label-set", "fmb"], {"split": None, "label_set": "fmb"}),
-        (["--data", "2024-11-03", "--split", "on"], {"root": "2024-11-03", "split": "on"}),
+        (["--data", "2024-11-03", "--split", "on"], {"data": "2024-11-03", "split": "on"}),
     ],
 )
 def test_options(words: list[str], expected: dict, tmp_path: Path, monkeypatch) -> None:
@@ -202,13 +202,13 @@ def test_an_interrupted_evaluation_leaves_the_report_before_it(
     "change,words,message",
     [
         ("", ["--chekpoint", "x"], "did you mean --checkpoint"),
-        ("", ["--config", "{root}/e.yaml"], "rooot: unknown key of EvaluateConfig; did you mean 'root'?"),
+        ("", ["--config", "{root}/e.yaml"], "dataa: unknown key of EvaluateConfig; did you mean 'data'?"),
         ("", ["--checkpoint", "nowhere.safetensors"], "no file nowhere.safetensors"),
         ("", ["--data", "nowhere"], "nowhere: no such folder"),
         ("", ["--split", "tset"], "tset.txt"),
         ("", ["--dataset", "pst90"], "did you mean 'pst900'"),
-        ("", ["--dataset", "synthetic"], "EvaluateConfig.root"),
-        ("", ["--data", "null", "--dataset", "fmb"], "EvaluateConfig.root: not set; 'fmb' needs a folder"),
+        ("", ["--dataset", "synthetic"], "EvaluateConfig.data"),
+        ("", ["--data", "null", "--dataset", "fmb"], "EvaluateConfig.data: not set; 'fmb' needs a folder"),
         ("", ["--cameras", "RGB"], "EvaluateConfig.cameras"),
         ("", ["--scales", "0"], "EvaluateConfig.scales: got (0.0,)"),
         ("", ["--conditions", "rain"], "EvaluateConfig.conditions"),
@@ -220,7 +220,7 @@ def test_an_interrupted_evaluation_leaves_the_report_before_it(
 def test_wrong_inputs_say_what_is_wrong(
     weights: Path, root: Path, tmp_path: Path, capsys, change: str, words: list[str], message: str
 ) -> None:
-    (root / "e.yaml").write_text("rooot: x\n")
+    (root / "e.yaml").write_text("dataa: x\n")
     if change == "no label":
         (root / "labels" / "00002N.png").unlink()
     if change == "odd ids":
