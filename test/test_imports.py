@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -74,14 +74,20 @@ def sources(package: str) -> list[Path]:
 
 @cache
 def house() -> dict[str, set[str]]:
-    """Our modules, and which of ours each imports."""
+    """Our modules, and which of ours each imports; `from a import b` is b where that is a module, else a."""
     paths = {name_of(path): path for package in ("sartm_core", "sartm_ros") for path in sources(package)}
-    packages = {name for name, path in paths.items() if path.name == "__init__.py"}
-    return {
-        name: {other for other in imported(path) if other in paths and other not in packages - {name}} - {name}
-        for name, path in paths.items()
-        if name not in packages or path.stat().st_size
-    }
+    found: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        names = imported(path) & paths.keys()
+        whole = {node.module for node in ast.walk(ast.parse(path.read_text())) if takes_more(node, paths)}
+        inner = {other.rpartition(".")[0] for other in names} - whole
+        found[name] = names - inner - {name}
+    return found
+
+
+def takes_more(node: ast.AST, paths: Container[str]) -> bool:
+    """Whether it imports something of a package that is no module in it."""
+    return isinstance(node, ast.ImportFrom) and any(f"{node.module}.{alias.name}" not in paths for alias in node.names)
 
 
 def arrows() -> Iterator[tuple[str, str]]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sartm_core.model import trunks
 from sartm_core.model.config import ModelConfig
-from sartm_core.model.trunks import build_encoder
-from sartm_core.model.trunks.parts import SCALP
+from sartm_core.model.trunks.parts import SCALP, EncoderParts
 from sartm_core.preprocess.config import STRIDE
+from sartm_core.support.tables import entry
 
 
 class ModalityEncoder(nn.Module):
@@ -65,3 +66,9 @@ def check_image(name: str, image: Tensor, channels: int) -> None:
             f"{name}: got {height}x{width} pixels; height and width must be multiples of {STRIDE}: "
             f"resize or pad to {up[0]}x{up[1]}"
         )
+
+
+def build_encoder(config: ModelConfig) -> EncoderParts:
+    """Trunk, neck and adapters of `config.backbone`, with fresh weights."""
+    family = next(start for start in trunks.FAMILIES if config.backbone.startswith(start))
+    return entry(trunks.__name__, trunks.FAMILIES[family])(config)
