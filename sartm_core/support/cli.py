@@ -18,8 +18,6 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-import yaml
-
 from sartm_core.support.fields import from_dict, load_yaml
 
 T = TypeVar("T")
@@ -197,15 +195,17 @@ def parse_option(name: str, texts: Sequence[str], hints: tuple[Any, ...]) -> Any
         return texts[0]
     if any(typing.get_origin(hint) is tuple and str in typing.get_args(hint) for hint in hints):
         a_list = len(texts) == 1 and texts[0].startswith("[")
-        return parse_yaml(name, texts[0], yaml.BaseLoader) if a_list else list(texts)
-    parsed = [parse_yaml(name, text, yaml.SafeLoader) for text in texts]
+        return parse_yaml(name, texts[0], as_text=True) if a_list else list(texts)
+    parsed = [parse_yaml(name, text) for text in texts]
     return parsed if len(parsed) > 1 else parsed[0]
 
 
-def parse_yaml(name: str, text: str, loader: type[yaml.BaseLoader] | type[yaml.SafeLoader]) -> Any:
-    """The text of an option as YAML; `BaseLoader` leaves scalars text. ValueError names the option."""
+def parse_yaml(name: str, text: str, as_text: bool = False) -> Any:
+    """The text of an option as YAML; `as_text` leaves scalars text. ValueError names the option."""
+    import yaml
+
     try:
-        return yaml.load(text, loader)
+        return yaml.load(text, yaml.BaseLoader if as_text else yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"--{name} {text}: not a YAML value ({error})") from error
 
