@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +49,7 @@ def export(frames: FolderPairs, path: Path, shown: str, ignored: str) -> Exporte
     labels = own_labels(frames.label_set, ignored)
     masks, any_ignored = 0, False
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name in tqdm(frames.names, unit="frame", disable=not sys.stderr.isatty()):
+        for name in tqdm(frames.names, unit="frame", disable=None):
             add_image(archive, frames, name, shown)
             label = checked_label(frames, name)
             if label is None:
