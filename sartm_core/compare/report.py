@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from sartm_core.compare import tables
 from sartm_core.compare.bootstrap import FEW_FRAMES
@@ -19,7 +15,7 @@ from sartm_core.compare.run import Comparison
 from sartm_core.evaluate.report import document, in_words, keys, staged, table, to_json
 from sartm_core.evaluate.scores import percent
 from sartm_core.runtime.segmenter import Segmenter
-from sartm_core.support.visualize import IGNORE_COLOR, contact_sheet
+from sartm_core.support.visualize import IGNORE_COLOR, contact_sheet, data_url
 
 SHEET = "most_different.png"
 LAST = "compare.json"
@@ -102,7 +98,7 @@ def most_section(content: dict[str, Any], most: Sequence[DifferentFrame], model:
         return "<h2>Where they differ most</h2><p>No frame to show.</p>"
     figures = [
         f"<figure><figcaption>{escape(caption(rank, entry))}</figcaption>"
-        f'<img src="{embedded(frame.strip())}" alt="{escape(", ".join(CAPTIONS))}"></figure>'
+        f'<img src="{data_url(frame.strip())}" alt="{escape(", ".join(CAPTIONS))}"></figure>'
         for rank, (frame, entry) in enumerate(zip(most, content["most_different"], strict=True), 1)
     ]
     classes = [*zip(model.classes, model.palette, strict=True), ("no class (ignored in the label)", IGNORE_COLOR)]
@@ -118,10 +114,3 @@ def caption(rank: int, entry: dict[str, Any]) -> str:
     if entry["miou_a"] is None and entry["miou_b"] is None:
         return text
     return f"{text}; mIoU of the frame: A {percent(entry['miou_a'])}, B {percent(entry['miou_b'])}"
-
-
-def embedded(image: Image.Image) -> str:
-    """A picture as a data URL."""
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()

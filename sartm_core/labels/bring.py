@@ -17,7 +17,8 @@ from sartm_core.data.splits import frame_name
 from sartm_core.labels.archive import CLASS_MASKS, LABELMAP, LISTS, MASK_SUFFIX, Archive, opened
 from sartm_core.labels.checks import check_size, rgb_size
 from sartm_core.labels.labelmap import ids_of, read_labelmap
-from sartm_core.labels.masks import encoded, read_mask
+from sartm_core.labels.masks import read_mask
+from sartm_core.support.visualize import png
 
 LABELS = FolderPairs.folders["label"][0]
 EMPTY = ("error", "background", "skip")
@@ -66,7 +67,7 @@ def bring(path: Path, frames: FolderPairs, ignored: str, empty: str, partial: bo
                 else:
                     label = np.zeros(size, np.uint8)
                 changed += not same_as_before(frames, name, label)
-                (Path(staging) / f"{name}{MASK_SUFFIX}").write_bytes(encoded(Image.fromarray(label)))
+                (Path(staging) / f"{name}{MASK_SUFFIX}").write_bytes(png(Image.fromarray(label)))
             put_in_place(Path(staging), frames.root / LABELS)
     skipped, untouched = len(without) - len(blank), len(frames) - len(members) - len(without)
     return Imported(len(members) + len(blank), changed, len(blank), skipped, untouched)

@@ -143,13 +143,14 @@ def finish(
     work: Callable[[], int | None],
     interrupted: str = "",
     faults: tuple[type[Exception], ...] = (ValueError, OSError),
+    code: int = 2,
 ) -> int:
-    """Do a command's work. Faults are told in one line, exit code 2; Ctrl-C (and what it leaves) likewise, 130."""
+    """Do a command's work. Faults are told in one line, with this exit code; Ctrl-C (and what it leaves) with 130."""
     name = parser.prog.split()[-1]
     try:
         return work() or 0
     except faults as error:
-        parser.exit(2, f"{name}: {error}\n")
+        parser.exit(code, f"{name}: {error}\n")
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, f"{name}: interrupted{interrupted and f'; {interrupted}'}\n")
 
