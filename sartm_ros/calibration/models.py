@@ -128,14 +128,9 @@ def fit(model: str, source: np.ndarray, target: np.ndarray, threshold: float) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "No inliers found" is what None says too
         _, inliers = measure().ransac(
-            (source, target),
-            kind(model),
-            min_samples=least,
-            residual_threshold=threshold,
-            max_trials=TRIALS,
-            stop_probability=CERTAINTY,
-            rng=SEED,
-        )
+            (source, target), kind(model), min_samples=least, residual_threshold=threshold, max_trials=TRIALS,
+            stop_probability=CERTAINTY, rng=SEED,
+        )  # fmt: skip
     matrix = None
     for _ in range(3):  # the least-squares fit draws in points that the sample of a few missed
         if inliers is None or inliers.sum() <= least:
