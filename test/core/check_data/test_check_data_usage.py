@@ -42,4 +42,4 @@ def test_ctrl_c_ends_with_one_line(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(check_data, "walk", interrupt)
     with pytest.raises(SystemExit) as stop:
         check_data.main(["--dataset", "folder", "--data", str(write_folder_with_classes(tmp_path / "data"))])
-    assert stop.value.code == 130 and capsys.readouterr().err == "check_data: interrupted\n"
+    assert stop.value.code == 130 and capsys.readouterr().err == "check-data: interrupted\n"

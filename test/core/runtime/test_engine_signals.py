@@ -12,8 +12,8 @@ from test.core.runs import environment
 DROP_ELSEWHERE = """
 import gc, signal, threading
 import torch
-from sartm_core.engines import openvino
-from sartm_core.engines.base import Settings
+from sartm_core.runtime.engines import openvino
+from sartm_core.runtime.engines.base import Settings
 
 class Double(torch.nn.Module):
     def forward(self, x): return x * 2
