@@ -71,7 +71,7 @@ def test_picked_points_become_the_nodes_parameters(pair, tmp_path, capsys) -> No
     assert (values["mode"], values["thermal_size"], values["rgb_size"]) == ("homography", [w, h], [W, H])
     assert all(f"registration.{name}" in BY_NAME for name in values)
     assert all(isinstance(v, float) for v in values["homography"])
-    assert all(part in text for part in ("px RMS", "leave-out", "UTC", "sartm_ros.calibrate --rgb", "rgb, "))
+    assert all(part in text for part in ("px RMS", "leave-out", "UTC", "sartm calibrate --rgb", "rgb, "))
     result = json.loads((out / "registration.json").read_text())
     assert result["model"] == "scale_shift" and result["registration"] == values and result["method"] == "points"
     assert 0.1 < result["quality"]["rms"] < 0.7 and result["quality"]["inliers"] == 12

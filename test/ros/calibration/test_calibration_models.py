@@ -75,7 +75,7 @@ def test_scale_and_shift_are_those_of_the_node(sx, sy, dx, dy, thermal, rgb) -> 
     matrix = np.array([[sx, 0, dx], [0, sy, dy], [0, 0, 1.0]])
     scale, shift = scale_shift(matrix, trust.Sizes(thermal, rgb))
     node = Registration.scale_shift(scale, shift, thermal_size=thermal, rgb_size=rgb)
-    np.testing.assert_allclose(node.project(corners(thermal)), project(matrix, corners(thermal)), atol=1e-6)
+    np.testing.assert_allclose(node.apply(corners(thermal)), project(matrix, corners(thermal)), atol=1e-6)
 
 
 def judged(matrix: np.ndarray, source: np.ndarray, target: np.ndarray, automatic: bool, model: str = "affine") -> str:
