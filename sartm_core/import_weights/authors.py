@@ -72,7 +72,7 @@ def import_authors(tensors: Mapping[str, Tensor], path: Path, classes: Sequence[
     backbone = backbone_of(source, path)
     add_updates(source, adapters, path)
     own = class_names(source, path, classes)
-    config = ModelConfig(backbone, own, lora_rank=0, fusion="late", aux_head="none", object_gate=True)
+    config = ModelConfig(backbone=backbone, classes=own, lora_rank=0, fusion="late", aux_head="none", object_gate=True)
     source[NO_MEMORY], names[NO_MEMORY] = torch.zeros(1, 1, source[TOKENS].shape[1]), NO_MEMORY
     imported = Imported(SARTM(config), KIND, ignored=ignored, notes=[PST900_NOTE] if classes is None else [])
     take(imported, source, names, takes_classes=True, path=path)

@@ -186,7 +186,7 @@ def test_what_is_not_known_is_refused_by_name(authors, case: str) -> None:
 def test_bad_file_as_a_command(authors, tmp_path: Path, capsys) -> None:
     path, output = tmp_path / "bad.pth", tmp_path / "out.safetensors"
     torch.save({"state_dict": foreign.authors_file(authors[0]) | {"head": torch.ones(1)}}, path)
-    refused([str(path), "--output", str(output)], f"import_weights: {path}: unknown tensor 'head'", capsys)
+    refused([str(path), "--output", str(output)], f"import: {path}: unknown tensor 'head'", capsys)
     refused([str(path), "--output", str(tmp_path / "out.pt")], "must end in .safetensors", capsys, usage=True)
     assert not output.exists()
 

@@ -193,7 +193,7 @@ def test_a_frame_the_model_refuses_does_not_take_its_batch_along(folders, segmen
 @pytest.mark.parametrize("dataset", layouts.WRITERS)
 def test_data_sets_are_read_as_they_were_downloaded(dataset: str, segmenter, tmp_path: Path) -> None:
     root = layouts.WRITERS[dataset](tmp_path / "data")
-    done(segmenter, tmp_path / "out", root=root, split="test")
+    done(segmenter, tmp_path / "out", data=root, split="test")
     pairs = sources.open_dataset(dataset, root, "test")
     assert list(times(tmp_path / "out")) == sorted(pairs.names)
     for sample in pairs:
