@@ -10,6 +10,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from sartm_core.support.cli import INTERRUPTED
+
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "see it": {
         "demo": ("sartm_ros.demo", "two synthetic cameras, the node, and a picture of its masks"),
@@ -44,8 +46,6 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
 }
 """Heading -> command -> (module, one line)."""
 MODULES = {name: module for group in COMMANDS.values() for name, (module, _) in group.items()}
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 WRONG_USAGE = 2
 
 

@@ -43,6 +43,7 @@ def measure(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
     """Everything the plan asks for. The progress bar goes to the terminal's error output."""
     from tqdm import tqdm
 
+    from sartm_core.benchmark.machine import describe
     from sartm_ros.benchmarking.session import opened
 
     total = plan.runs * (len(plan.rates) + plan.peak)
@@ -57,7 +58,7 @@ def measure(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
     return {
         "command": command,
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "host": host(plan),
+        "host": describe(plan.threads),
         "rmw": os.environ.get("RMW_IMPLEMENTATION", "default"),
         "plan": to_dict(plan),
         "node": session.facts,
@@ -108,22 +109,6 @@ def repeat(session: Session, rate: float, bar: tqdm) -> dict[str, Any]:
     return {"hz": rate, "median": medians(runs), "runs": runs}
 
 
-def host(plan: Plan) -> dict[str, Any]:
-    """This machine."""
-    from sartm_core.benchmark.machine import describe
-
-    return describe(plan.threads)
-
-
-def write(result: dict[str, Any], folder: Path) -> None:
-    """benchmark.json, benchmark.md and latency.png."""
-    from sartm_ros.benchmarking import report
-
-    write_json(folder / "benchmark.json", result)
-    write_text(folder / "benchmark.md", report.markdown(result))
-    report.plot(result, folder / "latency.png")
-
-
 def run(args: argparse.Namespace, plan: Plan, command: str) -> str:
     """What the options ask for; the text for the screen."""
     from sartm_ros.benchmarking import report
@@ -140,9 +125,12 @@ def run(args: argparse.Namespace, plan: Plan, command: str) -> str:
         folder = args.output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sartm-benchmark-")))
         folder.mkdir(parents=True, exist_ok=True)
         result = measure(plan, folder, command)
+        text = report.markdown(result)
         if args.output:
-            write(result, folder)
-    return report.markdown(result)
+            write_json(folder / "benchmark.json", result)
+            write_text(folder / "benchmark.md", text)
+            report.plot(result, folder / "latency.png")
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,7 +21,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sartm_core.support.cli import INTERRUPTED, new_parser, parse
+from sartm_core.support.cli import finish, new_parser, parse
+from sartm_ros.calibration.needs import CalibrationError
 
 if TYPE_CHECKING:  # the real imports take seconds; Ctrl-C during them must be quiet too
     from sartm_ros.calibration.result import Result
@@ -45,14 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser()
     options = parse(parser, own)
     check_usage(parser, options, ros)
-    try:
-        return run(options, ros, shlex.join([*PROGRAM.split(), *arguments]))
-    except KeyboardInterrupt:
-        print("calibrate: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except OSError as error:
-        print(f"calibrate: {error}", file=sys.stderr)
-        return 1
+    command = shlex.join([*PROGRAM.split(), *arguments])
+    return finish(parser, lambda: run(options, ros, command), faults=(OSError, CalibrationError), code=1)
 
 
 def split_ros_args(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -104,19 +99,10 @@ def make_parser() -> argparse.ArgumentParser:
     method.add_argument(
         "--pick", type=Path, metavar="OUT.html", help="write a page to pick points on in a browser, and nothing else"
     )
-    parser.add_argument(
-        "--model",
-        choices=("auto", *MODELS),
-        default="auto",
-        help="auto: the simplest that is about as good as the best",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("calibration"),
-        metavar="DIR",
-        help="folder to write into [default: calibration]",
-    )
+    text = "auto: the simplest that is about as good as the best"
+    parser.add_argument("--model", choices=("auto", *MODELS), default="auto", help=text)
+    text = "folder to write into [default: %(default)s]"
+    parser.add_argument("--output", type=Path, default=Path("calibration"), metavar="DIR", help=text)
     return parser
 
 
@@ -147,16 +133,12 @@ def run(options: argparse.Namespace, ros: Sequence[str], command: str) -> int:
     """Read, match or pick, judge, write; the exit code."""
     from sartm_ros.calibration import needs, sources
 
-    try:
-        needs.check()
-        frames = sources.checked(sources.cropped(read(options, ros), options.thermal_crop))
-        if options.pick:
-            return write_page(frames, options)
-        options.output.mkdir(parents=True, exist_ok=True)  # before the long part
-        return register(frames, options, command)
-    except needs.CalibrationError as error:
-        print(f"calibrate: {error}", file=sys.stderr)
-        return 1
+    needs.check()
+    frames = sources.checked(sources.cropped(read(options, ros), options.thermal_crop))
+    if options.pick:
+        return write_page(frames, options)
+    options.output.mkdir(parents=True, exist_ok=True)  # before the long part
+    return register(frames, options, command)
 
 
 def read(options: argparse.Namespace, ros: Sequence[str]) -> list[FramePair]:
@@ -178,11 +160,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     from tqdm import tqdm
 
     with tqdm(total=total, desc=what, delay=BAR_AFTER, leave=False) as bar:
-
-        def tick() -> None:
-            bar.update()
-
-        yield tick
+        yield lambda: bar.update() and None
 
 
 def write_page(frames: Sequence[FramePair], options: argparse.Namespace) -> int:
@@ -238,12 +216,7 @@ def refuse(found: Result, against: Sequence[str], picture: object, options: argp
 
     result.save_picture(picture, options.output / result.REFUSED)
     reason = "; ".join(against)
-    if options.points:
-        text = (
-            f"no registration to be trusted: {reason}. Nothing was written. Pick more points, spread over the picture"
-        )
-    else:
-        text = auto.refusal(reason)
+    text = auto.refusal(reason, *(["Pick more points, spread over the picture"] if options.points else []))
     print(f"calibrate: {text} (what was found: {options.output / result.REFUSED})", file=sys.stderr)
     return 1
 

@@ -31,16 +31,8 @@ from sartm_ros.frames.transport import use_shipped_profile
 from sartm_ros.node import help as node_help
 from sartm_ros.node.parameters import overrides
 from sartm_ros.node.signals import quiet_end
-from sartm_ros.replay.sources import (
-    DEFAULT_CONDITIONS,
-    SYNTHETIC,
-    THERMAL_ENCODINGS,
-    Pair,
-    ReadAhead,
-    encoding_of,
-    folder_pairs,
-    synthetic_pairs,
-)
+from sartm_ros.replay import sources
+from sartm_ros.replay.sources import SYNTHETIC, THERMAL_ENCODINGS, Pair
 
 NAMESPACE = "sartm"
 DEFAULT_SYNTHETIC_COUNT = 300
@@ -58,7 +50,7 @@ PARAMETERS: dict[str, tuple[object, str]] = {
     "loop": (False, "start again at the end instead of exiting"),
     "count": (0, "pairs to publish per round; 0: the whole directory, 300 synthetic scenes"),
     "seed": (0, "seed of the synthetic scenes and of the jitter"),
-    "conditions": (list(DEFAULT_CONDITIONS), "synthetic only: conditions driven through, in order"),
+    "conditions": (list(sources.DEFAULT_CONDITIONS), "synthetic only: conditions driven through, in order"),
     "thermal_encoding": ("auto", "mono8, 16UC1, 32FC1, or auto: the files' own type, 16UC1 for synthetic"),
     "thermal_delay": (0.0, "seconds the thermal frame is stamped and sent after its rgb frame"),
     "thermal_jitter": (0.0, "seconds, upper end of a random delay on top of thermal_delay"),
@@ -88,7 +80,7 @@ class ReplayNode(Node):
         self._rgb = self.create_publisher(Image, "rgb/image_raw", qos_profile_sensor_data)
         self._thermal = self.create_publisher(Image, "thermal/image_raw", qos_profile_sensor_data)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # use_sim_time must not stop the one who publishes
-        self._pairs = ReadAhead(self._factory(), depth=self._get("read_ahead"), loop=self._get("loop"))
+        self._pairs = sources.ReadAhead(self._factory(), depth=self._get("read_ahead"), loop=self._get("loop"))
         self._waiting = self._get("wait_for_subscribers")
         self._matched_ns: int | None = None
         self._pending: list[Timer] = []
@@ -127,11 +119,11 @@ class ReplayNode(Node):
             raise ValueError(f"parameter thermal_encoding: got {encoding!r}, expected one of {THERMAL_ENCODINGS}")
         if source == SYNTHETIC:
             conditions, seed = tuple(self._get("conditions")), self._get("seed")
-            return lambda: synthetic_pairs(count or DEFAULT_SYNTHETIC_COUNT, seed, conditions, encoding)
+            return lambda: sources.synthetic_pairs(count or DEFAULT_SYNTHETIC_COUNT, seed, conditions, encoding)
         root = Path(source).expanduser()
         if not root.is_dir():
             raise ValueError(f"parameter source: {source!r} is no directory; give one, or '{SYNTHETIC}'")
-        return lambda: folder_pairs(root, count, encoding)
+        return lambda: sources.folder_pairs(root, count, encoding)
 
     def _every(self, seconds: float, callback: Callable[[], None]) -> Timer:
         return self.create_timer(seconds, callback, clock=self._steady)
@@ -148,7 +140,7 @@ class ReplayNode(Node):
             self._finish()
             return
         self._send(self._rgb, write_pixels(Image(), pair.rgb, "rgb8"), self._frame_ids[0])
-        thermal = write_pixels(Image(), pair.thermal, encoding_of(pair.thermal))
+        thermal = write_pixels(Image(), pair.thermal, sources.encoding_of(pair.thermal))
         delay = self._delay + self._random.uniform(0.0, self._jitter)
         if delay > 0:
             self._later(delay, lambda: self._send(self._thermal, thermal, self._frame_ids[1]))

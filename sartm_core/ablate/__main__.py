@@ -26,7 +26,7 @@ from sartm_core.ablate.plot import write_plot
 from sartm_core.ablate.report import Results, collect, write_markdown, write_scores
 from sartm_core.ablate.runner import TRAIN_COMMAND, Outcome, command_of, run_grid, stopped_by_signals
 from sartm_core.ablate.tables import SWEEPS, TABLES, Variant
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
+from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 from sartm_core.support.fields import one_of
 from sartm_core.train.config import TrainConfig
 
@@ -49,10 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
             help="table weights: sweep these values, and only the weights named so [default: the paper's three sweeps]",
         )  # fmt: skip
     parser.add_argument(
-        "--dry-run",
-        action="store_true",
+        "--dry-run", action="store_true",
         help="print the grid with its commands (their .yaml files are written when they run) and stop",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--train-command", type=shlex.split, default=list(TRAIN_COMMAND), metavar="COMMAND",
         help='what trains a run, e.g. "torchrun --nproc-per-node 4 -m sartm_core.train" [default: python -m ...]',
@@ -97,25 +96,21 @@ def given_options(args: argparse.Namespace) -> dict[str, Any]:
     return {"configuration": args.config or "defaults", "options": shlex.join(words) or "none"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = build_parser()
-    args = parse(parser, argv)
-    try:
-        config, variants, runs = plan(args)
-        library = Library(args.output)
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"ablate: {error}\n")
+def tell(run: Run, library: Library, train_command: Sequence[str]) -> None:
+    """`--dry-run`: what a run changes, and its command or where it has ended."""
+    ended, changed = library.find(run), ", ".join(f"{key} {value}" for key, value in run.variant.overrides.items())
+    what = f"ended in {ended}" if ended else shlex.join(command_of(run, train_command))
+    print(f"{run} ({changed or 'the configuration'}): {what}")
+
+
+def ablate(args: argparse.Namespace) -> int:
+    """Train what is missing and report, or tell what there is to do; the exit code."""
+    config, variants, runs = plan(args)
+    library, folder, about = Library(args.output), args.output / args.table, given_options(args)
     if args.dry_run:
         for run in runs:
-            ended, changed = library.find(run), run.variant.overrides
-            print(
-                f"{run} ({', '.join(f'{key} {value}' for key, value in changed.items()) or 'the configuration'}): ",
-                end="",
-            )
-            print(f"ended in {ended}" if ended else shlex.join(command_of(run, args.train_command)))
+            tell(run, library, args.train_command)
         return 0
-    folder = args.output / args.table
-    about = given_options(args)
 
     def report(outcome: Outcome) -> Results:
         results = collect(config, variants, runs, outcome, about)
@@ -123,15 +118,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_markdown(results, folder / "table.md")
         return results
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with stopped_by_signals():
-            outcome = run_grid(runs, library, args.train_command, on_change=report)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on")
-        return INTERRUPTED
-    except (ValueError, OSError) as error:  # a folder that changed since the plan was made or cannot be written
-        parser.exit(2, f"ablate: {error}\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    with stopped_by_signals():
+        outcome = run_grid(runs, library, args.train_command, on_change=report)
     write_plot(report(outcome), folder / "plot.png")
     print((folder / "table.md").read_text())
     for what, left in (("failed", outcome.failed), ("in training by another process", outcome.busy)):
@@ -139,6 +128,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             names = ", ".join(str(run) for run in left)
             print(f"{len(left)} run{'s' * (len(left) > 1)} {what}: {names}; the same command tries again")
     return 1 if outcome.failed or outcome.busy else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = build_parser()
+    args = parse(parser, argv)
+    return finish(parser, lambda: ablate(args), "the same command goes on")
 
 
 if __name__ == "__main__":

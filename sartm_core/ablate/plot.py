@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sartm_core.ablate.paper import METRICS
@@ -33,7 +32,6 @@ def write_plot(results: Results, path: Path) -> None:
     ]
     widths = [MARGIN + PER_ROW * len(variants) for _, variants in panels]
     figure = Figure(figsize=(max(SMALLEST_WIDTH, sum(widths)), HEIGHT), layout="constrained")
-    FigureCanvasAgg(figure)
     line = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths, sharey=len(groups) > 1)[0]
     for axes, (metric, variants) in zip(line, panels, strict=True):
         draw(axes, results, variants, scored_on, metric)

@@ -118,11 +118,10 @@ def validation_sets(config: TrainConfig) -> str:
 
 def write_scores(results: Results, path: Path) -> None:
     """Every number, percent."""
-    scores: dict[str, Any] = {}
-    for scored_on in results.sets():
-        rows = scores[scored_on] = {}
-        for variant in results.variants:
-            rows[variant.name] = {metric: cell(results, variant, scored_on, metric) for metric in METRICS}
+    scores = {
+        name: {row.name: {metric: cell(results, row, name, metric) for metric in METRICS} for row in results.variants}
+        for name in results.sets()
+    }
     content = {
         "table": results.table,
         "unit": "percent",
@@ -181,11 +180,8 @@ def markdown_table(results: Results, scored_on: str) -> list[str]:
         cells = [variant.label, str(len(results.metrics.get(variant.name, {})))]
         for metric in metrics:
             summary, difference = (f(variant, scored_on, metric) for f in (results.summary, results.difference))
-            cells += [
-                plain(summary),
-                signed(difference),
-                *(paper_cell(results, variant, name, metric) for name in sets),
-            ]
+            cells += [plain(summary), signed(difference)]
+            cells += [paper_cell(results, variant, name, metric) for name in sets]
         cells += [labels.get(variant.reference or "", ""), clock(times.mean) if times else ""]
         lines.append("| " + " | ".join(cells) + " |")
     return lines

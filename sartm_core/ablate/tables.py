@@ -100,14 +100,11 @@ def each_value(
     reference = own if own in values else values[0]
     return [
         Variant(
-            f"{name}_{value:.10g}",
-            f"{name} {value:.10g}",
-            {key: value, **(fixed or {})},
-            None if value == reference else f"{name}_{reference:.10g}",
-            name,
+            f"{name}_{value:.10g}", f"{name} {value:.10g}", {key: value, **(fixed or {})},
+            None if value == reference else f"{name}_{reference:.10g}", name,
         )
         for value in values
-    ]
+    ]  # fmt: skip
 
 
 TABLES: dict[str, Table] = {

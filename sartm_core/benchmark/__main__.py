@@ -15,6 +15,7 @@ training.json and .md; --adapters: adapters.json and .md). How to read the table
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,40 +26,36 @@ from sartm_core.benchmark.compare import compare
 from sartm_core.benchmark.config import BenchmarkConfig
 from sartm_core.benchmark.report import report
 from sartm_core.benchmark.run import benchmark
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
+from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 from sartm_core.support.files import write_json, write_text
 
 
-def run(config: BenchmarkConfig, output: Path | None) -> str:
-    """Measure and write; returns the text for the terminal. ValueError and OSError name what is wrong."""
+def run(args: argparse.Namespace) -> str:
+    """What the options ask for, written too; the text for the terminal. ValueError and OSError name what is wrong."""
+    if args.compare:
+        return compare(*args.compare, args.anyway)
+    config, output = build_config(BenchmarkConfig, args), args.output
     if output:
         output.mkdir(parents=True, exist_ok=True)  # before an hour of measuring, not after
-    found = benchmark(config)
-    text = report(found)
-    return write(output, "benchmark", asdict(found), text)
-
-
-def run_training(path: str, steps: int, threads: int, output: Path | None) -> str:
-    """The same for the training speed of a configuration."""
-    from sartm_core.benchmark import training
-
-    result = training.run(training.read_config(path), steps, threads or None)
-    return write(output, "training", result, training.report(result))
-
-
-def run_adapters(config: BenchmarkConfig, count: int, output: Path | None) -> str:
-    """The same for adapters side by side."""
-    result = adapters.measure(config, count)
-    return write(output, "adapters", result, adapters.report(result))
-
-
-def write(output: Path | None, name: str, result: dict[str, Any], text: str) -> str:
-    """`name`.json and `name`.md in the folder, if there is one."""
+    name, result, text = measure(config, args)
     if output:
-        output.mkdir(parents=True, exist_ok=True)
         write_json(output / f"{name}.json", result)
         write_text(output / f"{name}.md", text)
     return text
+
+
+def measure(config: BenchmarkConfig, args: argparse.Namespace) -> tuple[str, dict[str, Any], str]:
+    """Name of the files, what they hold for programs, and for people."""
+    if args.training:
+        from sartm_core.benchmark import training
+
+        result = training.run(training.read_config(args.training), args.steps, config.threads or None)
+        return "training", result, training.report(result)
+    if args.adapters is not None:
+        result = adapters.measure(config, args.adapters)
+        return "adapters", result, adapters.report(result)
+    found = benchmark(config)
+    return "benchmark", asdict(found), report(found)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,21 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=5, metavar="N", help="steps of --training [default: 5]")
     add_config_options(parser, BenchmarkConfig)
     args = parse(parser, argv)
-    try:
-        if args.compare:
-            text = compare(args.compare[0], args.compare[1], args.anyway)
-        elif args.training:
-            text = run_training(args.training, args.steps, build_config(BenchmarkConfig, args).threads, args.output)
-        elif args.adapters is not None:
-            text = run_adapters(build_config(BenchmarkConfig, args), args.adapters, args.output)
-        else:
-            text = run(build_config(BenchmarkConfig, args), args.output)
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"benchmark: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "benchmark: interrupted; nothing was written\n")
-    print(text, end="")
-    return 0
+    return finish(parser, lambda: print(run(args), end=""), "nothing was written")
 
 
 if __name__ == "__main__":

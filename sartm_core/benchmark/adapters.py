@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from sartm_core.benchmark.config import BenchmarkConfig, size_name
-from sartm_core.benchmark.machine import CACHES, cpus, describe, environment, limited, set_threads
+from sartm_core.benchmark.config import BenchmarkConfig
+from sartm_core.benchmark.machine import CACHES, describe, environment, limited, usable
 from sartm_core.benchmark.subjects import RANDOM_STD, Frames, file_name, make_frames, random_model
 from sartm_core.benchmark.worker import Worker, WorkerError
 from sartm_core.model.checkpoint import comes_from_sam2
@@ -58,7 +58,7 @@ class Session:
     def __init__(
         self, files: list[str], size: tuple[int, int], way: tuple[str, str, str], threads: int, frames: str
     ) -> None:
-        set_threads(threads)
+        torch.set_num_threads(threads)
         engine, precision, device = way
         given = Frames.load(frames)
         self.pair = FramePair(given.rgb[0], given.thermal[0], confidence=False)
@@ -108,7 +108,7 @@ def measure(config: BenchmarkConfig, count: int) -> dict[str, Any]:
         raise ValueError(f"--adapters: got {count}, expected at least {FEWEST}")
     if config.checkpoint:
         raise ValueError("--adapters: makes its own weights, give --backbones instead of --checkpoint")
-    threads = min(config.threads, len(cpus())) or len(cpus())
+    threads = usable(config.threads)
     sides, obstacles = [], []
     with TemporaryDirectory(prefix="sartm-adapters-") as text, environment(dict.fromkeys(CACHES, f"{text}/caches")):
         folder = Path(text)
@@ -146,7 +146,7 @@ def side(
     backbone: str, files: list[str], way: tuple[str, str, str], config: BenchmarkConfig, frames: str, bar: Any
 ) -> Side:
     """One engine; WorkerError says why it cannot run."""
-    threads = min(config.threads, len(cpus())) or len(cpus())
+    threads = usable(config.threads)
 
     @contextmanager
     def session(files: list[str]) -> Iterator[Worker]:
@@ -176,7 +176,7 @@ def side(
 def report(found: dict[str, Any]) -> str:
     """The table in Markdown."""
     count = found["adapters"]
-    title = f"Adapters side by side: {count} of one base, {size_name(BenchmarkConfig(**found['config']).sizes[0])}"
+    title = f"Adapters side by side: {count} of one base, {found['config']['resolutions'][0]}"
     rows = [(
         "model", "engine", "MB, one", f"MB, {count}", "each more", "set_adapter us", "frame ms", "switched ms",
         "as alone",

@@ -60,9 +60,9 @@ def cpus() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
-def set_threads(threads: int) -> None:
-    """torch's, in this process."""
-    torch.set_num_threads(threads)
+def usable(threads: int) -> int:
+    """As many of the wanted threads as there are CPUs; 0: one for each."""
+    return min(threads, len(cpus())) or len(cpus())
 
 
 @contextlib.contextmanager

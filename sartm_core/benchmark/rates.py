@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from sartm_core.benchmark.baseline import MS, synchronize
 from sartm_core.benchmark.flops import Product
-from sartm_core.benchmark.machine import set_threads
 
 SQUARE = 4096
 """Side of the large matrices: well beyond every cache, two thirds of a second in fp32 at 200 GFLOP/s."""
@@ -26,7 +25,7 @@ class Rates:
     """Times products in one number format. Lives in a process of its own, see `worker.py`."""
 
     def __init__(self, products: list[Product], dtype: torch.dtype, device: str, threads: int) -> None:
-        set_threads(threads)
+        torch.set_num_threads(threads)
         self.device = torch.device(device)
         with torch.inference_mode():
             self.ways = [list(ways(product, dtype, self.device)) for product in products]

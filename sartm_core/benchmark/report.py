@@ -120,9 +120,9 @@ def other_lines(case: Case) -> list[Line]:
         "difference of logits", "**equal %**", "worst %", "**start-up s**", "again s",
     )]  # fmt: skip
     for row in all_rows(case):
-        if not row.measured:
-            continue
-        lines.append((row.engine, precision_of(row), *memory_cells(row), *agreement_cells(row), *startup_cells(row)))
+        if row.forward is not None:
+            cells = (*memory_cells(row), *agreement_cells(row), *startup_cells(row))
+            lines.append((row.engine, precision_of(row), *cells))
     return lines
 
 

@@ -106,10 +106,6 @@ class Row:
     """`speedup`: baseline's forward over this; `square`, `square_deploy`, `products`: this over the
     bound."""
 
-    @property
-    def measured(self) -> bool:
-        return self.forward is not None
-
 
 @dataclass
 class Case:

@@ -15,7 +15,7 @@ from sartm_core.benchmark.baseline import PlainSegmenter
 from sartm_core.benchmark.config import BenchmarkConfig, Size, size_name
 from sartm_core.benchmark.flops import ModelCounts, count_model, product_flops
 from sartm_core.benchmark.lane import Lane, Meter
-from sartm_core.benchmark.machine import cpus, describe, limited
+from sartm_core.benchmark.machine import describe, limited, usable
 from sartm_core.benchmark.rates import SQUARE, square
 from sartm_core.benchmark.ratios import add_ratios, counted, memory_of, rate_of
 from sartm_core.benchmark.results import Case, Found, Row
@@ -32,7 +32,7 @@ Tell = Callable[[str], object]
 
 def benchmark(config: BenchmarkConfig) -> Found:
     """Measure everything. Progress goes to the terminal's error output; ValueError and OSError name a wrong file."""
-    threads = min(config.threads, len(cpus())) or len(cpus())
+    threads = usable(config.threads)
     found = Found(describe(threads), to_dict(config), Path(config.data).name if config.data else "synthetic scenes")
     with TemporaryDirectory(prefix="sartm-benchmark-") as text:
         folder = Path(text)

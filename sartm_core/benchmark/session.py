@@ -12,7 +12,6 @@ import torch
 
 from sartm_core.benchmark.baseline import MS, PlainSegmenter, synchronize
 from sartm_core.benchmark.config import Size
-from sartm_core.benchmark.machine import set_threads
 from sartm_core.benchmark.subjects import Frames, Weights, load_plain
 from sartm_core.runtime.batching import FramePair, SegmentationResult
 from sartm_core.runtime.engines import ENGINES, pick_device
@@ -78,7 +77,7 @@ class Session:
     """A model, loaded, and frames for it."""
 
     def __init__(self, way: Way) -> None:
-        set_threads(way.threads)
+        torch.set_num_threads(way.threads)
         self.frames = Frames.load(way.frames)
         import_packages(way.engine)
         reset_peak()  # imports make garbage

@@ -64,16 +64,11 @@ PLAIN, CONFIGURED = "written plainly", "as configured"
 GB = 1e9
 
 
-def read_config(path: str | Path, batch: int | None = None) -> TrainConfig:
-    """The file of a training, without the weights that it starts from; `data.root` may be missing, too.
-
-    `batch`: another number of frames for a step, as base+ in fp32 wants a large machine at the batch of its file.
-    """
+def read_config(path: str | Path) -> TrainConfig:
+    """The file of a training, without the weights that it starts from; `data.root` may be missing, too."""
     values = load_yaml(path)
     values |= {"sam2": None, "init": "random"}
     values["data"] = {"root": NO_ROOT, **(values.get("data") or {})}
-    if batch is not None:
-        values["trainer"] = {**(values.get("trainer") or {}), "batch_size": batch, "accumulate": 1}
     return from_dict(TrainConfig, values)
 
 
@@ -101,7 +96,7 @@ class Loop:
 
     def __init__(self, config: TrainConfig, plain: bool, threads: int) -> None:
         quieten()
-        machine.set_threads(threads)
+        torch.set_num_threads(threads)
         L.seed_everything(config.seed, verbose=False)
         self.config = plainly(config) if plain else config
         self.loader = training_loader(self.config)
@@ -171,7 +166,8 @@ def run(config: TrainConfig, steps: int, threads: int | None) -> dict[str, Any]:
                     found[name]["waited"] += waited
                     bar.update()
             for name, loop in loops.items():
-                found[name] |= summary(config, found[name], loop.ask("peak"))
+                rate = config.trainer.batch_size / statistics.median(found[name]["seconds"])
+                found[name] |= {"precision": "32-true", "crops_per_second": rate, "peak_bytes": loop.ask("peak")}
         except WorkerError as error:
             raise ValueError(f"{error}. If it was memory: a smaller trainer.batch_size") from None
     found[CONFIGURED]["precision"] = config.trainer.precision
@@ -179,12 +175,6 @@ def run(config: TrainConfig, steps: int, threads: int | None) -> dict[str, Any]:
         "machine": machine.describe(threads), "setting": setting(config), "frames": frames,
         "steps": TURNS * steps, "loops": list(found.values()),
     }  # fmt: skip
-
-
-def summary(config: TrainConfig, loop: dict[str, Any], peak: int) -> dict[str, Any]:
-    """What follows from the seconds of its steps."""
-    rate = config.trainer.batch_size / statistics.median(loop["seconds"])
-    return {"precision": "32-true", "crops_per_second": rate, "peak_bytes": peak}
 
 
 def setting(config: TrainConfig) -> dict[str, Any]:

@@ -50,10 +50,4 @@ class Findings:
 
     def as_dicts(self) -> list[dict[str, str]]:
         """Faults first, otherwise in the order found."""
-        return [asdict(item) for item in self.ordered()]
-
-    def lines(self) -> list[str]:
-        return [f"{item.level:<8} {item.file}: {item.message}" for item in self.ordered()]
-
-    def ordered(self) -> list[Finding]:
-        return sorted(self.items, key=lambda item: item.level != FAULT)
+        return [asdict(item) for item in sorted(self.items, key=lambda item: item.level != FAULT)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +59,7 @@ def walk(splits: dict[str, Pairs], findings: Findings) -> Counts:
             owners.setdefault(frames.file_of(name), []).append((split, name))
     pictures: dict[bytes, Path] = {}
     shifted: list[Path] = []  # thermal files of `counts.shifts`
-    for path, places in tqdm(owners.items(), unit="frame", disable=not sys.stderr.isatty()):
+    for path, places in tqdm(owners.items(), unit="frame", disable=None):
         split, name = places[0]
         frames = splits[split]
         facts = check_frame(frames, name, findings)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import os
-import tempfile
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from sartm_core.compare import tables
 from sartm_core.compare.bootstrap import FEW_FRAMES
 from sartm_core.compare.pictures import CAPTIONS, DIFFERENCE_COLORS, DifferentFrame
 from sartm_core.compare.plot import forest
 from sartm_core.compare.run import Comparison
-from sartm_core.evaluate.report import STYLE, in_words, keys, table, to_json
+from sartm_core.evaluate.report import document, in_words, keys, staged, table, to_json
 from sartm_core.evaluate.scores import percent
 from sartm_core.runtime.segmenter import Segmenter
-from sartm_core.support.visualize import IGNORE_COLOR, contact_sheet
+from sartm_core.support.visualize import IGNORE_COLOR, contact_sheet, data_url
 
 SHEET = "most_different.png"
 LAST = "compare.json"
@@ -32,29 +26,20 @@ def write_report(output: Path, content: dict[str, Any], result: Comparison, mode
 
     `content` is what compare.json holds (`sartm_core.compare`); `model`: either of the two, for names and colours.
     """
-    with tempfile.TemporaryDirectory(dir=output, prefix=".unfinished-") as name:
-        staging = Path(name)
+    with staged(output, LAST, (SHEET,)) as staging:
         (staging / LAST).write_text(to_json(content))
         (staging / "compare.csv").write_text(tables.per_class_csv(content["scores"], content["agreement"]))
         (staging / "frames.csv").write_text(tables.frames_csv(result.frames))
         (staging / "report.html").write_text(html_page(content, result.most, model), encoding="utf-8")
         if result.most:
-            sheet(result.most).save(staging / SHEET)
-        (output / SHEET).unlink(missing_ok=True)  # an older one, should there be none now
-        for path in sorted(staging.iterdir(), key=lambda path: path.name == LAST):
-            os.replace(path, output / path.name)
-
-
-def sheet(frames: Sequence[DifferentFrame]) -> Image.Image:
-    """The frames below each other, with captions."""
-    return contact_sheet([frame.row for frame in frames], CAPTIONS, [frame.name for frame in frames])
+            rows, names = zip(*((frame.row, frame.name) for frame in result.most), strict=True)
+            contact_sheet(rows, CAPTIONS, names).save(staging / SHEET)
 
 
 def html_page(content: dict[str, Any], most: Sequence[DifferentFrame], model: Segmenter) -> str:
     """The whole report as one page that needs no other file."""
     title = f"{content['b']} (B) against {content['a']} (A)"
     parts = [
-        f"<h1>{escape(title)}</h1>",
         scores_section(content),
         agreement_section(content),
         most_section(content, most, model),
@@ -62,10 +47,7 @@ def html_page(content: dict[str, Any], most: Sequence[DifferentFrame], model: Se
         *(f"<h3>{name.upper()}</h3>{table([('what', 'value'), *in_words(content[f'protocol_{name}'])])}"
           for name in "ab"),
     ]  # fmt: skip
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
-    )
+    return document(title, parts)
 
 
 def scores_section(content: dict[str, Any]) -> str:
@@ -116,7 +98,7 @@ def most_section(content: dict[str, Any], most: Sequence[DifferentFrame], model:
         return "<h2>Where they differ most</h2><p>No frame to show.</p>"
     figures = [
         f"<figure><figcaption>{escape(caption(rank, entry))}</figcaption>"
-        f'<img src="{embedded(frame.strip())}" alt="{escape(", ".join(CAPTIONS))}"></figure>'
+        f'<img src="{data_url(frame.strip())}" alt="{escape(", ".join(CAPTIONS))}"></figure>'
         for rank, (frame, entry) in enumerate(zip(most, content["most_different"], strict=True), 1)
     ]
     classes = [*zip(model.classes, model.palette, strict=True), ("no class (ignored in the label)", IGNORE_COLOR)]
@@ -132,10 +114,3 @@ def caption(rank: int, entry: dict[str, Any]) -> str:
     if entry["miou_a"] is None and entry["miou_b"] is None:
         return text
     return f"{text}; mIoU of the frame: A {percent(entry['miou_a'])}, B {percent(entry['miou_b'])}"
-
-
-def embedded(image: Image.Image) -> str:
-    """A picture as a data URL."""
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()

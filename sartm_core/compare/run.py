@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -61,7 +60,7 @@ def compare(
     shown = MostDifferent(most, models[0].palette)
     result = Comparison(ConfusionMatrix(len(classes)))
     table: np.ndarray | None = None  # only labels need classes that fit
-    for sample in tqdm(frames, unit="frame", disable=not sys.stderr.isatty()):
+    for sample in tqdm(frames, unit="frame", disable=None):
         a, b = (mask_of(model, sample, cameras) for model in models)  # (H, W) each
         truth = None
         if sample.label is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +9,7 @@ from sartm_core.compare.run import FrameCounts
 from sartm_core.compare.scores import verdict
 from sartm_core.evaluate.scores import percent
 from sartm_core.evaluate.tables import Row
-from sartm_core.support.reports import number
+from sartm_core.support.reports import number, to_csv
 
 Scores = dict[str, dict[str, Any]]
 """{group: scores} of `sartm_core.compare.scores.scores`."""
@@ -63,28 +61,20 @@ def per_class_csv(scores: Scores | None, found: dict[str, Any]) -> str:
     """
     if scores is None:
         keys = ("share_a", "share_b", "overlap")
-        return to_csv(("class", *keys), [(name, *(found[key][name] for key in keys)) for name in found["overlap"]])
-    lines: list[Sequence[Any]] = []
+        return to_csv([("class", *keys), *((name, *(found[key][name] for key in keys)) for name in found["overlap"])])
+    lines: list[Sequence[Any]] = [("group", "class", "frames", "iou_a", "iou_b", "difference", "low", "high")]
     for group, row in scores.items():
         for name, values in (("mIoU", row["miou"]), *row["classes"].items()):
             count = values.get("frames", row["frames"])
             three = (values[key] for key in ("a", "b", "difference"))
             lines.append((group, name, count, *three, *(values["interval"] or (None, None))))
-    return to_csv(("group", "class", "frames", "iou_a", "iou_b", "difference", "low", "high"), lines)
+    return to_csv(lines)
 
 
 def frames_csv(frames: Iterable[FrameCounts]) -> str:
     """Every frame, one a line, those where the two differ most first."""
-    lines = []
+    lines: list[Sequence[Any]] = [("frame", "group", "differing", "miou_a", "miou_b")]
     for frame in sorted(frames, key=lambda frame: frame.agreeing / frame.pixels):
         a, b = (number(value) for value in frame.miou) if frame.miou else (None, None)
         lines.append((frame.name, frame.group, (frame.pixels - frame.agreeing) / frame.pixels, a, b))
-    return to_csv(("frame", "group", "differing", "miou_a", "miou_b"), lines)
-
-
-def to_csv(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(["" if value is None else value for value in line] for line in lines)
-    return out.getvalue()
+    return to_csv(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,7 +50,7 @@ class CheckedFrames(Sequence[Sample]):
         room = 0 if isinstance(self.frames, ScenePool) else room
         kept = 0
         holds: dict[int, list[int]] = {}
-        bar = tqdm(range(len(self)), "reading frames", delay=PATIENCE, disable=not sys.stderr.isatty())
+        bar = tqdm(range(len(self)), "reading frames", delay=PATIENCE, disable=None)
         for index in bar:
             sample = self.checked(self.frames[index]) if room else self.label_alone(index)
             size = sum(image.nbytes for image in (sample.rgb, sample.thermal, sample.label) if image is not None)

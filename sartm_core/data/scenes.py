@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -125,7 +124,7 @@ def render(scenes: SyntheticScenes, path: Path) -> None:
     )
     dtype = np.dtype([*record, ("condition", "U8")])
     pool = np.lib.format.open_memmap(path, "w+", dtype, (len(scenes),))
-    for i, scene in enumerate(tqdm(loader, "scenes", len(scenes), disable=not sys.stderr.isatty())):
+    for i, scene in enumerate(tqdm(loader, "scenes", len(scenes), disable=None)):
         counts = np.rint(scene.kelvin * COUNTS_PER_KELVIN)  # (H, W)
         pool[i] = (scene.rgb, counts.clip(0, np.iinfo(np.uint16).max), scene.label, scene.condition)
     pool.flush()

@@ -9,7 +9,6 @@ arrow what to do about it. Exit code 0: masks can be made from frames, 1: they c
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -17,30 +16,24 @@ from collections.abc import Sequence
 
 from sartm_core.doctor.probes import examine
 from sartm_core.doctor.report import as_dict, as_text
-
-INTERRUPTED = 130
-"""As `support.cli` has it; that one needs a package, and a doctor none."""
+from sartm_core.support.cli import finish, new_parser, parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "sartm doctor",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = new_parser("doctor", __doc__)
     parser.add_argument("--json", action="store_true", help="the same for programs")
-    args = parser.parse_args(argv)
-    try:
+    args = parse(parser, argv)
+
+    def work() -> int:
         findings, obstacles = examine()
-    except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "doctor: interrupted\n")
-    if args.json:
-        print(json.dumps(as_dict(findings, obstacles), indent=2))
-    else:
-        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(as_text(findings, obstacles, columns), end="")
-    return 1 if obstacles else 0
+        if args.json:
+            print(json.dumps(as_dict(findings, obstacles), indent=2))
+        else:
+            columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            print(as_text(findings, obstacles, columns), end="")
+        return 1 if obstacles else 0
+
+    return finish(parser, work)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from sartm_core.doctor.findings import MISSING, NOTE, OK, Finding, guarded
 if TYPE_CHECKING:
     import torch
 
-COMPILERS = ("g++", "clang++")
 COMPILES = ("torch-compile",)
 """Engines that call a C++ compiler."""
 
@@ -44,8 +43,7 @@ def engine(name: str, device: torch.device, auto: str) -> Iterator[Finding]:
     if obstacle := kind.obstacle(device):
         yield Finding(NOTE, name, obstacle)
         return
-    compilers = (os.environ.get("CXX", ""), *COMPILERS)
-    if name in COMPILES and not any(shutil.which(compiler) for compiler in compilers):
+    if name in COMPILES and not any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++"))):
         yield Finding(MISSING, name, "no C++ compiler", "sudo apt install g++")
         return
     offered = kind.precisions(device)

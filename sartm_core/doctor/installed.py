@@ -7,12 +7,8 @@ import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sartm_core.doctor.findings import MISSING, NOTE, OK, Finding, install
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
 
 DISTRIBUTION = "sartm_ros"
 EXTRAS = {
@@ -30,53 +26,44 @@ MIB, GIB = 2**20, 2**30
 
 def packages() -> Iterator[Finding]:
     """Those that SARTM always needs, by its own metadata."""
-    there, lacking, old = sorted_out("")
-    yield Finding(OK, "packages", ", ".join(there))
-    for name in lacking:
+    found = requirements("")
+    yield Finding(OK, "packages", ", ".join(found[OK]))
+    for name in found[MISSING]:
         yield Finding(MISSING, name, "not installed", install(name.lower()))
-    for text in old:
+    for text in found[NOTE]:
         yield Finding(NOTE, text.split()[0], text, f"pip install --upgrade {text.split()[0]}")
 
 
 def extras() -> Iterator[Finding]:
     """Those that one command or the other needs."""
     for extra, users in EXTRAS.items():
-        there, lacking, old = sorted_out(extra)
-        remedy = f'pip install "{DISTRIBUTION}[{extra}]"'
-        if lacking:
-            yield Finding(MISSING, extra, f"{users}: needs {', '.join(lacking)}", remedy)
-        elif old:
-            yield Finding(NOTE, extra, f"{users}: {', '.join(old)}", f"{remedy} --upgrade")
+        found, remedy = requirements(extra), f'pip install "{DISTRIBUTION}[{extra}]"'
+        if found[MISSING]:
+            yield Finding(MISSING, extra, f"{users}: needs {', '.join(found[MISSING])}", remedy)
+        elif found[NOTE]:
+            yield Finding(NOTE, extra, f"{users}: {', '.join(found[NOTE])}", f"{remedy} --upgrade")
         else:
-            yield Finding(OK, extra, f"{users}: {', '.join(there)}")
+            yield Finding(OK, extra, f"{users}: {', '.join(found[OK])}")
 
 
-def sorted_out(extra: str) -> tuple[list[str], list[str], list[str]]:
-    """What an extra needs, "" SARTM itself: what is there, what is not, what is too old; with versions."""
+def requirements(extra: str) -> dict[str, list[str]]:
+    """What an extra needs, "" SARTM itself: `OK` what is there, `MISSING`, `NOTE` what is too old; with versions."""
     lines = metadata.requires(DISTRIBUTION) or ()
     from packaging.requirements import Requirement
 
-    there: list[str] = []
-    lacking: list[str] = []
-    old: list[str] = []
+    found: dict[str, list[str]] = {OK: [], MISSING: [], NOTE: []}
     for wanted in map(Requirement, lines):
-        if not asked_by(extra, wanted):
+        asked = [wanted.marker is None or wanted.marker.evaluate({"extra": name}) for name in ("", extra)]
+        if asked != [not extra, True]:  # SARTM's own needs are not those of an extra
             continue
         try:
             version = metadata.version(wanted.name)
         except metadata.PackageNotFoundError:
-            lacking.append(wanted.name)
+            found[MISSING].append(wanted.name)
             continue
         fits = wanted.specifier.contains(version, prereleases=True)
-        (there if fits else old).append(f"{wanted.name} {version}{'' if fits else f' is not {wanted.specifier}'}")
-    return there, lacking, old
-
-
-def asked_by(extra: str, wanted: Requirement) -> bool:
-    """Whether it is one of the extra's own, or for "" one of those always needed."""
-    if wanted.marker is None:
-        return not extra
-    return wanted.marker.evaluate({"extra": extra}) and not (extra and wanted.marker.evaluate({"extra": ""}))
+        found[OK if fits else NOTE].append(f"{wanted.name} {version}{'' if fits else f' is not {wanted.specifier}'}")
+    return found
 
 
 def caches() -> Iterator[Finding]:

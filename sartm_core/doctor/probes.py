@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sartm_core.doctor import engines, installed, masks, ros
 from sartm_core.doctor.findings import FAILURES, Finding, Probe, guarded
 
-
-@dataclass(frozen=True)
-class Look:
-    """A line of the table."""
-
-    name: str
-    """Of the finding, when the probe fails."""
-    probe: Probe
-    needed: bool = False
-    """Whether there are no masks without it."""
-
-
-PROBES: dict[str, tuple[Look, ...]] = {
-    "Masks from frames": (
-        Look("Python", masks.python),
-        Look("torch", masks.torch_and_device, needed=True),
-        Look("packages", installed.packages),
-        Look("weights", masks.weights, needed=True),
-        Look("masks", masks.masks, needed=True),
-    ),
-    "Engines": (Look("engines", engines.engines),),
-    "ROS 2": (
-        Look("rclpy", ros.ros),
-        Look("Fast DDS", ros.profile),
-        Look("shared memory", ros.shared_memory),
-    ),
-    "Disk": (Look("caches", installed.caches),),
-    "Optional extras": (Look("extras", installed.extras),),
+PROBES: dict[str, dict[str, Probe]] = {
+    "Masks from frames": {
+        "Python": masks.python,
+        "torch": masks.torch_and_device,
+        "packages": installed.packages,
+        "weights": masks.weights,
+        "masks": masks.masks,
+    },
+    "Engines": {"engines": engines.engines},
+    "ROS 2": {"rclpy": ros.ros, "Fast DDS": ros.profile, "shared memory": ros.shared_memory},
+    "Disk": {"caches": installed.caches},
+    "Optional extras": {"extras": installed.extras},
 }
-"""Title -> its probes."""
+"""Title -> its probes, by the name of the finding when one fails."""
+NEEDED = ("torch", "weights", "masks")
+"""Probes without which there are no masks."""
 
 
 def examine() -> tuple[dict[str, list[Finding]], list[Finding]]:
     """All findings by title, and those that stand in the way of masks."""
     findings: dict[str, list[Finding]] = {title: [] for title in PROBES}
     obstacles: list[Finding] = []
-    for title, looks in PROBES.items():
-        for look in looks:
-            found = guarded(look.name, look.probe)
+    for title, probes in PROBES.items():
+        for name, probe in probes.items():
+            found = guarded(name, probe)
             findings[title] += found
-            obstacles += [finding for finding in found if look.needed and finding.status in FAILURES]
+            obstacles += [finding for finding in found if name in NEEDED and finding.status in FAILURES]
     return findings, obstacles

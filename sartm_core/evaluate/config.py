@@ -17,13 +17,9 @@ SCALE_RANGE = (0.1, 4.0)
 
 
 @dataclass(frozen=True)
-class WeightsAndFrames:
-    """What evaluation and figures are made of."""
+class FramesConfig:
+    """Which frames, and what all commands on them are told of the weights."""
 
-    checkpoint: str = DEFAULT
-    """A `.safetensors` file of a training run, or `default`, the weights shipped with the package."""
-    sam2: str | None = None
-    """Official SAM2 file, for adapter checkpoints."""
     dataset: str | None = None
     """`synthetic`, `folder`, `mfnet`, `pst900` or `fmb`. None: `synthetic` without a root; with one, by its layout."""
     data: str | None = None
@@ -34,6 +30,8 @@ class WeightsAndFrames:
     """Whose ids the label files hold: `mfnet`, `pst900` or `fmb`. None: the data set's own."""
     synthetic: int = 100
     """Number of synthetic scenes, without a root."""
+    sam2: str | None = None
+    """Official SAM2 file, for adapter checkpoints."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
 
@@ -48,6 +46,14 @@ class WeightsAndFrames:
         if self.label_set is not None:
             one_of(owner, "label_set", self.label_set, tuple(LABEL_SETS))
         at_least(owner, "synthetic", self.synthetic, 1)
+
+
+@dataclass(frozen=True)
+class WeightsAndFrames(FramesConfig):
+    """What evaluation and figures are made of."""
+
+    checkpoint: str = DEFAULT
+    """A `.safetensors` file of a training run, or `default`, the weights shipped with the package."""
 
 
 @dataclass(frozen=True)

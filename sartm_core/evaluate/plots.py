@@ -25,14 +25,12 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path:
 
     counts (C, C) int: true class by row, predicted class by column. A class without a true pixel has an empty row.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     total = counts.sum(axis=1, keepdims=True)  # (C, 1)
     share = np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)  # (C, C)
     side = max(SMALLEST_INCHES, CELL_INCHES * len(classes))
     figure = Figure(figsize=(side + MARGIN_INCHES, side + MARGIN_INCHES), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.argwhere(counts).tolist():
@@ -60,12 +58,10 @@ def plot_reliability(reliability: dict[str, dict[str, Any]], path: Path) -> None
     reliability: as of `scores.confidence_scores`, a panel for each set of cameras. On the diagonal a confidence means
     what it says; below it the network is too sure of itself.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     width, height = PANEL_INCHES
     figure = Figure(figsize=(width * len(reliability) + 0.6, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
     grid = figure.subplots(2, len(reliability), height_ratios=(3, 1), sharex=True, squeeze=False)
     for column, (cameras, kinds) in enumerate(reliability.items()):
         diagram, histogram = grid[:, column]

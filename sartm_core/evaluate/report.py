@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ import numpy as np
 from sartm_core.evaluate import tables
 from sartm_core.evaluate.conventions import Convention
 from sartm_core.evaluate.scores import percent
-from sartm_core.evaluate.worst import ERROR_COLORS, WorstFrame
+from sartm_core.evaluate.worst import CAPTIONS, ERROR_COLORS, WorstFrame
 from sartm_core.runtime.segmenter import Segmenter
 
-WORST_FOLDER = "worst_frames"
+WORST_FOLDER, LAST = "worst_frames", "evaluation.json"
 CONFIDENCE = (
     "Does it mean what it says? Mean confidence, accuracy and ECE (expected calibration error, 15 bins), in percent, "
     "all frames. Pixels that are an object or are called one take in every object missed and leave out the background "
@@ -49,8 +50,7 @@ def write_report(
     segmenter: Segmenter,
 ) -> None:
     """Write `evaluation.json`, `per_class.csv`, both plots, `report.html` and `worst_frames/` into `output`."""
-    with tempfile.TemporaryDirectory(dir=output, prefix=".unfinished-") as name:
-        staging = Path(name)
+    with staged(output, LAST, (WORST_FOLDER, "confusion.png", "reliability.png")) as staging:
         (staging / WORST_FOLDER).mkdir()
         for rank, frame in enumerate(worst, 1):
             frame.strip.save(staging / WORST_FOLDER / f"{rank:02}.png")
@@ -68,11 +68,18 @@ def write_report(
         (staging / "report.html").write_text(page, encoding="utf-8")
         entries = [{"frame": frame.name, "miou": frame.miou} for frame in worst]
         content = {"protocol": protocol, "scores": scores, "confidence": reliability, "worst_frames": entries}
-        (staging / "evaluation.json").write_text(to_json(content))
-        shutil.rmtree(output / WORST_FOLDER, ignore_errors=True)
-        for name in ("confusion.png", "reliability.png"):
-            (output / name).unlink(missing_ok=True)  # an older one, should there be none now
-        for path in sorted(staging.iterdir(), key=lambda path: path.name == "evaluation.json"):  # that one last
+        (staging / LAST).write_text(to_json(content))
+
+
+@contextmanager
+def staged(output: Path, last: str, old: Sequence[str]) -> Iterator[Path]:
+    """A folder whose files are moved to `output` when all are there, `last` at the end; `old` ones are removed first,
+    should there be none now."""
+    with tempfile.TemporaryDirectory(dir=output, prefix=".unfinished-") as staging:
+        yield Path(staging)
+        for path in (output / name for name in old):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for path in sorted(Path(staging).iterdir(), key=lambda path: path.name == last):
             os.replace(path, output / path.name)
 
 
@@ -104,7 +111,6 @@ def html_page(
     plot = '<img src="confusion.png" alt="confusion matrix">' if plotted else "<p>Not drawn: matplotlib is missing.</p>"
     diagram = '<img src="reliability.png" alt="reliability diagram">' if plotted else ""
     parts = [
-        f"<h1>{escape(title)}</h1>",
         *([f"<p><b>Warning: {escape(protocol['warning'])}.</b></p>"] if "warning" in protocol else []),
         f"<h2>Scores</h2><p>Percent, by convention <b>{usual.name}</b>.</p>{table(tables.summary(scores))}",
         "<h2>The same frames by every convention</h2>"
@@ -116,9 +122,14 @@ def html_page(
         f"<h2>Protocol</h2>{table([('what', 'value'), *in_words(protocol)])}",
         worst_section(worst, segmenter, next(iter(scores))),
     ]
+    return document(title, parts)
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """A page of HTML."""
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+        f"<style>{STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
 
 
@@ -135,7 +146,7 @@ def worst_section(worst: Sequence[WorstFrame], segmenter: Segmenter, cameras: st
         caption = f"{rank}. {frame.name}: mIoU {percent(frame.miou)} ({by_class})"
         figures.append(
             f'<figure><figcaption>{escape(caption)}</figcaption><img src="{WORST_FOLDER}/{rank:02}.png" '
-            f'alt="{escape(", ".join(("rgb", "thermal", "truth", "prediction", "difference")))}"></figure>'
+            f'alt="{escape(", ".join(CAPTIONS))}"></figure>'
         )
     return (
         f"<h2>Worst frames</h2><p>Lowest mIoU of the frame alone, over the classes that occur in its truth or "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -66,7 +65,7 @@ def evaluate(
         WorstFrames(worst, segmenter.palette),
         {name: ReliabilityByPixels() for name in cameras},
     )
-    for sample in tqdm(frames, unit="frame", disable=not sys.stderr.isatty()):
+    for sample in tqdm(frames, unit="frame", disable=None):
         truth = table[need_label(sample, label_set.names)]  # (H, W)
         group = frame_group(sample.name)
         result.frames.update((ALL, group))

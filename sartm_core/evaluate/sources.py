@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sartm_core.data.datasets import detect_dataset, open_dataset
 from sartm_core.data.pairs import CAMERAS, Pairs, Sample
 from sartm_core.data.scenes import FixedScenes
-from sartm_core.evaluate.config import WeightsAndFrames
+from sartm_core.evaluate.config import FramesConfig
 from sartm_core.support.classes import MFNET, LabelSet
 from sartm_core.synthetic import CONDITIONS, SceneConfig
 
@@ -15,7 +15,7 @@ HELD_OUT_SEED = 20_000_000
 """Evaluation scenes hash (HELD_OUT_SEED, index): others than those of training and of validation."""
 
 
-def dataset_of(config: WeightsAndFrames) -> str:
+def dataset_of(config: FramesConfig) -> str:
     """The data set's name; where it is not given, by the layout of its folder."""
     if config.dataset:
         return config.dataset
@@ -38,7 +38,7 @@ def possible(wanted: Sequence[str], frames: Sequence[Sample]) -> tuple[str, ...]
 
 
 def open_frames(
-    config: WeightsAndFrames, dataset: str, conditions: tuple[str, ...] = CONDITIONS
+    config: FramesConfig, dataset: str, conditions: tuple[str, ...] = CONDITIONS
 ) -> tuple[Sequence[Sample], LabelSet]:
     """The frames and whose ids their labels hold. ValueError names the folder or file that is wrong."""
     if dataset == "synthetic":

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
 from sartm_core.evaluate.conventions import CONVENTIONS, Convention
 from sartm_core.evaluate.scores import percent
+from sartm_core.support.reports import to_csv
 
 Row = tuple[str, ...]
 Scores = dict[str, dict[str, Any]]
@@ -69,15 +68,11 @@ def confidence(reliability: dict[str, dict[str, Any]]) -> list[Row]:
 
 def per_class_csv(scores: Scores) -> str:
     """Every class of every group and camera set, one a line, in 0..1; empty where there is no value."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     keys = ("iou", "accuracy", "f1", "true_pixels", "predicted_pixels")
-    writer.writerow(("cameras", "group", "frames", "class", *keys))
+    lines: list[Sequence[Any]] = [("cameras", "group", "frames", "class", *keys)]
     for cameras, group, row in flat(scores):
-        for name in row["iou"]:
-            values = ("" if row[key][name] is None else row[key][name] for key in keys)
-            writer.writerow((cameras, group, row["frames"], name, *values))
-    return out.getvalue()
+        lines += [(cameras, group, row["frames"], name, *(row[key][name] for key in keys)) for name in row["iou"]]
+    return to_csv(lines)
 
 
 def flat(scores: Scores) -> Any:

@@ -27,22 +27,14 @@ class Views:
 
 
 def segment(
-    segmenter: Segmenter,
-    rgb: np.ndarray | None,
-    thermal: np.ndarray | None,
-    size: tuple[int, int],
-    views: Views,
+    segmenter: Segmenter, rgb: np.ndarray | None, thermal: np.ndarray | None, size: tuple[int, int], views: Views
 ) -> np.ndarray:
     """Class ids (*size) uint8 of one frame. With one unflipped view of scale 1: the segmenter's own mask."""
     return segment_with_confidence(segmenter, rgb, thermal, size, views)[0]
 
 
 def segment_with_confidence(
-    segmenter: Segmenter,
-    rgb: np.ndarray | None,
-    thermal: np.ndarray | None,
-    size: tuple[int, int],
-    views: Views,
+    segmenter: Segmenter, rgb: np.ndarray | None, thermal: np.ndarray | None, size: tuple[int, int], views: Views
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same, and the probability of the class that won, (*size) float32 0..1."""
     frame = rgb if rgb is not None else thermal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from scipy import ndimage
@@ -28,19 +29,14 @@ class Box:
 
     def touches(self, other: Box) -> bool:
         """Whether the two overlap."""
-        return (
-            self.top < other.bottom and other.top < self.bottom and self.left < other.right and other.left < self.right
-        )
+        rows = self.top < other.bottom and other.top < self.bottom
+        return rows and self.left < other.right and other.left < self.right
 
     def around(self, other: Box) -> Box:
         """The smallest box that holds both."""
-        return Box(
-            min(self.top, other.top),
-            min(self.left, other.left),
-            max(self.bottom, other.bottom),
-            max(self.right, other.right),
-            self.pixels + other.pixels,
-        )
+        top, left = min(self.top, other.top), min(self.left, other.left)
+        bottom, right = max(self.bottom, other.bottom), max(self.right, other.right)
+        return Box(top, left, bottom, right, self.pixels + other.pixels)
 
 
 def region_boxes(mask: np.ndarray) -> list[Box]:
@@ -62,12 +58,7 @@ def region_boxes(mask: np.ndarray) -> list[Box]:
 
 def merged(boxes: list[Box], new: Box) -> list[Box]:
     """The boxes and a new one, those that overlap it united with it."""
-    while any(box.touches(new) for box in boxes):
-        apart = []
-        for box in boxes:
-            if box.touches(new):
-                new = new.around(box)
-            else:
-                apart.append(box)
-        boxes = apart
+    while touching := [box for box in boxes if box.touches(new)]:
+        boxes = [box for box in boxes if box not in touching]
+        new = reduce(Box.around, touching, new)
     return [*boxes, new]

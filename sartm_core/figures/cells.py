@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -61,7 +60,7 @@ def choose_cells(
     `table` (256,) turns the labels' ids into class ids; labels are resized to the grid as the losses do it.
     """
     found = []  # (4, n) of each frame: frame, row, column, class
-    for index in tqdm(indices, desc="labels", unit="frame", disable=not sys.stderr.isatty()):
+    for index in tqdm(indices, desc="labels", unit="frame", disable=None):
         sample = frames[index]
         label = torch.from_numpy(table[need_label(sample, labels.names)])[None]  # (1, H, W)
         coarse = resize_nearest(label, size_of(sample))[0].numpy()  # (h, w)
@@ -82,7 +81,7 @@ def features(model: SARTM, frames: Sequence[Sample], cells: Cells, device: torch
     """F~n of the cells, (N, width) float32."""
     out = np.zeros((len(cells), model.encoder.width), np.float32)
     model = model.to(device).eval().fold()
-    for index in tqdm(np.unique(cells.frame).tolist(), desc=title, unit="frame", disable=not sys.stderr.isatty()):
+    for index in tqdm(np.unique(cells.frame).tolist(), desc=title, unit="frame", disable=None):
         sample, mine = frames[index], cells.of_frame(index)
         inputs = prepare(sample.rgb, sample.thermal, model.info.preprocess, device)
         with torch.inference_mode():

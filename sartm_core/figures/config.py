@@ -74,26 +74,21 @@ class TsneConfig(WeightsAndFrames):
 
 
 @dataclass(frozen=True)
-class SimilarityConfig:
-    """Figure 8: similarity of the class prototypes over the epochs of a run, beside that of the class names' text."""
-
-    run: str = ""
-    """Folder of a training run, with `prototypes/`."""
-    epochs: tuple[int, ...] = ()
-    """Epochs to show; none: the first, a middle one and the last."""
-
-    def __post_init__(self) -> None:
-        if not self.run:
-            raise ValueError("SimilarityConfig.run: not set; give the --output folder of a training run (--run DIR)")
-
-
-@dataclass(frozen=True)
 class RunConfig:
     """Figures of a training run over its epochs: `ranks`, `curves`."""
 
     run: str = ""
-    """Folder of a training run, with `history.jsonl`."""
+    """Folder of a training run, with `history.jsonl` and `prototypes/`."""
 
     def __post_init__(self) -> None:
         if not self.run:
-            raise ValueError("RunConfig.run: not set; give the --output folder of a training run (--run DIR)")
+            owner = type(self).__name__
+            raise ValueError(f"{owner}.run: not set; give the --output folder of a training run (--run DIR)")
+
+
+@dataclass(frozen=True)
+class SimilarityConfig(RunConfig):
+    """Figure 8: similarity of the class prototypes over the epochs of a run, beside that of the class names' text."""
+
+    epochs: tuple[int, ...] = ()
+    """Epochs to show; none: the first, a middle one and the last."""

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sartm_core.figures.config import RunConfig
-from sartm_core.figures.history import read_history
+from sartm_core.figures.sources import read_history
 from sartm_core.support.files import replacing, write_json
 
 PANEL = (3.4, 3.2)
@@ -42,7 +41,6 @@ def draw_figure(path: Path, rows: Sequence[dict[str, Any]], scored: Sequence[dic
     sets = [name for name, value in scored[0].items() if isinstance(value, dict) and "iou" in value]
     width, height = PANEL
     figure = Figure(figsize=(width * (1 + len(sets)), height), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, 1 + len(sets))
     draw_loss(panels[0], rows)
     for axes, name in zip(panels[1:], sets, strict=True):

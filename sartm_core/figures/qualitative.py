@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,7 +51,7 @@ def qualitative(config: QualitativeConfig, output: Path) -> list[Path]:
         return take(frames[index], labels, table, segmenters)
 
     chosen, about = choose(config, names, shoot)
-    shots = [shoot(index) for index in tqdm(chosen, unit="frame", disable=not sys.stderr.isatty())]
+    shots = [shoot(index) for index in tqdm(chosen, unit="frame", disable=None)]
     titles = ["rgb", "thermal", "truth", *([config.baseline_title] if config.baseline else []), config.title]
     marks = kinds_of_marks(config)
     boxes = [find_boxes(shot, marks)[: config.boxes] for shot in shots]
@@ -111,7 +110,7 @@ def choose(config: QualitativeConfig, names: Sequence[str], shoot: Any) -> tuple
         chosen = np.random.default_rng(config.seed).choice(len(names), count, replace=False)
         return sorted(chosen.tolist()), {"pick": pick, "seed": config.seed}
     gains = {}
-    for index in tqdm(spread(len(names), config.candidates), unit="frame", disable=not sys.stderr.isatty()):
+    for index in tqdm(spread(len(names), config.candidates), unit="frame", disable=None):
         baseline, ours = shoot(index).miou
         if not np.isnan(ours - baseline):
             gains[index] = ours - baseline

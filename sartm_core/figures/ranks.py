@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from sartm_core.figures.config import RunConfig
-from sartm_core.figures.history import read_history
+from sartm_core.figures.sources import read_history
 from sartm_core.model.config import MODALITIES
 from sartm_core.support.files import replacing, write_json
 from sartm_core.train.ranks import FUSED, LEAST
@@ -56,7 +55,6 @@ def read_ranks(run: Path) -> list[dict[str, Any]]:
 def draw_figure(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """A panel for each modality, F~n in both."""
     figure = Figure(figsize=SIZE, layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(MODALITIES), sharey=True)
     for axes, modality in zip(panels, MODALITIES, strict=True):
         draw_panel(axes, rows, modality)

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
@@ -82,7 +81,6 @@ def write_sheet(
     bottom = 0.1 + 0.19 * lines
     height = TITLE + sum(heights) + CAPTION * len(rows) + bottom
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
-    FigureCanvasAgg(figure)
     y = height - TITLE
     for row, tall in zip(rows, heights, strict=True):
         y -= tall

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -150,7 +149,6 @@ def draw_figure(path: Path, history: Sequence[Prototypes], shown: Sequence[Proto
     classes = history[-1].classes
     side = max(2.3, 0.17 * len(classes) + 0.5)
     figure = Figure(figsize=((side + 0.15) * len(matrices) + 1.0 + side * 1.25, side + 1.1), layout="constrained")
-    FigureCanvasAgg(figure)
     widths = [1.0] * len(matrices) + [1.25]
     *heat, curve = figure.subplots(1, len(matrices) + 1, width_ratios=widths)
     known = np.concatenate([m[~np.isnan(m)] for _, m in matrices])

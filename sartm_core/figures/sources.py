@@ -1,9 +1,12 @@
-"""Frames and weights for the figures."""
+"""Frames, weights and runs for the figures."""
 
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,3 +49,16 @@ def check_same_classes(first: tuple[str, ...], other: tuple[str, ...], names: tu
             f"checkpoints {names[0]} ({len(first)} classes) and {names[1]} ({len(other)}): {what}; "
             "only weights trained on the same classes can be compared"
         )
+
+
+def read_history(run: Path) -> list[dict[str, Any]]:
+    """The lines of `history.jsonl`. ValueError says what is missing and how to get it."""
+    path = run / "history.jsonl"
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: no such file; give the --output folder of a training run whose first epoch has ended"
+        )
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a history of sartm_core.train ({error})") from error

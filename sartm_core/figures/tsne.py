@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -147,7 +146,6 @@ def draw_figure(
     lines = math.ceil(len(present) / max(2, int(PANEL * len(panels) / LEGEND_ENTRY)))
     columns = math.ceil(len(present) / lines)  # full lines, as far as they go
     figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.6 + 0.2 * lines), layout="constrained")
-    FigureCanvasAgg(figure)
     for axes, (points, facts) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         scatter(axes, points, cells.label, palette)
         axes.set_title(facts["title"], fontsize=10)

@@ -33,12 +33,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("file", type=Path, metavar="FILE", help="weights: .pt, .pth (state dict) or .safetensors")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.safetensors", help="checkpoint to write")
     parser.add_argument(
-        "--classes",
-        nargs="+",
-        metavar="NAME",
+        "--classes", nargs="+", metavar="NAME",
         help="class names in the order of the outputs, the first is unlabeled or background [default: those of the "
         "authors' PST900 weights, where there are five]",
-    )
+    )  # fmt: skip
     parser.add_argument("--lora", type=Path, metavar="DIR", help="adapter of peft, one for both modalities")
     for modality in MODALITIES:
         parser.add_argument(

@@ -71,14 +71,8 @@ def import_authors(tensors: Mapping[str, Tensor], path: Path, classes: Sequence[
             source[inner], names[inner] = tensor, name
     backbone = backbone_of(source, path)
     add_updates(source, adapters, path)
-    config = ModelConfig(
-        backbone=backbone,
-        classes=class_names(source, path, classes),
-        lora_rank=0,
-        fusion="late",
-        aux_head="none",
-        object_gate=True,
-    )
+    own = class_names(source, path, classes)
+    config = ModelConfig(backbone=backbone, classes=own, lora_rank=0, fusion="late", aux_head="none", object_gate=True)
     source[NO_MEMORY], names[NO_MEMORY] = torch.zeros(1, 1, source[TOKENS].shape[1]), NO_MEMORY
     imported = Imported(SARTM(config), KIND, ignored=ignored, notes=[PST900_NOTE] if classes is None else [])
     take(imported, source, names, takes_classes=True, path=path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -42,7 +42,9 @@ def import_weights(sources: Sources) -> Imported:
     """Read, check, fill a network. ValueError or FileNotFoundError names the file and what does not fit."""
     adapters = {modality: read_adapter(folder) for modality, folder in sources.per_modality.items()}
     shared = read_adapter(sources.lora) if sources.lora else None
-    imported = from_tensors(sources.weights, sources.classes)
+    tensors = read_tensors(sources.weights)
+    take = import_authors if is_authors(tensors) else import_sam2
+    imported = take(tensors, sources.weights, sources.classes)
     if shared is not None:
         add_shared(imported, shared)
     if adapters:
@@ -51,13 +53,6 @@ def import_weights(sources: Sources) -> Imported:
     origin = {"kind": imported.kind, "files": {name: sha256(path) for name, path in sources.files().items()}}
     model.info = replace(model.info, protocol={"imported": origin})
     return imported
-
-
-def from_tensors(path: Path, classes: Sequence[str] | None) -> Imported:
-    """The network of one file, by what its tensors are called."""
-    tensors = read_tensors(path)
-    take = import_authors if is_authors(tensors) else import_sam2
-    return take(tensors, path, classes)
 
 
 def write(imported: Imported, output: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from sartm_core.data.splits import frame_name
 from sartm_core.labels.archive import CLASS_MASKS, LABELMAP, LISTS, MASK_SUFFIX, Archive, opened
 from sartm_core.labels.checks import check_size, rgb_size
 from sartm_core.labels.labelmap import ids_of, read_labelmap
-from sartm_core.labels.masks import encoded, read_mask
+from sartm_core.labels.masks import read_mask
+from sartm_core.support.visualize import png
 
 LABELS = FolderPairs.folders["label"][0]
 EMPTY = ("error", "background", "skip")
@@ -58,7 +58,7 @@ def bring(path: Path, frames: FolderPairs, ignored: str, empty: str, partial: bo
         blank = without if empty == "background" else []
         with tempfile.TemporaryDirectory(dir=frames.root, prefix=".unfinished-") as staging:
             changed = 0
-            for name in tqdm([*members, *blank], unit="mask", disable=not sys.stderr.isatty()):
+            for name in tqdm([*members, *blank], unit="mask", disable=None):
                 size = rgb_size(frames.files[name].rgb)
                 if name in members:
                     member = members[name]
@@ -67,16 +67,10 @@ def bring(path: Path, frames: FolderPairs, ignored: str, empty: str, partial: bo
                 else:
                     label = np.zeros(size, np.uint8)
                 changed += not same_as_before(frames, name, label)
-                (Path(staging) / f"{name}{MASK_SUFFIX}").write_bytes(encoded(Image.fromarray(label)))
+                (Path(staging) / f"{name}{MASK_SUFFIX}").write_bytes(png(Image.fromarray(label)))
             put_in_place(Path(staging), frames.root / LABELS)
-    known = len(members) + len(without)
-    return Imported(
-        masks=len(members) + len(blank),
-        changed=changed,
-        background=len(blank),
-        skipped=len(without) - len(blank),
-        untouched=len(frames) - known,
-    )
+    skipped, untouched = len(without) - len(blank), len(frames) - len(members) - len(without)
+    return Imported(len(members) + len(blank), changed, len(blank), skipped, untouched)
 
 
 def masks_by_frame(archive: Archive) -> dict[str, str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from sartm_core.labels.labelmap import Label, own_labels, write_labelmap
 from sartm_core.labels.masks import class_png, object_png
 from sartm_core.support.classes import IGNORE
 from sartm_core.support.files import replacing, write_text
-from sartm_core.support.visualize import thermal_to_gray
+from sartm_core.support.visualize import png, thermal_to_gray
 
 SHOWN = ("rgb", "thermal", "none")
 """Which images go along: of the colour camera, of the thermal camera in grey, none."""
@@ -50,7 +48,7 @@ def export(frames: FolderPairs, path: Path, shown: str, ignored: str) -> Exporte
     labels = own_labels(frames.label_set, ignored)
     masks, any_ignored = 0, False
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name in tqdm(frames.names, unit="frame", disable=not sys.stderr.isatty()):
+        for name in tqdm(frames.names, unit="frame", disable=None):
             add_image(archive, frames, name, shown)
             label = checked_label(frames, name)
             if label is None:
@@ -85,9 +83,7 @@ def add_image(archive: zipfile.ZipFile, frames: FolderPairs, name: str, shown: s
     if shown == "thermal":
         height, width = rgb_size(frames.files[name].rgb)
         grey = Image.fromarray(thermal_to_gray(frames.thermal_of(name))[..., 0])
-        out = io.BytesIO()
-        grey.resize((width, height), Image.Resampling.BILINEAR).save(out, "PNG")
-        add(archive, f"{IMAGES}/{name}.png", out.getvalue())
+        add(archive, f"{IMAGES}/{name}.png", png(grey.resize((width, height), Image.Resampling.BILINEAR)))
 
 
 def add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from sartm_core.data.images import BROKEN, grey_step
 from sartm_core.labels.labelmap import Label
 from sartm_core.support.classes import IGNORE, Color, bit_reversed_color, color_codes
+from sartm_core.support.visualize import png
 
 GREY_MODES = ("L", "1")
 COLOR_MODES = ("RGB", "RGBA", "P")
@@ -23,21 +24,14 @@ def class_png(ids: np.ndarray, colors: Sequence[Color], ignored: Color) -> bytes
     table = np.zeros((256, 3), np.uint8)
     table[: len(colors)] = np.array(colors, np.uint8)
     table[IGNORE] = ignored
-    return encoded(Image.fromarray(table[ids]))
+    return png(Image.fromarray(table[ids]))
 
 
 def object_png(ids: np.ndarray) -> bytes:
     """(H, W) uint8 ids -> an index PNG, one object a class: CVAT makes an editable mask of each, none of class 0."""
     image = Image.fromarray(ids)
     image.putpalette(OBJECT_PALETTE)
-    return encoded(image)
-
-
-def encoded(image: Image.Image) -> bytes:
-    """An image as the bytes of a PNG."""
-    out = io.BytesIO()
-    image.save(out, "PNG", optimize=False)
-    return out.getvalue()
+    return png(image)
 
 
 def read_mask(data: bytes, labels: Sequence[Label], ids: Sequence[int], where: str) -> np.ndarray:

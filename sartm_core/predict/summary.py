@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sartm_core.support.classes import IGNORE
+from sartm_core.support.reports import to_csv
 
 UNSURE = "unsure"
 """Row of the pixels below the confidence threshold."""
@@ -65,11 +64,7 @@ def as_dict(result: Result, record: dict[str, Any]) -> dict[str, Any]:
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     """Rows with the same keys as CSV."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: f"{v:.4f}" if isinstance(v, float) else v for key, v in row.items()} for row in rows)
-    return out.getvalue()
+    return to_csv([list(rows[0]), *([f"{v:.4f}" if isinstance(v, float) else v for v in row.values()] for row in rows)])
 
 
 def frame_rows(result: Result) -> list[dict[str, Any]]:

@@ -21,13 +21,12 @@ from sartm_core.runtime.engines.choice import Wish, choose
 from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.hardware import give_back_memory
 from sartm_core.runtime.exported.description import at_size
+from sartm_core.runtime.graph.graph import SCORE_STRIDE
 from sartm_core.runtime.postprocess import picture
 from sartm_core.support.classes import Color
 
 log = logging.getLogger(__name__)
 
-SCORE_STRIDE = 4
-"""The network scores every 4th pixel of its input; up to the camera's size it is bilinear."""
 GRIDS_KEPT = 16
 """Sampling grids of registrations that stay in memory (3.5 MiB each at 480x640): one per camera pair of the largest
 batch a node makes (`sartm_ros.inference.inference`)."""

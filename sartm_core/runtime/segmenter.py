@@ -101,15 +101,9 @@ class Segmenter:
         def opened(name: str, path: str | Path) -> Segmenter:
             source = open_weights(path, sam2, device, engine, shared)
             return cls(
-                source.weights,
-                name=name,
-                sha256=source.sha256,
-                device=source.device,
-                precision=precision,
-                engine=engine,
-                threads=threads,
-                preprocess=source.preprocess(thermal, input_size),
-            )
+                source.weights, name=name, sha256=source.sha256, device=source.device, precision=precision,
+                engine=engine, threads=threads, preprocess=source.preprocess(thermal, input_size),
+            )  # fmt: skip
 
         first, *others = files.items()
         segmenter = opened(*first)
@@ -256,12 +250,9 @@ class Segmenter:
         return [results[i] for i in range(len(pairs))]
 
     def logits(
-        self,
-        rgb: np.ndarray | None,
-        thermal: np.ndarray | None,
-        size: tuple[int, int],
+        self, rgb: np.ndarray | None, thermal: np.ndarray | None, size: tuple[int, int],
         preprocess: PreprocessConfig | None = None,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Class scores before the softmax, (C, *size) float32 on `device`, where a mask is not enough (evaluation).
 
         Frames as for a call; `preprocess` stands in for the segmenter's own (another input size).

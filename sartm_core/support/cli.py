@@ -18,8 +18,6 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-import yaml
-
 from sartm_core.support.fields import from_dict, load_yaml
 
 T = TypeVar("T")
@@ -145,13 +143,14 @@ def finish(
     work: Callable[[], int | None],
     interrupted: str = "",
     faults: tuple[type[Exception], ...] = (ValueError, OSError),
+    code: int = 2,
 ) -> int:
-    """Do a command's work. Faults are told in one line, exit code 2; Ctrl-C (and what it leaves) likewise, 130."""
+    """Do a command's work. Faults are told in one line, with this exit code; Ctrl-C (and what it leaves) with 130."""
     name = parser.prog.split()[-1]
     try:
         return work() or 0
     except faults as error:
-        parser.exit(2, f"{name}: {error}\n")
+        parser.exit(code, f"{name}: {error}\n")
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, f"{name}: interrupted{interrupted and f'; {interrupted}'}\n")
 
@@ -197,15 +196,17 @@ def parse_option(name: str, texts: Sequence[str], hints: tuple[Any, ...]) -> Any
         return texts[0]
     if any(typing.get_origin(hint) is tuple and str in typing.get_args(hint) for hint in hints):
         a_list = len(texts) == 1 and texts[0].startswith("[")
-        return parse_yaml(name, texts[0], yaml.BaseLoader) if a_list else list(texts)
-    parsed = [parse_yaml(name, text, yaml.SafeLoader) for text in texts]
+        return parse_yaml(name, texts[0], as_text=True) if a_list else list(texts)
+    parsed = [parse_yaml(name, text) for text in texts]
     return parsed if len(parsed) > 1 else parsed[0]
 
 
-def parse_yaml(name: str, text: str, loader: type[yaml.BaseLoader] | type[yaml.SafeLoader]) -> Any:
-    """The text of an option as YAML; `BaseLoader` leaves scalars text. ValueError names the option."""
+def parse_yaml(name: str, text: str, as_text: bool = False) -> Any:
+    """The text of an option as YAML; `as_text` leaves scalars text. ValueError names the option."""
+    import yaml
+
     try:
-        return yaml.load(text, loader)
+        return yaml.load(text, yaml.BaseLoader if as_text else yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"--{name} {text}: not a YAML value ({error})") from error
 

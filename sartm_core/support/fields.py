@@ -10,8 +10,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 T = TypeVar("T")
 
 
@@ -100,6 +98,8 @@ def differences(have: dict[str, Any], want: dict[str, Any], prefix: str = "") ->
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML file as a dict; errors name the file."""
+    import yaml  # not at the top: `sartm doctor` must work without it
+
     try:
         values = yaml.safe_load(Path(path).read_text())
     except OSError as error:

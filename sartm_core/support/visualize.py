@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,6 +51,18 @@ def thermal_to_gray(thermal: np.ndarray) -> np.ndarray:
     low, high = np.percentile(finite, (15, 99.5))
     gray = np.clip((np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-6), 0, 1)
     return np.repeat((gray * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def png(image: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG: lossless."""
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def data_url(image: Image.Image) -> str:
+    """A picture as text that stands for a file in HTML."""
+    return "data:image/png;base64," + base64.b64encode(png(image)).decode()
 
 
 def camera_pictures(rgb: np.ndarray | None, thermal: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -33,9 +33,8 @@ def draw_sky(canvas: Canvas) -> None:
         cloud = 0.03 + 0.12 * min(env.clouds, 1 - 0.6 * env.clouds)
         warm = 0.12 * env.clouds * (env.ambient - env.sky_kelvin)
         paint = canvas.paint(color, kelvin + warm, glow=1.0, texture=CLOUDS, grain=cloud, heat_grain=0.6 * warm)
-        canvas.polygon(
-            [(-1, edges[i]), (camera.width, edges[i]), (camera.width, edges[i + 1] + 1), (-1, edges[i + 1] + 1)], paint
-        )
+        top, low = edges[i], edges[i + 1] + 1
+        canvas.polygon([(-1, top), (camera.width, top), (camera.width, low), (-1, low)], paint)
 
 
 def draw_ground(canvas: Canvas, road: dict) -> None:
@@ -46,9 +45,8 @@ def draw_ground(canvas: Canvas, road: dict) -> None:
     def lay(
         color: Color, sun: float, spread: float, x0: float, x1: float, a: float = z0, b: float = z1, grain: float = 0.13
     ) -> None:
-        paint = canvas.paint(
-            color, env.surface(sun, env.stored_heat + spread), texture=GROUND, grain=grain, heat_grain=0.2
-        )
+        kelvin = env.surface(sun, env.stored_heat + spread)
+        paint = canvas.paint(color, kelvin, texture=GROUND, grain=grain, heat_grain=0.2)
         canvas.ground(x0, x1, a, b, paint)
 
     half, walk = road["half"], road["walk"]
@@ -82,23 +80,18 @@ def draw_building(canvas: Canvas, item: Item, seconds: float) -> None:
     for a, b in pairwise(np.linspace(z0, z1, 4)):
         canvas.at(x, (a + b) / 2)
         wall = canvas.paint(color, wall_heat, shade=0.6, sun=lit, texture=STAINS, grain=0.2, heat_grain=0.7)
-        canvas.solid(((x, 0, a), (x, 0, b), (x, high, b), (x, high, a)), wall)
+        canvas.flank(x, a, b, 0, high, wall)
     canvas.at(x, (z0 + z1) / 2)
     if item.z > canvas.camera.z + NEAR:  # the end wall that faces us
-        end = canvas.paint(
-            color, env.surface(0.2, env.stored_heat), shade=0.72, texture=STAINS, grain=0.13, heat_grain=0.5
-        )
-        back = x + math.copysign(12, x)
-        canvas.solid(((x, 0, z0), (back, 0, z0), (back, high, z0), (x, high, z0)), end)
-    plinth = canvas.paint(
-        tuple(c * 0.6 for c in color), wall_heat + 0.4, shade=0.6, sun=0.7 * lit, texture=STAINS, grain=0.15
-    )
-    canvas.solid(((x, 0, z0), (x, 0, z1), (x, 0.6, z1), (x, 0.6, z0)), plinth)
-    ledge = canvas.paint(
-        tuple(min(255, c * 1.25) for c in color), wall_heat - 0.5, shade=0.7, sun=lit, texture=STAINS, grain=0.15
-    )
+        kelvin = env.surface(0.2, env.stored_heat)
+        end = canvas.paint(color, kelvin, shade=0.72, texture=STAINS, grain=0.13, heat_grain=0.5)
+        canvas.front(x, x + math.copysign(12, x), 0, high, z0, end)
+    dark, light = tuple(c * 0.6 for c in color), tuple(min(255, c * 1.25) for c in color)
+    plinth = canvas.paint(dark, wall_heat + 0.4, shade=0.6, sun=0.7 * lit, texture=STAINS, grain=0.15)
+    canvas.flank(x, z0, z1, 0, 0.6, plinth)
+    ledge = canvas.paint(light, wall_heat - 0.5, shade=0.7, sun=lit, texture=STAINS, grain=0.15)
     for y in np.arange(3.5, high + 0.5, 3.2) if rng.random() < 0.6 else (high - 0.3,):
-        canvas.solid(((x, y, z0), (x, y, z1), (x, y + 0.22, z1), (x, y + 0.22, z0)), ledge)
+        canvas.flank(x, z0, z1, y, y + 0.22, ledge)
     windows(canvas, item, rng, z0, z1)
 
 
@@ -112,10 +105,9 @@ def windows(canvas: Canvas, item: Item, rng: np.random.Generator, z0: float, z1:
         "dark": canvas.paint((55, 65, 75), env.glass, shade=0.8, texture=STAINS, grain=0.3, heat_grain=1.0),
         "sky": canvas.paint((120, 135, 150), env.glass - 1, shade=0.9, texture=STAINS, grain=0.3),
         "warm": canvas.paint((75, 78, 80), env.glass + warm, shade=0.8, texture=STAINS, grain=0.3),
-        "lit": canvas.paint(
-            WARM_ROOM if rng.random() < 0.6 else COLD_ROOM, env.glass + 0.5 * warm, glow=0.55 * env.artificial + 1e-6
-        ),
-    }
+        "lit": canvas.paint(WARM_ROOM if rng.random() < 0.6 else COLD_ROOM, env.glass + 0.5 * warm,
+                            glow=0.55 * env.artificial + 1e-6),
+    }  # fmt: skip
     n = max(1, int(item.options["length"] / pitch))
     for row in range(min(6, max(1, int(high / 3.2)))):
         low = 1.1 + 3.2 * row
@@ -128,7 +120,7 @@ def windows(canvas: Canvas, item: Item, rng: np.random.Generator, z0: float, z1:
             door = row == 0 and (i * 7 + item.seed) % 5 == 0
             y0, y1 = (0.0, 2.2) if door else (low, low + tall)
             kind = "lit" if lit[i] else str(kinds[i])
-            canvas.solid(((x, y0, a), (x, y0, a + wide), (x, y1, a + wide), (x, y1, a)), paints[kind])
+            canvas.flank(x, a, a + wide, y0, y1, paints[kind])
             if lit[i] and a - canvas.camera.z < 30:
                 u, v = canvas.camera.project(x, y0 + tall / 2, a + wide / 2)
                 canvas.halo(u, v, canvas.camera.scale(a) * 0.8, (1.0, 0.85, 0.55), 0.18 * env.artificial)
@@ -149,12 +141,10 @@ def draw_wall(canvas: Canvas, item: Item, seconds: float) -> None:
         kelvin = env.surface(0.15, -0.4) if hedge else env.surface(heat, env.stored_heat)
         paint = canvas.paint(color, kelvin, shade=0.6, sun=lit, texture=FOLIAGE if hedge else STAINS,
                              grain=0.5 if hedge else 0.2, heat_grain=0.6)  # fmt: skip
-        canvas.solid(((x, 0, a), (x, 0, b), (x, high, b), (x, high, a)), paint)
+        canvas.flank(x, a, b, 0, high, paint)
         top = canvas.paint(color, kelvin + 0.3, shade=1.1, sun=0.7, texture=FOLIAGE if hedge else STAINS, grain=0.3)
-        canvas.solid(
-            ((x, high, a), (x, high, b), (x + math.copysign(0.4, x), high, b), (x + math.copysign(0.4, x), high, a)),
-            top,
-        )
+        back = x + math.copysign(0.4, x)
+        canvas.solid(((x, high, a), (x, high, b), (back, high, b), (back, high, a)), top)
 
 
 def draw_tree(canvas: Canvas, item: Item, seconds: float) -> None:
@@ -163,24 +153,11 @@ def draw_tree(canvas: Canvas, item: Item, seconds: float) -> None:
     rng, env, s = item.rng(), canvas.env, canvas.camera.scale(item.z)
     trunk_high, trunk_wide = float(rng.uniform(2.0, 4.0)), float(rng.uniform(0.2, 0.55))
     crown, bare = float(rng.uniform(1.8, 3.8)), rng.random() < 0.12
-    bark = canvas.paint(
-        (62, 52, 42),
-        env.surface(0.15, env.stored_heat * 0.6 + 0.5),
-        shade=0.8,
-        sun=0.3,
-        texture=STAINS,
-        grain=0.3,
-        heat_grain=0.4,
-    )
+    kelvin = env.surface(0.15, env.stored_heat * 0.6 + 0.5)
+    bark = canvas.paint((62, 52, 42), kelvin, shade=0.8, sun=0.3, texture=STAINS, grain=0.3, heat_grain=0.4)
     foot, fork = canvas.camera.project(item.x, 0, item.z), canvas.camera.project(item.x + 0.1, trunk_high, item.z)
-    canvas.shadow(
-        [
-            (foot[0] - crown * s, foot[1] - 0.15 * s),
-            (foot[0] + crown * s, foot[1] - 0.15 * s),
-            (foot[0] + 0.8 * crown * s, foot[1] + 0.2 * s),
-        ],
-        0.6,
-    )
+    u, v, wide = *foot, crown * s
+    canvas.shadow([(u - wide, v - 0.15 * s), (u + wide, v - 0.15 * s), (u + 0.8 * crown * s, v + 0.2 * s)], 0.6)
     canvas.stroke(foot, fork, trunk_wide * s, trunk_wide * 0.7 * s, bark)
     for angle in rng.uniform(-1.1, 1.1, 5):
         tip = (fork[0] + math.sin(angle) * crown * s, fork[1] - math.cos(angle) * crown * s)
@@ -205,10 +182,8 @@ def leaves(canvas: Canvas, rng: np.random.Generator, fork: tuple[float, float], 
     for rank, i in enumerate(order):
         width = math.sqrt(max(0.1, 1 - up[i] ** 2))
         u, v, r = fork[0] + across[i] * width * crown * s, center - up[i] * 0.8 * crown * s, size[i] * crown * s
-        canvas.polygon(
-            [(u + a * r * k, v + 0.8 * b * r * k) for (a, b), k in zip(turns, wobble[i], strict=False)],
-            paints[rank * 6 // count],
-        )
+        outline = [(u + a * r * k, v + 0.8 * b * r * k) for (a, b), k in zip(turns, wobble[i], strict=False)]
+        canvas.polygon(outline, paints[rank * 6 // count])
 
 
 def draw_backdrop(canvas: Canvas, item: Item, seconds: float) -> None:
@@ -227,14 +202,11 @@ def draw_backdrop(canvas: Canvas, item: Item, seconds: float) -> None:
             tops = [(x + 11 * t, high * (0.8 + 0.3 * rng.random()), z) for t in np.linspace(1, 0, 6)]
             canvas.solid(((x, 0, z), (x + 11, 0, z), *tops), paint)
             continue
-        canvas.solid(((x, 0, z), (x + 10, 0, z), (x + 10, high, z), (x, high, z)), paint)
+        canvas.front(x, x + 10, 0, high, z, paint)
         pane = canvas.paint((70, 78, 88), env.glass, shade=0.8)
         lit = canvas.paint(WARM_ROOM, env.glass + 2, glow=0.5 * env.artificial + 1e-6)
         for y in np.arange(2, high - 2, 3.2):
             for a in range(4):
                 on = env.artificial > 0.2 and rng.random() < 0.3
                 left = x + 0.8 + 2.3 * a
-                canvas.solid(
-                    ((left, y, z), (left + 1.4, y, z), (left + 1.4, y + 1.7, z), (left, y + 1.7, z)),
-                    lit if on else pane,
-                )
+                canvas.front(left, left + 1.4, y, y + 1.7, z, lit if on else pane)

@@ -132,6 +132,14 @@ class Canvas:
         project = self.camera.project
         self._draw.polygon([project(*c) for c in corners], fill=surface)
 
+    def front(self, x0: float, x1: float, low: float, high: float, z: float, surface: int) -> None:
+        """Upright rectangle that faces the camera."""
+        self.solid(((x0, low, z), (x1, low, z), (x1, high, z), (x0, high, z)), surface)
+
+    def flank(self, x: float, z0: float, z1: float, low: float, high: float, surface: int) -> None:
+        """Upright rectangle along the street."""
+        self.solid(((x, low, z0), (x, low, z1), (x, high, z1), (x, high, z0)), surface)
+
     def ground(self, x0: float, x1: float, z0: float, z1: float, surface: int, step: float = 4.0) -> None:
         """Rectangle on the ground; cut along z so that it follows the road's curve."""
         start = max(z0, self.camera.z + NEAR)
@@ -143,9 +151,8 @@ class Canvas:
         else:
             cuts = [start, z1]
         project = self.camera.project
-        self._draw.polygon(
-            [project(x0, 0, z) for z in cuts] + [project(x1, 0, z) for z in reversed(cuts)], fill=surface
-        )
+        outline = [project(x0, 0, z) for z in cuts] + [project(x1, 0, z) for z in reversed(cuts)]
+        self._draw.polygon(outline, fill=surface)
 
     def disc(self, u: float, v: float, rx: float, ry: float, surface: int) -> None:
         self._draw.ellipse((u - rx, v - ry, u + rx, v + ry), fill=surface)
@@ -193,6 +200,5 @@ class Canvas:
 
     def halo(self, u: float, v: float, radius: float, color: tuple[float, float, float], strength: float) -> None:
         """Bloom of a source at the current depth; things drawn nearer hide it, see `appearance.bloom`."""
-        self.halos.append(
-            Halo(u, v, radius, (color[0] * strength, color[1] * strength, color[2] * strength), self.depth)
-        )
+        shining = (color[0] * strength, color[1] * strength, color[2] * strength)
+        self.halos.append(Halo(u, v, radius, shining, self.depth))

@@ -20,14 +20,8 @@ def draw_pole(canvas: Canvas, item: Item, seconds: float) -> None:
     high = {"lamp": 5.0, "sign": 2.6, "utility": 9.0, "bollard": 0.9}[kind]
     wide = {"lamp": 0.13, "sign": 0.07, "utility": 0.3, "bollard": 0.13}[kind]
     tone = float(rng.uniform(45, 150))
-    metal = canvas.paint(
-        (tone, tone, tone * 0.97),
-        env.surface(0.35, float(rng.normal(-0.5, 0.6))),
-        shade=0.9,
-        sun=0.3,
-        texture=STAINS,
-        grain=0.1,
-    )
+    kelvin = env.surface(0.35, float(rng.normal(-0.5, 0.6)))
+    metal = canvas.paint((tone, tone, tone * 0.97), kelvin, shade=0.9, sun=0.3, texture=STAINS, grain=0.1)
     foot, top = canvas.camera.project(x, 0, z), canvas.camera.project(x, high, z)
     canvas.stroke(foot, top, wide * s, wide * s * 0.8, metal)
     if kind == "sign":
@@ -37,15 +31,8 @@ def draw_pole(canvas: Canvas, item: Item, seconds: float) -> None:
         if rng.random() < 0.5:
             canvas.disc(top[0], top[1], r, r, plate)
         else:
-            canvas.polygon(
-                [
-                    (top[0] - r, top[1] - r),
-                    (top[0] + r, top[1] - r),
-                    (top[0] + r, top[1] + r * 0.8),
-                    (top[0] - r, top[1] + r * 0.8),
-                ],
-                plate,
-            )
+            corners = ((-r, -r), (r, -r), (r, r * 0.8), (-r, r * 0.8))
+            canvas.polygon([(top[0] + a, top[1] + b) for a, b in corners], plate)
     elif kind == "lamp":
         reach = -math.copysign(1.2, x) if rng.random() < 0.6 else 0.0
         head = canvas.camera.project(x + reach, high + 0.1, z)
@@ -68,52 +55,26 @@ def draw_box(canvas: Canvas, item: Item, seconds: float) -> None:
         "board": (1.6, 1.8, 0.6, 0.0), "vent": (0.7, 1.0, 0.35, float(rng.uniform(5, 25))), "sack": (0.45, 0.5, 0, 0.0),
     }[kind]  # fmt: skip
     color = tuple(float(c) for c in rng.uniform(50, 210, 3)) if kind != "vent" else (170, 170, 165)
-    front = canvas.paint(
-        color, env.surface(0.35, heat), shade=0.85, sun=0.4, texture=STAINS, grain=0.12, heat_grain=0.5
-    )
+    kelvin = env.surface(0.35, heat)
+    front = canvas.paint(color, kelvin, shade=0.85, sun=0.4, texture=STAINS, grain=0.12, heat_grain=0.5)
     side = canvas.paint(color, env.surface(0.2, 0.5 * heat), shade=0.55)
-    inner = -math.copysign(wide / 2, x)
-    canvas.shadow(
-        [
-            canvas.camera.project(x + a, 0, z + b)
-            for a, b in ((-wide / 2, -0.1), (wide / 2, -0.1), (wide / 2, wide), (-wide / 2, wide))
-        ],
-        0.45,
-    )
-    canvas.solid(
-        (
-            (x + inner, low, z),
-            (x + inner, low, z + 0.6 * wide),
-            (x + inner, high, z + 0.6 * wide),
-            (x + inner, high, z),
-        ),
-        side,
-    )
-    canvas.solid(
-        ((x - wide / 2, low, z), (x + wide / 2, low, z), (x + wide / 2, high, z), (x - wide / 2, high, z)), front
-    )
+    half, inner = wide / 2, -math.copysign(wide / 2, x)
+    shadow = ((-half, -0.1), (half, -0.1), (half, wide), (-half, wide))
+    canvas.shadow([canvas.camera.project(x + a, 0, z + b) for a, b in shadow], 0.45)
+    canvas.flank(x + inner, z, z + 0.6 * wide, low, high, side)
+    canvas.front(x - half, x + half, low, high, z, front)
     if kind == "vending":
         glow = 0.8 * env.artificial
-        pane = (
-            canvas.paint((210, 225, 235), env.surface(0.2, 0.6 * heat), glow=glow)
-            if glow
-            else canvas.paint((150, 165, 180), env.surface(0.2, heat))
-        )
-        canvas.solid(
-            tuple((x + a * wide, h, z) for a, h in ((-0.42, 0.75), (0.42, 0.75), (0.42, 1.7), (-0.42, 1.7))), pane
-        )
+        color, warm = ((210, 225, 235), 0.6 * heat) if glow else ((150, 165, 180), heat)
+        pane = canvas.paint(color, env.surface(0.2, warm), glow=glow)
+        canvas.front(x - 0.42 * wide, x + 0.42 * wide, 0.75, 1.7, z, pane)
         if glow:
             canvas.halo(*canvas.camera.project(x, 1.2, z), canvas.camera.scale(z) * 0.7, (0.8, 0.95, 1.0), 0.35 * glow)
     elif kind in ("vent", "board"):
         lines = canvas.paint((60, 60, 62), env.surface(0.3, 1.4 * heat), shade=0.8)
         for h in np.linspace(low + 0.15, high - 0.1, 4):
-            canvas.solid(
-                tuple(
-                    (x + a * wide, h + b, z)
-                    for a, b in ((-0.4, 0), (0.4 - 0.3 * rng.random(), 0), (0.4, 0.06), (-0.4, 0.06))
-                ),
-                lines,
-            )
+            corners = ((-0.4, 0), (0.4 - 0.3 * rng.random(), 0), (0.4, 0.06), (-0.4, 0.06))
+            canvas.solid([(x + a * wide, h + b, z) for a, b in corners], lines)
 
 
 def draw_bush(canvas: Canvas, item: Item, seconds: float) -> None:
@@ -124,15 +85,8 @@ def draw_bush(canvas: Canvas, item: Item, seconds: float) -> None:
     green = np.array((48, 68, 32)) * rng.uniform(0.7, 1.4)
     size = float(rng.uniform(0.5, 1.1))
     for shade, lift in ((0.5, 0.5), (0.8, 0.7), (1.1, 0.95)):
-        paint = canvas.paint(
-            tuple(green),
-            env.surface(0.12, -0.3),
-            shade=shade,
-            sun=0.5 * shade,
-            texture=FOLIAGE,
-            grain=0.4,
-            heat_grain=0.6,
-        )
+        paint = canvas.paint(tuple(green), env.surface(0.12, -0.3), shade=shade, sun=0.5 * shade, texture=FOLIAGE,
+                             grain=0.4, heat_grain=0.6)  # fmt: skip
         for dx in rng.uniform(-0.5, 0.5, 3):
             u, v = canvas.camera.project(item.x + dx * size, lift * size * 0.6, item.z)
             canvas.disc(u, v, 0.5 * size * s, 0.45 * size * s, paint)
@@ -153,8 +107,5 @@ def draw_flat(canvas: Canvas, item: Item, seconds: float) -> None:
         color, kelvin = (70, 69, 67), env.surface(0.9, env.stored_heat + 0.2)
     paint = canvas.paint(color, kelvin, texture=GROUND, grain=0.1)
     uneven = rng.uniform(0.6, 1.2, 16) if kind != "manhole" else np.ones(16)
-    ring = [
-        (k * radius * math.cos(t), k * radius * math.sin(t))
-        for k, t in zip(uneven, np.linspace(0, 6.0, 16), strict=False)
-    ]
-    canvas.solid([(item.x + a, 0, item.z + b) for a, b in ring], paint)
+    ring = [(k * radius, t) for k, t in zip(uneven, np.linspace(0, 6.0, 16), strict=False)]
+    canvas.solid([(item.x + r * math.cos(t), 0, item.z + r * math.sin(t)) for r, t in ring], paint)

@@ -54,15 +54,8 @@ class World:
                 lamps.append(Lamp(0.8 * x, z, 3.6, item.options["power"] * power, self.lamp_color))
             elif item.kind == "car" and item.options.get("running"):
                 ahead = 6.0
-                lamps.append(
-                    Lamp(
-                        x + ahead * math.sin(item.yaw),
-                        z + ahead * math.cos(item.yaw),
-                        2.5,
-                        0.12 * power,
-                        (1.0, 0.95, 0.82),
-                    )
-                )
+                x, z = x + ahead * math.sin(item.yaw), z + ahead * math.cos(item.yaw)
+                lamps.append(Lamp(x, z, 2.5, 0.12 * power, (1.0, 0.95, 0.82)))
         if self.head_lights:
             lamps.append(Lamp(camera.x, camera.z + 6, 3.0, self.head_lights * power, (0.95, 1.0, 0.9)))
             lamps.append(Lamp(camera.x, camera.z + 12, 6.0, 0.35 * self.head_lights * power, (0.95, 1.0, 0.9)))
@@ -108,21 +101,15 @@ def cross_section(b: Builder) -> dict:
         if rng.random() < 0.7:
             marks += [(s * (half - 0.35), s * (half - 0.2), 0, end, bright) for s in (-1, 1)]
         if rng.random() < 0.6:
-            marks += (
-                [(-0.07, 0.07, z, z + 3.0, bright) for z in np.arange(0, end, 6.0)]
-                if rng.random() < 0.6
-                else [(-0.07, 0.07, 0, end, bright)]
-            )
+            dashes = [(z, z + 3.0) for z in np.arange(0, end, 6.0)] if rng.random() < 0.6 else [(0, end)]
+            marks += [(-0.07, 0.07, z0, z1, bright) for z0, z1 in dashes]
         if rng.random() < 0.35:
             z = b.depth(5)
             marks += [(x, x + 0.45, z, z + 3.0, bright) for x in np.arange(-half + 0.3, half - 0.4, 0.9)]
         if rng.random() < 0.25:
             z = b.depth(4)
-            marks += [
-                (x, x + 0.18, z + k, z + k + 0.5, bright)
-                for k in (0, 0.9, 1.8)
-                for x in np.arange(0.6, half - 0.6, 0.6)
-            ]
+            rows = [(x, z + k) for k in (0, 0.9, 1.8) for x in np.arange(0.6, half - 0.6, 0.6)]
+            marks += [(x, x + 0.18, start, start + 0.5, bright) for x, start in rows]
         if rng.random() < 0.3:
             marks.append((0.2, half - 0.3, (z := b.depth(4)), z + 0.45, bright))
     elif b.style == "lot":
@@ -149,14 +136,8 @@ def add_sides(b: Builder) -> None:
             length = float(rng.uniform(7, 18))
             x = s * (b.edge + set_back + rng.uniform(0.3, 3.5))
             if rng.random() > green:
-                b.add(
-                    "building",
-                    x,
-                    z,
-                    far=length + 2,
-                    length=length,
-                    height=float(rng.choice((3.5, 7, 10, 16, 24)) + rng.uniform(0, 2)),
-                )
+                height = float(rng.choice((3.5, 7, 10, 16, 24)) + rng.uniform(0, 2))
+                b.add("building", x, z, far=length + 2, length=length, height=height)
             else:
                 if rng.random() < 0.6:
                     b.add("wall", x, z, far=length + 2, length=length, type=str(rng.choice(("wall", "hedge", "hedge"))))
@@ -175,13 +156,7 @@ def add_lights(b: Builder) -> None:
         return
     s, set_back = b.side(), 4.8 if b.style == "lot" else 0.0
     for z in np.arange(rng.uniform(2, gap), b.span, gap):
-        b.add(
-            "pole",
-            s * (b.half + set_back + 0.5),
-            z,
-            type="lamp",
-            on=bool(rng.random() < 0.8),
-            power=float(rng.uniform(0.02, 0.2)),
-        )
+        x, on = s * (b.half + set_back + 0.5), bool(rng.random() < 0.8)
+        b.add("pole", x, z, type="lamp", on=on, power=float(rng.uniform(0.02, 0.2)))
         if rng.random() < 0.4:
             s = -s

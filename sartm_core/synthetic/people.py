@@ -108,13 +108,8 @@ class Figure:
         rx, ry = 0.048 * self.scale, 0.064 * self.scale
         self.canvas.disc(u, v - 0.008 * self.scale, rx * 1.08, ry, self.hair)
         if not self.back_view or self.side > 0.6:
-            self.canvas.disc(
-                u + 0.018 * self.side * self.mirror * self.scale,
-                v + 0.012 * self.scale,
-                rx * 0.85,
-                ry * 0.72,
-                self.skin,
-            )
+            u, v = u + 0.018 * self.side * self.mirror * self.scale, v + 0.012 * self.scale
+            self.canvas.disc(u, v, rx * 0.85, ry * 0.72, self.skin)
 
     stride = 0.0
 
@@ -140,31 +135,16 @@ def draw_person(canvas: Canvas, item: Item, seconds: float) -> None:
 def ground_marks(canvas: Canvas, figure: Figure) -> None:
     """Soft shadow, and on wet ground a warm mirror image."""
     s, (u, v) = figure.scale, figure.base
-    canvas.shadow(
-        [
-            (u - 0.2 * s, v - 0.02 * s),
-            (u + 0.2 * s, v - 0.02 * s),
-            (u + 0.16 * s, v + 0.03 * s),
-            (u - 0.16 * s, v + 0.03 * s),
-        ],
-        0.6,
-    )
+    soft = ((-0.2, -0.02), (0.2, -0.02), (0.16, 0.03), (-0.16, 0.03))
+    canvas.shadow([(u + a * s, v + b * s) for a, b in soft], 0.6)
     if max(canvas.env.sun) > 0.2:
         reach = -canvas.env.sun_side * s
-        canvas.shadow(
-            [
-                (u - 0.06 * s, v),
-                (u + 0.06 * s, v),
-                (u + 0.9 * reach + 0.08 * s, v - 0.05 * s),
-                (u + 0.9 * reach, v - 0.08 * s),
-            ],
-            0.55,
-        )
+        far = u + 0.9 * reach
+        cast = [(u - 0.06 * s, v), (u + 0.06 * s, v), (far + 0.08 * s, v - 0.05 * s), (far, v - 0.08 * s)]
+        canvas.shadow(cast, 0.55)
     if canvas.env.wet > 0.2:
-        canvas.mirror(
-            [(u - 0.1 * s, v), (u + 0.1 * s, v), (u + 0.06 * s, v + 0.6 * s), (u - 0.06 * s, v + 0.6 * s)],
-            2.5 * canvas.env.wet,
-        )
+        image = ((-0.1, 0), (0.1, 0), (0.06, 0.6), (-0.06, 0.6))
+        canvas.mirror([(u + a * s, v + b * s) for a, b in image], 2.5 * canvas.env.wet)
 
 
 def draw_bike(canvas: Canvas, item: Item, seconds: float) -> None:
@@ -180,21 +160,15 @@ def draw_bike(canvas: Canvas, item: Item, seconds: float) -> None:
     tyre = canvas.paint((22, 22, 24), env.surface(0.4, 2.0 if item.speed else 0.2))
 
     def at(length: float, height: float, lateral: float = 0.0) -> Pixel:
-        return canvas.camera.project(
-            x + length * along + lateral * across, height, z + length * across - lateral * along
-        )
+        ahead = z + length * across - lateral * along
+        return canvas.camera.project(x + length * along + lateral * across, height, ahead)
 
     if item.options.get("rider") and along * across < 0:
         rider(canvas, item, x, z, at, seconds)
         canvas.at(x, z, LABEL["bike"])
     for hub in (-0.52, 0.52):
-        wheel(
-            canvas,
-            [at(hub + WHEEL * math.cos(t), WHEEL + WHEEL * math.sin(t)) for t in np.linspace(0, 6.0, 16)],
-            at(hub, WHEEL),
-            near,
-            tyre,
-        )
+        rim = [at(hub + WHEEL * math.cos(t), WHEEL + WHEEL * math.sin(t)) for t in np.linspace(0, 6.0, 16)]
+        wheel(canvas, rim, at(hub, WHEEL), near, tyre)
     pedal, saddle, bar = (-0.08, 0.3), (-0.2, 0.92), (0.38, 0.98)
     pipe = 0.045 * near
     for a, b in (((-0.52, WHEEL), pedal), (pedal, saddle), (pedal, (0.33, 0.8)), ((-0.16, 0.75), (0.33, 0.8)),
@@ -218,10 +192,8 @@ def wheel(canvas: Canvas, rim: list[Pixel], hub: Pixel, near: float, tyre: int) 
         for q in range(4):
             arc = [rim[(q * n // 4 + i) % n] for i in range(n // 4 + 1)]
             middle = arc[len(arc) // 2]
-            glass = canvas.see_through(
-                (hub[0] + middle[0]) / 2, (hub[1] + middle[1]) / 2, (80, 80, 82), canvas.env.ambient, 0.3
-            )
-            canvas.polygon([hub, *arc], glass)
+            u, v = (hub[0] + middle[0]) / 2, (hub[1] + middle[1]) / 2
+            canvas.polygon([hub, *arc], canvas.see_through(u, v, (80, 80, 82), canvas.env.ambient, 0.3))
     canvas.ring(rim, 0.055 * near, tyre)
 
 
@@ -241,9 +213,8 @@ def rider(canvas: Canvas, item: Item, x: float, z: float, at: Callable[..., Pixe
     wide = 0.14 + 0.07 * (1 - figure.side)
     canvas.stroke(at(hip[0], hip[1] - 0.05), at(*shoulder), wide * s, (wide + 0.03) * s, figure.top)
     for lateral in (-0.22, 0.22):
-        canvas.stroke(
-            at(shoulder[0], shoulder[1] - 0.06, lateral * 0.7), at(*hand, lateral), 0.06 * s, 0.045 * s, figure.top_dark
-        )
+        start = at(shoulder[0], shoulder[1] - 0.06, lateral * 0.7)
+        canvas.stroke(start, at(*hand, lateral), 0.06 * s, 0.045 * s, figure.top_dark)
     u, v = at(0.12, 1.68)
     canvas.disc(u, v - 0.01 * s, 0.052 * s, 0.066 * s, figure.hair)
     if not figure.back_view or figure.side > 0.6:

@@ -36,7 +36,7 @@ def draw_kerb(canvas: Canvas, item: Item, seconds: float) -> None:
         face = canvas.paint(color, env.surface(0.35, env.stored_heat), shade=0.6, texture=STAINS, grain=0.15)
         top = canvas.paint(color, env.surface(0.7, env.stored_heat), shade=1.0, sun=0.7, texture=STAINS, grain=0.12)
         x, y = item.x, high
-        canvas.solid(((x, 0, a), (x, 0, b), (x, y, b), (x, y, a)), face)
+        canvas.flank(x, a, b, 0, y, face)
         canvas.solid(((x, y, a), (x, y, b), (x + out * wide, y, b), (x + out * wide, y, a)), top)
 
 
@@ -47,13 +47,8 @@ def draw_bump(canvas: Canvas, item: Item, seconds: float) -> None:
     half, deep, high = item.options["half"], float(rng.uniform(0.35, 0.7)), float(rng.uniform(0.05, 0.1))
     striped = rng.random() < 0.65
     dark = canvas.paint((55, 54, 53), env.surface(0.9, env.stored_heat + 0.8), sun=0.6, grain=0.12, texture=STAINS)
-    light = canvas.paint(
-        (195, 160, 50) if striped else (85, 84, 82),
-        env.surface(0.75, env.stored_heat + 0.3),
-        sun=0.7,
-        grain=0.1,
-        texture=STAINS,
-    )
+    other, kelvin = (195, 160, 50) if striped else (85, 84, 82), env.surface(0.75, env.stored_heat + 0.3)
+    light = canvas.paint(other, kelvin, sun=0.7, grain=0.1, texture=STAINS)
     stripes = max(2, round(2 * half / 0.5))
     for i in range(stripes):
         x0, x1 = (item.x - half + 2 * half * k / stripes for k in (i, i + 1))
@@ -77,24 +72,9 @@ def draw_cone(canvas: Canvas, item: Item, seconds: float) -> None:
     s = canvas.camera.scale(item.z)
     u, v = canvas.camera.project(item.x, 0, item.z)
     foot = wide * 1.25
-    canvas.shadow(
-        [
-            (u - foot * s, v - 0.06 * s),
-            (u + foot * 1.3 * s, v - 0.06 * s),
-            (u + foot * 1.2 * s, v + 0.05 * s),
-            (u - foot * s, v + 0.05 * s),
-        ],
-        0.5,
-    )
-    canvas.polygon(
-        [
-            (u - foot * s, v),
-            (u + foot * s, v),
-            (u + foot * s * 0.85, v - 0.09 * s),
-            (u - foot * s * 0.85, v - 0.09 * s),
-        ],
-        base,
-    )
+    shadow = ((-1, -0.06), (1.3, -0.06), (1.2, 0.05), (-1, 0.05))
+    canvas.shadow([(u + foot * a * s, v + b * s) for a, b in shadow], 0.5)
+    canvas.polygon([(u + foot * s * a, v - b * s) for a, b in ((-1, 0), (1, 0), (0.85, 0.09), (-0.85, 0.09))], base)
 
     def width(share: float) -> float:
         return wide * (1 - 0.85 * share)
@@ -130,33 +110,16 @@ def draw_stop(canvas: Canvas, item: Item, seconds: float) -> None:
             canvas.solid((at(a - 0.03, 0, 0), at(a + 0.03, 0, 0), at(a + 0.03, 0.85, 0), at(a - 0.03, 0.85, 0)), white)
         return
     high, deep = 0.13, 0.16
-    shadow = [
-        canvas.camera.project(*at(a, 0, b)) for a, b in ((-half, -0.1), (half, -0.1), (half, deep), (-half, deep))
-    ]
-    canvas.shadow(shadow, 0.5)
-    for side in (-1, 1):
-        end = (
-            at(side * half, 0, 0),
-            at(side * half, 0, deep),
-            at(side * half * 0.95, high, deep),
-            at(side * half * 0.95, high, 0),
-        )
-        canvas.solid(end, face)
-    canvas.solid((at(-half, 0, 0), at(half, 0, 0), at(half * 0.95, high, 0), at(-half * 0.95, high, 0)), face)
-    canvas.solid(
-        (
-            at(-half * 0.95, high, 0),
-            at(half * 0.95, high, 0),
-            at(half * 0.95, high, deep),
-            at(-half * 0.95, high, deep),
-        ),
-        top,
-    )
+    shadow = ((-half, -0.1), (half, -0.1), (half, deep), (-half, deep))
+    canvas.shadow([canvas.camera.project(*at(a, 0, b)) for a, b in shadow], 0.5)
+    for a in (-half, half):
+        canvas.solid((at(a, 0, 0), at(a, 0, deep), at(a * 0.95, high, deep), at(a * 0.95, high, 0)), face)
+    left, right = -half * 0.95, half * 0.95
+    canvas.solid((at(-half, 0, 0), at(half, 0, 0), at(right, high, 0), at(left, high, 0)), face)
+    canvas.solid((at(left, high, 0), at(right, high, 0), at(right, high, deep), at(left, high, deep)), top)
     if rng.random() < 0.4:
-        mark = canvas.paint((205, 170, 50), heat, sun=0.6)
-        canvas.solid(
-            (at(-half * 0.3, 0.03, 0), at(half * 0.3, 0.03, 0), at(half * 0.3, high, 0), at(-half * 0.3, high, 0)), mark
-        )
+        mark, left, right = canvas.paint((205, 170, 50), heat, sun=0.6), -half * 0.3, half * 0.3
+        canvas.solid((at(left, 0.03, 0), at(right, 0.03, 0), at(right, high, 0), at(left, high, 0)), mark)
 
 
 def draw_guardrail(canvas: Canvas, item: Item, seconds: float) -> None:
@@ -173,9 +136,9 @@ def draw_guardrail(canvas: Canvas, item: Item, seconds: float) -> None:
         if z > canvas.camera.z + NEAR:
             canvas.at(x, float(z), LABEL["guardrail"])
             post = canvas.paint(color, env.surface(0.3, -0.6), shade=0.7)
-            canvas.solid(((x - 0.05, 0, z), (x + 0.05, 0, z), (x + 0.05, 0.75, z), (x - 0.05, 0.75, z)), post)
+            canvas.front(x - 0.05, x + 0.05, 0, 0.75, z, post)
     for a, b in pairwise(cuts):
         canvas.at(x, (a + b) / 2, LABEL["guardrail"])
         for low, high, shade in bands:
             beam = canvas.paint(color, env.surface(0.45 * shade, -1.0), shade=shade, sun=0.4, texture=STAINS, grain=0.1)
-            canvas.solid(((x, low, a), (x, low, b), (x, high, b), (x, high, a)), beam)
+            canvas.flank(x, a, b, low, high, beam)

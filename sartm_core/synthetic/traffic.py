@@ -39,31 +39,19 @@ def add_cars(b: Builder) -> None:
     else:
         s = b.side()
         for _ in range(count(b, 0.62, 3.0)):
-            new(
-                s * (b.half - rng.uniform(0.7, 1.2)),
-                b.depth(5.5),
-                yaw=float(rng.choice((0, math.pi))) + rng.normal(0, 0.05),
-                running=bool(rng.random() < 0.1),
-            )
+            x, z = s * (b.half - rng.uniform(0.7, 1.2)), b.depth(5.5)
+            yaw = float(rng.choice((0, math.pi))) + rng.normal(0, 0.05)
+            new(x, z, yaw=yaw, running=bool(rng.random() < 0.1))
             s = -s if rng.random() < 0.25 else s
     for _ in range(count(b, 0.5, 1.6)):
         away = rng.random() < 0.5
-        lane = 0.45 * b.half * (1 if away else -1)
-        new(
-            lane,
-            b.depth(8),
-            yaw=(0.0 if away else math.pi) + rng.normal(0, 0.06),
-            speed=float(rng.uniform(0, 8)),
-            running=True,
-        )
+        lane, z = 0.45 * b.half * (1 if away else -1), b.depth(8)
+        yaw = (0.0 if away else math.pi) + rng.normal(0, 0.06)
+        new(lane, z, yaw=yaw, speed=float(rng.uniform(0, 8)), running=True)
     if rng.random() < 0.2:
-        new(
-            rng.uniform(-8, 8),
-            b.depth(10),
-            yaw=b.side() * (math.pi / 2) + rng.normal(0, 0.25),
-            speed=float(rng.uniform(0, 5)),
-            running=True,
-        )
+        x, z = rng.uniform(-8, 8), b.depth(10)
+        yaw = b.side() * (math.pi / 2) + rng.normal(0, 0.25)
+        new(x, z, yaw=yaw, speed=float(rng.uniform(0, 5)), running=True)
     separate(b)
 
 
@@ -107,13 +95,8 @@ def add_people(b: Builder) -> None:
             if rng.random() < 0.5:
                 heading += rng.normal(0, 0.3)
     if rng.random() < 0.25:
-        b.add(
-            "person",
-            rng.uniform(-1.6, 1.6),
-            rng.uniform(3.2, 6.5),
-            yaw=float(rng.uniform(-math.pi, math.pi)),
-            speed=float(rng.choice((0.0, 1.2))),
-        )
+        x, z, yaw = rng.uniform(-1.6, 1.6), rng.uniform(3.2, 6.5), float(rng.uniform(-math.pi, math.pi))
+        b.add("person", x, z, yaw=yaw, speed=float(rng.choice((0.0, 1.2))))
 
 
 def add_bikes(b: Builder) -> None:
@@ -125,19 +108,12 @@ def add_bikes(b: Builder) -> None:
             if rng.random() < 0.6
             else b.side() * math.pi / 2 + rng.normal(0, 0.4)
         )
-        b.add(
-            "bike",
-            rng.uniform(-0.7, 0.7) * b.half,
-            rng.uniform(4, 10) if rng.random() < 0.45 else b.depth(4.5),
-            yaw=yaw,
-            speed=float(rng.uniform(2, 4)),
-            rider=True,
-        )
+        x = rng.uniform(-0.7, 0.7) * b.half
+        z = rng.uniform(4, 10) if rng.random() < 0.45 else b.depth(4.5)
+        b.add("bike", x, z, yaw=yaw, speed=float(rng.uniform(2, 4)), rider=True)
     for _ in range(count(b, 0.45, 1.5)):
-        x, z = (
-            b.side() * rng.uniform(0.8 * b.half, b.edge),
-            rng.uniform(4.5, 12) if rng.random() < 0.5 else b.depth(4.5),
-        )
+        x = b.side() * rng.uniform(0.8 * b.half, b.edge)
+        z = rng.uniform(4.5, 12) if rng.random() < 0.5 else b.depth(4.5)
         lean, row = b.side() * math.pi / 2 + rng.normal(0, 0.35), 1 if rng.random() < 0.45 else int(rng.integers(3, 9))
         for k in range(row):
             b.add("bike", x + rng.normal(0, 0.06), z + 0.55 * k, yaw=lean + rng.normal(0, 0.07))
@@ -149,13 +125,9 @@ def add_classes(b: Builder) -> None:
     set_back = 4.5 if b.style == "lot" else 0.0
     for s in (-1.0, 1.0):
         if b.style != "lot" and rng.random() < 0.42:
-            b.add(
-                "kerb",
-                s * half,
-                z := float(rng.uniform(-2, 12)),
-                far=15.0,
-                length=float(rng.uniform(15, 35)) if b.span <= VIEW_LENGTH else b.span - z,
-            )
+            z = float(rng.uniform(-2, 12))
+            length = float(rng.uniform(15, 35)) if b.span <= VIEW_LENGTH else b.span - z
+            b.add("kerb", s * half, z, far=15.0, length=length)
         if rng.random() < 0.17:
             length = float(rng.uniform(8, 22))
             b.add("guardrail", s * (half + set_back - 0.1), rng.uniform(2, 14), far=length + 0.5, length=length)
@@ -165,14 +137,8 @@ def add_classes(b: Builder) -> None:
             for k in (-0.55, 0.55):
                 b.add("car_stop", s * (half + (4.1 if b.style == "lot" else -0.3)), z + k, yaw=math.pi / 2, half=0.3)
     if rng.random() < 0.22:
-        b.add(
-            "car_stop",
-            rng.uniform(-0.7, 0.7) * half,
-            b.depth(7),
-            yaw=rng.normal(0, 0.2),
-            half=float(rng.uniform(0.6, 1.8)),
-            barrier=True,
-        )
+        x, z, yaw = rng.uniform(-0.7, 0.7) * half, b.depth(7), rng.normal(0, 0.2)
+        b.add("car_stop", x, z, yaw=yaw, half=float(rng.uniform(0.6, 1.8)), barrier=True)
     for _ in range(count(b, 0.25, 1.2)):
         b.add("bump", 0, b.depth(5), half=half * float(rng.uniform(0.7, 1)), far=1.0)
     if rng.random() < 0.42:
@@ -192,19 +158,10 @@ def add_distractors(b: Builder) -> None:
         ("box", 0.65, 2.2, ("bin", "cabinet", "vending", "board", "vent", "sack")),
     ):  # fmt: skip
         for _ in range(count(b, chance, mean)):
-            b.add(
-                kind,
-                b.side() * (rng.uniform(half + 0.2, b.edge + 0.3) + set_back),
-                b.depth(4),
-                type=str(rng.choice(types)),
-            )
+            x = b.side() * (rng.uniform(half + 0.2, b.edge + 0.3) + set_back)
+            b.add(kind, x, b.depth(4), type=str(rng.choice(types)))
     for _ in range(count(b, 0.5, 2)):
         b.add("bush", b.side() * (rng.uniform(half + 0.5, b.edge + 1) + set_back), b.depth(5))
     for _ in range(count(b, 0.6, 2)):
-        b.add(
-            "flat",
-            rng.uniform(-0.8, 0.8) * half,
-            b.depth(3.5),
-            far=60.0,
-            type=str(rng.choice(("manhole", "manhole", "puddle", "patch"))),
-        )
+        x, z = rng.uniform(-0.8, 0.8) * half, b.depth(3.5)
+        b.add("flat", x, z, far=60.0, type=str(rng.choice(("manhole", "manhole", "puddle", "patch"))))

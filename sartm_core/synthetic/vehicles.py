@@ -9,9 +9,8 @@ from itertools import pairwise
 from sartm_core.synthetic.canvas import STAINS, Canvas, Color, Pixel
 from sartm_core.synthetic.items import LABEL, Item
 
-Profile = tuple[
-    tuple[float, float, str], ...
-]  # (share of length from the rear, height m, kind of the panel that follows)
+# (share of length from the rear, height m, kind of the panel that follows)
+Profile = tuple[tuple[float, float, str], ...]
 
 COLORS: tuple[Color, ...] = (
     (225, 226, 228), (235, 235, 232), (180, 183, 188), (120, 124, 130), (45, 47, 52), (28, 28, 32),
@@ -79,13 +78,11 @@ class Vehicle:
         self.engine = float(rng.uniform(6, 18)) if self.running else float(rng.exponential(1.0))
         self.tail_on = (self.running and env.artificial > 0.15) or rng.random() < 0.05
         self.braking = rng.random() < 0.35
-        self.glass = canvas.paint(
-            GLASS, env.glass + (1.5 if self.running else 0), shade=1.0, texture=STAINS, grain=0.35
-        )
+        pane = env.glass + (1.5 if self.running else 0)
+        self.glass = canvas.paint(GLASS, pane, shade=1.0, texture=STAINS, grain=0.35)
         self.black = canvas.paint((25, 26, 28), self.base + 0.3 * self.engine, shade=0.8)
-        self.tyre = canvas.paint(
-            (20, 20, 21), env.surface(0.3, float(rng.uniform(6, 16)) if self.running else 0.3), shade=0.8
-        )
+        rubber = float(rng.uniform(6, 16)) if self.running else 0.3
+        self.tyre = canvas.paint((20, 20, 21), env.surface(0.3, rubber), shade=0.8)
         self.rim = canvas.paint((150, 152, 156), env.surface(0.2, 5.0 if self.running else 0.0), shade=0.9)
 
     def at(self, share: float, height: float, lateral: float) -> tuple[float, float, float]:
@@ -133,15 +130,12 @@ class Vehicle:
             return
         env = self.canvas.env
         lit = max(0.0, sign * self.cos * env.sun_side)
-        paint = self.canvas.paint(
-            self.color, self.base - 0.3 + 0.3 * lit * env.sun_heat, shade=0.7, sun=0.7 * lit, texture=STAINS, grain=0.08
-        )
+        kelvin = self.base - 0.3 + 0.3 * lit * env.sun_heat
+        paint = self.canvas.paint(self.color, kelvin, shade=0.7, sun=0.7 * lit, texture=STAINS, grain=0.08)
         self.canvas.polygon(outline, paint)
         low = self.body.clearance
-        skirt = [
-            self.pixel(s, h, sign * self.body.width / 2)
-            for s, h in ((0.02, low), (0.98, low), (0.98, low + 0.2), (0.02, low + 0.2))
-        ]
+        corners = ((0.02, low), (0.98, low), (0.98, low + 0.2), (0.02, low + 0.2))
+        skirt = [self.pixel(s, h, sign * self.body.width / 2) for s, h in corners]
         self.canvas.polygon(skirt, self.canvas.paint(self.color, self.base + 0.3 * self.engine, shade=0.45))
         for s0, s1, h0, h1 in self.body.windows:
             lean = 0.04 if s1 < 0.8 else -0.06
@@ -156,14 +150,8 @@ class Vehicle:
         for r, paint in ((1.2, self.black), (1.0, self.tyre), (0.6, self.rim)):
             if r < 1 and near * radius < 5:
                 continue
-            circle = [
-                self.pixel(
-                    axle + r * radius * math.cos(t * 0.524) / self.body.length,
-                    radius + r * radius * math.sin(t * 0.524),
-                    lateral,
-                )
-                for t in range(12)
-            ]
+            turns = [(r * radius * math.cos(t * 0.524), r * radius * math.sin(t * 0.524)) for t in range(12)]
+            circle = [self.pixel(axle + a / self.body.length, radius + b, lateral) for a, b in turns]
             self.canvas.polygon(circle, paint)
 
     def end(self, share: float) -> None:
@@ -176,12 +164,8 @@ class Vehicle:
         base = 0.62 if self.body.clearance < 0.5 else 0.9
 
         def patch(lateral: float, height: float, half: float, rise: float, paint: int) -> None:
-            corners = (
-                (lateral - half, height),
-                (lateral + half, height),
-                (lateral + half, height + rise),
-                (lateral - half, height + rise),
-            )
+            left, right, top = lateral - half, lateral + half, height + rise
+            corners = ((left, height), (right, height), (right, top), (left, top))
             self.canvas.polygon([self.pixel(share, h, lat) for lat, h in corners], paint)
 
         paint = self.canvas.paint
@@ -204,18 +188,11 @@ class Vehicle:
         env, near = self.canvas.env, self.canvas.camera.scale(self.z)
         toward = abs(self.cos)
         if front:
-            blind = 1 + 2.5 * env.glare
-            self.canvas.halo(
-                u,
-                v,
-                (0.25 + 0.25 * env.glare) * near * tall + 2,
-                (1.0, 0.97, 0.85),
-                1.3 * env.artificial * toward * blind,
-            )
+            radius, strength = (0.25 + 0.25 * env.glare) * near * tall + 2, 1.3 * env.artificial * toward
+            self.canvas.halo(u, v, radius, (1.0, 0.97, 0.85), strength * (1 + 2.5 * env.glare))
         else:
-            self.canvas.halo(
-                u, v, 0.2 * near * tall + 1, (1.0, 0.08, 0.05), (0.7 if self.braking else 0.3) * env.artificial * toward
-            )
+            strength = (0.7 if self.braking else 0.3) * env.artificial * toward
+            self.canvas.halo(u, v, 0.2 * near * tall + 1, (1.0, 0.08, 0.05), strength)
 
 
 def area(pixels: list[Pixel]) -> float:

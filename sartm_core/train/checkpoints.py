@@ -25,8 +25,6 @@ from sartm_core.train.module import LitSARTM, TrainingError, epoch_is_whole
 
 MODEL_STATES = ("state_dict", "current_model_state")
 """Entries of a Lightning checkpoint that hold weights; the second while weights are averaged."""
-
-
 BASE = "base_sha256"
 """Entry with the SHA-256 of the SAM2 file below the weights, "" for none."""
 
@@ -93,8 +91,6 @@ def write_atomically(content: dict[str, Any], path: Path) -> None:
     try:
         with replacing(path) as temporary, open(temporary, "wb") as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
     except (OSError, RuntimeError) as error:  # torch raises RuntimeError where its archive cannot grow
         before = "The checkpoint before it is whole" if path.is_file() else "There was none before it"
         raise TrainingError(

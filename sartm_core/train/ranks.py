@@ -11,7 +11,7 @@ import inspect
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import lightning as L
@@ -62,15 +62,6 @@ class Features:
     @contextmanager
     def watching(self, model: SARTM) -> Iterator[None]:
         """While open, every forward pass adds its pixels."""
-        hooks = self.watch(model)
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    def watch(self, model: SARTM) -> list[Any]:
-        """The hooks; remove them when done."""
         keep: list[Tensor | None] = [None]  # (B, 2) bool of the call under way: False where a frame lacks a modality
 
         def before_model(model: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -87,11 +78,11 @@ class Features:
             self.add(FUSED, out.fused)
             self.frames += len(out.fused)
 
-        return [
-            model.register_forward_pre_hook(before_model, with_kwargs=True),
-            model.encoder.trunk.register_forward_hook(from_trunk),
-            model.register_forward_hook(from_model),
-        ]
+        with ExitStack() as hooks:
+            hooks.callback(model.register_forward_pre_hook(before_model, with_kwargs=True).remove)
+            hooks.callback(model.encoder.trunk.register_forward_hook(from_trunk).remove)
+            hooks.callback(model.register_forward_hook(from_model).remove)
+            yield
 
     def add(self, name: str, maps: Tensor) -> None:
         """Some pixels of (B, C, h, w)."""
@@ -139,7 +130,7 @@ class CollapseAlarm(Callback):
 
     def __init__(self) -> None:
         self.features = Features()
-        self.hooks: list[Any] = []
+        self.watched = ExitStack()  # open while a batch is watched
         self.before = 0  # frames watched before the validation set at hand
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -151,19 +142,10 @@ class CollapseAlarm(Callback):
         if batch_idx == 0:
             self.before = self.features.frames
         if self.features.frames - self.before < FRAMES:
-            self.hooks = self.features.watch(pl_module.model)  # type: ignore[arg-type]
+            self.watched.enter_context(self.features.watching(pl_module.model))  # type: ignore[arg-type]
 
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        while self.hooks:
-            self.hooks.pop().remove()
+    def on_validation_batch_end(self, *args: Any) -> None:
+        self.watched.close()
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         ranks = self.features.ranks()

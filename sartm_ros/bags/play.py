@@ -29,13 +29,9 @@ class BagNode(ReplayNode):
 
 
 def play(
-    path: Path,
-    values: dict[str, Any],
-    topics: tuple[str | None, str | None],
-    rate: float | None,
-    loop: bool,
+    path: Path, values: dict[str, Any], topics: tuple[str | None, str | None], rate: float | None, loop: bool,
     ros_args: list[str],
-) -> int:
+) -> int:  # fmt: skip
     """Publish until the end of the recording or Ctrl-C; the exit code of the replay node.
 
     rate: pairs a second; None: that of the recording. ros_args: `--ros-args` and what follows.

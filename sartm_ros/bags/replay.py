@@ -9,7 +9,7 @@ from typing import Any
 
 from sartm_ros.bags import topics as topic_choice
 from sartm_ros.bags.pairs import Pairing, all_pairs
-from sartm_ros.bags.reading import METADATA, SUFFIXES, Bag, BagError
+from sartm_ros.bags.reading import Bag, BagError
 from sartm_ros.frames.images import ImageError
 from sartm_ros.node.settings import Settings
 from sartm_ros.pairing.nearest import NS
@@ -18,19 +18,10 @@ from sartm_ros.replay.sources import Pair, encode_thermal
 log = logging.getLogger(__name__)
 
 
-def is_bag(path: Path) -> bool:
-    """Whether this is a recording, and no folder of pairs."""
-    return (path / METADATA).is_file() or (path.is_file() and path.suffix in SUFFIXES)
-
-
 def bag_pairs(
-    path: Path,
-    values: dict[str, Any],
-    count: int = 0,
-    encoding: str = "auto",
-    rgb_topic: str | None = None,
+    path: Path, values: dict[str, Any], count: int = 0, encoding: str = "auto", rgb_topic: str | None = None,
     thermal_topic: str | None = None,
-) -> Iterator[Pair]:
+) -> Iterator[Pair]:  # fmt: skip
     """The pairs of a recording in their order. count 0: all of them; encoding: as in `replay_sources.encode_thermal`.
 
     Names are the rgb stamps in seconds. A frame that cannot be decoded is passed over with a warning.

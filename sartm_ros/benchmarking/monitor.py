@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -12,11 +11,9 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from sartm_core.support.fields import from_dict
 from sartm_ros.benchmarking.peers import serve
 from sartm_ros.benchmarking.plan import OUTPUTS, Plan
 from sartm_ros.node.outputs import TIMING
@@ -97,15 +94,5 @@ class Monitor:
         self._numbers = {item.key: item.value for item in message.status[0].values}
 
 
-def main() -> int:
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    monitor = Monitor(from_dict(Plan, json.loads(sys.argv[1])))
-    names = ("connected", "timing", "begin", "count", "end")
-    serve({name: getattr(monitor, name) for name in names})
-    monitor.close()
-    rclpy.try_shutdown()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(Monitor))

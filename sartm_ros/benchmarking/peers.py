@@ -6,13 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sartm_core.support.fields import to_dict
+from sartm_core.support.fields import from_dict, to_dict
 from sartm_ros.benchmarking.plan import Plan
 
 END_SECONDS = 10.0
@@ -79,14 +79,22 @@ def tail(log: Path, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def serve(commands: Mapping[str, Callable[..., Any]]) -> None:
-    """In the process: answer commands until stdin ends."""
+def serve(make: Callable[[Plan], Any]) -> int:
+    """In the process: make what answers, call its methods by name until stdin ends, close it."""
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    peer = make(from_dict(Plan, json.loads(sys.argv[1])))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for line in sys.stdin:
         command, arguments = json.loads(line)
         try:
-            answer = {"value": commands[command](**arguments)}
+            answer = {"value": getattr(peer, command)(**arguments)}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+    peer.close()
+    rclpy.try_shutdown()
+    return 0

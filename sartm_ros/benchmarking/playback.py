@@ -6,16 +6,13 @@ It notes when each pair went out by the machine's monotonic clock, which the oth
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import time
 
 import rclpy
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from sartm_core.support.fields import from_dict
 from sartm_ros.benchmarking import frames
 from sartm_ros.benchmarking.peers import serve
 from sartm_ros.benchmarking.plan import Plan
@@ -57,6 +54,10 @@ class Playback:
             sent.append(self._send())
         return sent
 
+    def close(self) -> None:
+        """Stop publishing."""
+        self._node.destroy_node()
+
     def _send(self) -> Sent:
         rgb, thermal = next(self._next)
         stamp = self._node.get_clock().now()
@@ -68,13 +69,5 @@ class Playback:
         return stamp.nanoseconds, first, second
 
 
-def main() -> int:
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    playback = Playback(from_dict(Plan, json.loads(sys.argv[1])))
-    serve({"digest": playback.digest, "connected": playback.connected, "play": playback.play})
-    rclpy.try_shutdown()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(Playback))

@@ -25,6 +25,10 @@ LAST = Level(width=640, patch=80, step=32, reach=8)
 """The pass whose matches count."""
 LIMIT = 3.0
 """Largest residual of an inlier in the end, pixels of an image 640 wide."""
+ADVICE = (
+    "Give more frames (--data DIR, --topics), with people, cars or buildings at the distance that matters; or pick "
+    "points by hand: --pick pick.html"
+)
 
 
 def steps(frames: int) -> int:
@@ -58,9 +62,6 @@ def find(frames: Sequence[FramePair], tick: Callable[[], None]) -> Matches:
     return match(pictures, best.matrix, LAST, tick)
 
 
-def refusal(reason: str) -> str:
-    """The text for somebody whose frames could not be matched."""
-    return (
-        f"no registration to be trusted: {reason}. Nothing was written. Give more frames (--data DIR, --topics), with "
-        "people, cars or buildings at the distance that matters; or pick points by hand: --pick pick.html"
-    )
+def refusal(reason: str, advice: str = ADVICE) -> str:
+    """The text for somebody whose frames or points could not be matched."""
+    return f"no registration to be trusted: {reason}. Nothing was written. {advice}"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sartm_core.preprocess.registration import project, resizing_matrix
 from sartm_ros.calibration.coarse import Pictures
-from sartm_ros.calibration.geometry import apply, scaling
 from sartm_ros.calibration.needs import fft
 from sartm_ros.calibration.structure import Structure, reduce, structure, warp
 
@@ -60,7 +60,7 @@ def match(pictures: Pictures, matrix: np.ndarray, level: Level, tick: Callable[[
     height, width = pictures[0][0].shape
     factor = min(1.0, level.width / max(width, height))
     size = round(width * factor), round(height * factor)
-    to_small = scaling((width, height), size)
+    to_small = resizing_matrix((width, height), size)
     centres = grid(size, level)  # (K, 2)
     total = np.float32(0)
     for light, heat in pictures:
@@ -75,8 +75,8 @@ def match(pictures: Pictures, matrix: np.ndarray, level: Level, tick: Callable[[
     keep = covered & believed
     back = np.linalg.inv(to_small)
     return Matches(
-        thermal=apply(np.linalg.inv(to_small @ matrix), centres[keep]),
-        rgb=apply(back, centres[keep] + places[keep]),
+        thermal=project(np.linalg.inv(to_small @ matrix), centres[keep]),
+        rgb=project(back, centres[keep] + places[keep]),
         tried=int(covered.sum()),
     )
 
@@ -98,7 +98,7 @@ def shrunk(heat: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray
         return heat, matrix
     h, w = heat.shape
     small = max(w // step, 1), max(h // step, 1)
-    return reduce(heat, small), matrix @ scaling(small, (w, h))
+    return reduce(heat, small), matrix @ resizing_matrix(small, (w, h))
 
 
 def surfaces(light: Structure, heat: Structure, centres: np.ndarray, level: Level) -> np.ndarray:

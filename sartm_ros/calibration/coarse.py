@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sartm_ros.calibration.geometry import apply, corners, scaling
+from sartm_core.preprocess.registration import project, resizing_matrix
 from sartm_ros.calibration.needs import fft
 from sartm_ros.calibration.structure import Structure, reduce, structure, warp
 
@@ -67,7 +67,7 @@ def search(pictures: Pictures, tick: Callable[[], None]) -> list[Guess]:
     def guess(view: float, stretch: float, rotation: float) -> Guess:
         tick()
         score, matrix = slide(lights, heats, view * size[0] / w, stretch, rotation)
-        return Guess(score, view, stretch, rotation, scaling(size, (width, height)) @ matrix)
+        return Guess(score, view, stretch, rotation, resizing_matrix(size, (width, height)) @ matrix)
 
     first = sorted((guess(v, s, 0.0) for v in VIEWS for s in stretches), key=lambda g: -g.score)[:KEEP]
     fine = [
@@ -82,8 +82,8 @@ def distinct(guesses: Sequence[Guess], thermal_size: tuple[int, int], apart: flo
     kept: list[Guess] = []
     ends = corners(thermal_size)
     for guess in sorted(guesses, key=lambda g: -g.score):
-        here = apply(guess.matrix, ends)
-        if all(np.linalg.norm(here - apply(other.matrix, ends), axis=1).max() > apart for other in kept):
+        here = project(guess.matrix, ends)
+        if all(np.linalg.norm(here - project(other.matrix, ends), axis=1).max() > apart for other in kept):
             kept.append(guess)
     return kept[:KEEP]
 
@@ -108,7 +108,8 @@ def slide(
     matrix = np.eye(3)
     matrix[:2, :2], matrix[:2, 2] = turn, -low
     smaller = antialiased(heats, scale)
-    moved = [structure(warp(heat, matrix @ scaling(heat.shape[::-1], (w, h)), (rows, columns))) for heat in smaller]
+    sizes = [resizing_matrix(heat.shape[::-1], (w, h)) for heat in smaller]
+    moved = [structure(warp(heat, matrix @ size, (rows, columns))) for heat, size in zip(smaller, sizes, strict=True)]
     score = correlate(lights, moved)
     row, column = np.unravel_index(score.argmax(), score.shape)
     matrix[:2, 2] += column - (columns - 1), row - (rows - 1)
@@ -150,3 +151,9 @@ def correlate(lights: Sequence[Structure], heats: Sequence[Structure]) -> np.nda
     energy = np.sqrt(np.maximum(back(energy_light), 1e-3) * np.maximum(back(energy_heat), 1e-3))
     least = LEAST_OVERLAP * min(sum(s.mask.sum() for s in lights), sum(s.mask.sum() for s in heats))
     return np.where(count >= max(least, 1.0), back(product) / energy * np.sqrt(np.maximum(count, 0)), -np.inf)
+
+
+def corners(size: tuple[int, int]) -> np.ndarray:
+    """(4, 2) centres of the corner pixels of a (width, height) image."""
+    w, h = size
+    return np.array([[0, 0], [w - 1, 0], [0, h - 1], [w - 1, h - 1]], float)

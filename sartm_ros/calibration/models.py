@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sartm_ros.calibration.geometry import apply
+from sartm_core.preprocess.registration import project
 from sartm_ros.calibration.needs import CalibrationError, measure, transform
 
 MODELS = ("scale_shift", "affine", "homography")
@@ -117,7 +117,7 @@ def solve(model: str, source: np.ndarray, target: np.ndarray) -> np.ndarray | No
 
 def distances(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(N,) from the mapped source points to the target points, rgb pixels."""
-    return np.nan_to_num(np.linalg.norm(apply(matrix, source) - target, axis=1), nan=np.inf)
+    return np.nan_to_num(np.linalg.norm(project(matrix, source) - target, axis=1), nan=np.inf)
 
 
 def fit(model: str, source: np.ndarray, target: np.ndarray, threshold: float) -> Fit | None:
@@ -128,14 +128,9 @@ def fit(model: str, source: np.ndarray, target: np.ndarray, threshold: float) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "No inliers found" is what None says too
         _, inliers = measure().ransac(
-            (source, target),
-            kind(model),
-            min_samples=least,
-            residual_threshold=threshold,
-            max_trials=TRIALS,
-            stop_probability=CERTAINTY,
-            rng=SEED,
-        )
+            (source, target), kind(model), min_samples=least, residual_threshold=threshold, max_trials=TRIALS,
+            stop_probability=CERTAINTY, rng=SEED,
+        )  # fmt: skip
     matrix = None
     for _ in range(3):  # the least-squares fit draws in points that the sample of a few missed
         if inliers is None or inliers.sum() <= least:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from sartm_ros.calibration.geometry import scaling
+from sartm_core.preprocess.registration import resizing_matrix
+from sartm_core.support.visualize import contact_sheet
 from sartm_ros.calibration.needs import ndimage
 from sartm_ros.calibration.sources import FramePair
 from sartm_ros.calibration.structure import fill, heat, warp
@@ -23,22 +24,13 @@ DIM = 0.75
 """Brightness of the colour image under them."""
 SQUARES = 8
 """Columns of the checkerboard."""
-CAPTION = 18
 COLUMNS = ("before: thermal edges on rgb, frames stretched onto each other", "after: registered", "checkerboard")
 
 
 def overlay(frames: Sequence[FramePair], matrix: np.ndarray) -> Image.Image:
     """One row a frame; `matrix` 3x3 takes thermal to rgb pixels."""
-    rows = [_row(frame, matrix) for frame in frames[:FRAMES]]
-    height, width = rows[0][0].shape[:2]
-    sheet = Image.new("RGB", (width * len(COLUMNS), (height + CAPTION) * len(rows)), (20, 20, 20))
-    draw = ImageDraw.Draw(sheet)
-    for r, row in enumerate(rows):
-        for c, cell in enumerate(row):
-            sheet.paste(Image.fromarray(cell), (c * width, r * (height + CAPTION) + CAPTION))
-            text = f"{frames[r].name}   {COLUMNS[c]}" if c == 0 else COLUMNS[c]
-            draw.text((c * width + 4, r * (height + CAPTION) + 3), text, fill=(230, 230, 230))
-    return sheet
+    shown = frames[:FRAMES]
+    return contact_sheet([_row(frame, matrix) for frame in shown], COLUMNS, [frame.name for frame in shown])
 
 
 def _row(frame: FramePair, matrix: np.ndarray) -> list[np.ndarray]:
@@ -46,9 +38,9 @@ def _row(frame: FramePair, matrix: np.ndarray) -> list[np.ndarray]:
     height, width = frame.rgb.shape[:2]
     size = (CELL_WIDTH, round(height * CELL_WIDTH / width)) if width > CELL_WIDTH else (width, height)
     rgb = np.array(Image.fromarray(np.ascontiguousarray(frame.rgb)).resize(size, Image.Resampling.BOX))
-    small = scaling((width, height), size)
+    small = resizing_matrix((width, height), size)
     h, w = frame.thermal.shape
-    before = warp(heat(frame.thermal), scaling((w, h), size), (size[1], size[0]))
+    before = warp(heat(frame.thermal), resizing_matrix((w, h), size), (size[1], size[0]))
     after = warp(heat(frame.thermal), small @ matrix, (size[1], size[0]))
     return [with_edges(rgb, before), with_edges(rgb, after), checkerboard(rgb, after)]
 

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from sartm_core.data.datasets import open_pairs
+from sartm_core.preprocess.registration import project
+from sartm_core.support.cli import finish
 from sartm_ros.calibration import auto, trust
-from sartm_ros.calibration.geometry import apply
 from sartm_ros.calibration.models import MODELS, Fit, choose, fit_all
 from sartm_ros.calibration.needs import CalibrationError
 from sartm_ros.calibration.sources import FramePair, size_of, spaced
@@ -58,7 +59,7 @@ def random_camera(rng: np.random.Generator, rgb_size: tuple[int, int]) -> np.nda
     c, s = scale * np.cos(angle), scale * np.sin(angle)
     tilt = rng.uniform(-TILT, TILT, 2) / (width, height)
     matrix = np.array([[c, -s, 0], [s, c, 0], [*tilt, 1.0]])
-    middle = apply(matrix, np.array([[width / 2, height / 2]]))[0]
+    middle = project(matrix, np.array([[width / 2, height / 2]]))[0]
     move = np.eye(3)
     move[:2, 2] = np.array(rgb_size) / 2 + rng.uniform(-SHIFT, SHIFT, 2) * rgb_size - middle
     return move @ matrix
@@ -83,7 +84,7 @@ def attempt(frames: Sequence[FramePair], matrix: np.ndarray, reference: np.ndarr
     view = trust.common_view(fit.matrix, sizes)
 
     def error(truth: np.ndarray) -> float:
-        return float(np.sqrt((np.linalg.norm(apply(fit.matrix, view) - apply(truth, view), axis=1) ** 2).mean()))
+        return float(np.sqrt((np.linalg.norm(project(fit.matrix, view) - project(truth, view), axis=1) ** 2).mean()))
 
     files, own = error(matrix), error(reference @ matrix)
     text = (
@@ -111,23 +112,19 @@ def _errors(trial: Trial) -> tuple[float, float]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        "python -m sartm_ros.calibration.selftest",
-        description=__doc__,
+        "python -m sartm_ros.calibration.selftest", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    )  # fmt: skip
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of aligned pairs")
     parser.add_argument("--pairs", type=int, default=12, metavar="N", help="trials of each kind [default: 12]")
     parser.add_argument("--frames", type=int, default=1, metavar="N", help="frames used together [default: 1]")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random cameras [default: 0]")
     options = parser.parse_args(argv)
-    try:
-        pairs = open_pairs(options.data)
-        return run(pairs, options.pairs, options.frames, options.seed)
-    except (ValueError, CalibrationError) as error:
-        print(f"selftest: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+
+    def work() -> int:
+        return run(open_pairs(options.data), options.pairs, options.frames, options.seed)
+
+    return finish(parser, work, faults=(ValueError, CalibrationError), code=1)
 
 
 def run(pairs: object, count: int, together: int, seed: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sartm_ros.calibration.geometry import apply
+from sartm_core.preprocess.registration import project
 from sartm_ros.calibration.models import REFERENCE_WIDTH, Fit, least_points, parts, solve
 
 LEAST_INLIERS = 24
@@ -92,7 +92,7 @@ def common_view(matrix: np.ndarray, sizes: Sizes) -> np.ndarray:
     w, h = sizes.thermal
     axes = np.linspace(0, w - 1, VIEW_GRID), np.linspace(0, h - 1, VIEW_GRID)
     points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
-    mapped = apply(matrix, points)
+    mapped = project(matrix, points)
     inside = (mapped >= -0.5).all(axis=1) & (mapped <= np.array(sizes.rgb) - 0.5).all(axis=1)
     return points[inside]
 
@@ -108,7 +108,7 @@ def doubt(model: str, source: np.ndarray, target: np.ndarray, view: np.ndarray) 
         matrix = solve(model, source[rest], target[rest]) if rest.sum() >= least_points(model) else None
         if matrix is None:
             return float("inf")
-        maps.append(apply(matrix, view))
+        maps.append(project(matrix, view))
     moves = np.stack(maps) - np.mean(maps, axis=0)  # (G, N, 2)
     variance = (moves**2).sum(axis=(0, 2)) * (len(groups) - 1) / len(groups)
     return float(np.sqrt(variance.max()))

@@ -11,10 +11,8 @@ import argparse
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from types import FrameType
@@ -42,29 +40,17 @@ LOG_TAIL_LINES = 40
 def parse(args: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = cli.new_parser("demo", __doc__.split("\n\n")[0])
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="play this folder of pairs (rgb/ thermal/ and, for IoU, labels/)"
-    )
-    parser.add_argument(
-        "--frames", type=int, metavar="N", help=f"pairs to play (default {DEFAULT_FRAMES}, or all of DIR)"
-    )
-    parser.add_argument(
-        "--rate",
-        type=float,
-        metavar="HZ",
-        help="fixed camera rate; without it the next pair is sent when its mask is there",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("demo_out"),
-        metavar="DIR",
-        help="folder for what it leaves (default demo_out)",
-    )
+    text = "play this folder of pairs (rgb/ thermal/ and, for IoU, labels/)"
+    parser.add_argument("--data", type=Path, metavar="DIR", help=text)
+    text = f"pairs to play (default {DEFAULT_FRAMES}, or all of DIR)"
+    parser.add_argument("--frames", type=int, metavar="N", help=text)
+    text = "fixed camera rate; without it the next pair is sent when its mask is there"
+    parser.add_argument("--rate", type=float, metavar="HZ", help=text)
+    text = "folder for what it leaves (default %(default)s)"
+    parser.add_argument("--output", type=Path, default=Path("demo_out"), metavar="DIR", help=text)
     parser.add_argument("--checkpoint", metavar="FILE", help="weights for the node instead of the shipped ones")
-    parser.add_argument(
-        "--seed", type=int, default=DEFAULT_SEED, metavar="N", help=f"of the synthetic drive (default {DEFAULT_SEED})"
-    )
+    text = "of the synthetic drive (default %(default)s)"
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, metavar="N", help=text)
     parsed = cli.parse(parser, args)
     if parsed.frames is not None and parsed.frames < 1:
         parser.error(f"--frames: got {parsed.frames}, expected at least 1")
@@ -75,33 +61,25 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     return parsed
 
 
-@contextmanager
-def segment_node(output: Path, checkpoint: str | None = None) -> Iterator[subprocess.Popen]:
-    """The segment node as its own process, its output in `output/node.log`; stopped like Ctrl-C does on leaving."""
-    from sartm_ros.children import node_process
-
-    parameters = {"checkpoint": checkpoint} if checkpoint else {}
-    with node_process("sartm_ros.segment_node", parameters, output / "node.log") as process:
-        yield process
-
-
 def run(options: argparse.Namespace) -> int:
     """The whole demo; returns the exit code."""
-    from sartm_ros.children import isolate
+    from sartm_ros.children import isolate, node_process
     from sartm_ros.demo.player import DemoError, Phase, Player
 
+    log = options.output / "node.log"
     clear_overlays(options.output / "overlays")
     isolate()
-    print(f"starting the segment node (ROS domain {os.environ['ROS_DOMAIN_ID']}, log in {options.output / 'node.log'})")
+    print(f"starting the segment node (ROS domain {os.environ['ROS_DOMAIN_ID']}, log in {log})")
     phases = [Phase(f"{options.rate:g} Hz" if options.rate else "paced (next pair at mask)")]
-    with segment_node(options.output, options.checkpoint) as process, open_source(options) as pairs:
+    parameters = {"checkpoint": options.checkpoint} if options.checkpoint else {}
+    with node_process("sartm_ros.segment_node", parameters, log) as process, open_source(options) as pairs:
         try:
             with Player(process) as player:
                 gallery, scores = play(player, pairs, options, phases)
                 return finish(player, gallery, scores, phases, options)
         except DemoError as error:
             print(f"demo failed: {error}", file=sys.stderr)
-            show_log(options.output / "node.log")
+            show_log(log)
             return 1
 
 

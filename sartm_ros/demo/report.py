@@ -72,9 +72,8 @@ class Gallery:
         for answer in self._kept:
             pair = answer.pair
             truth = colorize(scores.truth(pair.label), palette) if pair.label is not None else np.zeros_like(pair.rgb)
-            rows.append(
-                [_shrink(i) for i in (pair.rgb, thermal_to_gray(pair.thermal), truth, colorize(answer.mask, palette))]
-            )
+            images = (pair.rgb, thermal_to_gray(pair.thermal), truth, colorize(answer.mask, palette))
+            rows.append([_shrink(image) for image in images])
             titles.append(pair.name)
         return contact_sheet(rows, ("rgb", "thermal", "truth", "mask"), titles)
 
@@ -105,24 +104,16 @@ def table(report: dict[str, Any]) -> str:
     lines = [f"{'':<30}{'pairs':>7}{'masks':>7}{'dropped':>9}{'pairs/s':>9}{'p50 ms':>9}{'p95 ms':>9}"]
     for name, row in report["phases"].items():
         latency = row["latency_ms"] or {}
-        cells = (
-            row["pairs"],
-            row["masks"],
-            row["dropped"],
-            row["pairs_per_second"],
-            latency.get("p50"),
-            latency.get("p95"),
-        )
-        lines.append(
-            f"{name:<30}" + "".join(f"{_show(c):>{w}}" for c, w in zip(cells, (7, 7, 9, 9, 9, 9), strict=True))
-        )
+        cells = [row[key] for key in ("pairs", "masks", "dropped", "pairs_per_second")]
+        cells += [latency.get("p50"), latency.get("p95")]
+        widths = (7, 7, 9, 9, 9, 9)
+        lines.append(f"{name:<30}" + "".join(f"{_show(c):>{w}}" for c, w in zip(cells, widths, strict=True)))
     if report["iou"]:
         classes = list(report["iou"]["all"])
         lines += ["", f"{'IoU, percent':<30}" + "".join(f"{c:>11}" for c in classes)]
         for name, row in report["iou"].items():
-            lines.append(
-                f"{name:<30}" + "".join(f"{_show(None if row[c] is None else row[c] * 100):>11}" for c in classes)
-            )
+            cells = [None if row[c] is None else row[c] * 100 for c in classes]
+            lines.append(f"{name:<30}" + "".join(f"{_show(c):>11}" for c in cells))
     else:
         lines += ["", "no labels/ in the data, so no IoU"]
     return "\n".join(lines)

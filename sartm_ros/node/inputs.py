@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.qos import (
-    DurabilityPolicy,
-    HistoryPolicy,
-    LivelinessPolicy,
-    QoSProfile,
-    ReliabilityPolicy,
-    qos_check_compatible,
-)
+from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -34,13 +27,9 @@ class Camera:
     """Subscription of one stream while the node is active; `on_message(stream, message)` gets every message."""
 
     def __init__(
-        self,
-        node: Any,
-        stream: str,
-        values: dict[str, Any],
-        on_message: Callable[[str, Any], None],
+        self, node: Any, stream: str, values: dict[str, Any], on_message: Callable[[str, Any], None],
         on_incompatible: Callable[[str], None],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._node = node
         self.stream = stream
         self.lost: int | None = 0
@@ -48,11 +37,8 @@ class Camera:
         self._on_message = on_message
         self._on_incompatible = on_incompatible
         self._kind = TYPES[values[f"{stream}_transport"]]
-        self._qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST,
-            depth=values[f"qos.{stream}.depth"],
-            reliability=ReliabilityPolicy[values[f"qos.{stream}.reliability"].upper()],
-        )
+        reliability = ReliabilityPolicy[values[f"qos.{stream}.reliability"].upper()]
+        self._qos = QoSProfile(depth=values[f"qos.{stream}.depth"], reliability=reliability)
         try:
             self._subscription = self._subscribe(message_lost=self._on_lost)
         except UnsupportedEventTypeError:  # an RMW without this event
@@ -60,15 +46,11 @@ class Camera:
             self._subscription = self._subscribe()
 
     def _subscribe(self, **events: Any) -> Any:
+        told = SubscriptionEventCallbacks(incompatible_qos=lambda _: self._on_incompatible(self.stream), **events)
         return self._node.create_subscription(
-            self._kind,
-            f"{self.stream}/image_raw",
-            lambda message: self._on_message(self.stream, message),
-            self._qos,
-            event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=lambda _: self._on_incompatible(self.stream), **events
-            ),
-        )
+            self._kind, f"{self.stream}/image_raw", lambda message: self._on_message(self.stream, message), self._qos,
+            event_callbacks=told,
+        )  # fmt: skip
 
     def _on_lost(self, event: Any) -> None:
         self.lost = event.total_count

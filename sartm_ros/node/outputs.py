@@ -84,14 +84,9 @@ class Outputs:
             self._label_info.publish(info)
 
     def publish(
-        self,
-        header: Any,
-        rgb: np.ndarray | None,
-        thermal: np.ndarray | None,
-        result: Any,
-        class_map: ClassMap,
+        self, header: Any, rgb: np.ndarray | None, thermal: np.ndarray | None, result: Any, class_map: ClassMap,
         alpha: float,
-    ) -> tuple[float, float]:
+    ) -> tuple[float, float]:  # fmt: skip
         """Send one result (`mask` and `confidence`, (H, W) uint8) under `header`, that of the frame it is a mask of.
 
         rgb (H, W, 3) uint8 or None, thermal (h, w) or None: what the overlay, of weight `alpha` (0..1), is drawn on.

@@ -31,14 +31,9 @@ class FilterPairer:
     """
 
     def __init__(
-        self,
-        policy: str,
-        tolerance: float,
-        queue_size: int = 0,
-        rgb_offset: float = 0.0,
-        thermal_offset: float = 0.0,
+        self, policy: str, tolerance: float, queue_size: int = 0, rgb_offset: float = 0.0, thermal_offset: float = 0.0,
         max_wait: float = 0.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         try:
             import message_filters
             from builtin_interfaces.msg import Time

@@ -7,11 +7,7 @@ from typing import Any, Protocol
 from sartm_core.support.tables import entry
 from sartm_ros.pairing.nearest import Counters, Pair
 
-POLICIES = {
-    "nearest": "nearest.NearestPairer",
-    "approximate": "filters.approximate",
-    "exact": "filters.exact",
-}
+POLICIES = {"nearest": "nearest.NearestPairer", "approximate": "filters.approximate", "exact": "filters.exact"}
 """Name -> file in this folder and what makes a `Pairer` of `SETTINGS`."""
 SETTINGS = ("tolerance", "max_wait", "queue_size", "rgb_offset", "thermal_offset")
 

@@ -11,20 +11,13 @@ ENGINES: dict[str, Kind] = {
     "torch": Kind(torch_eager.make, torch_eager.precisions, batches=True),
     "torch-compile": Kind(torch_compile.make, torch_eager.precisions),
     "openvino": Kind(
-        openvino.make,
-        openvino.precisions,
-        "openvino",
-        Pixels.ALWAYS,
+        openvino.make, openvino.precisions, "openvino", Pixels.ALWAYS,
         limits="bf16 only where the CPU has it, fp16 overflows",
     ),
     "onnxruntime": Kind(
-        onnxruntime.make,
-        onnxruntime.precisions,
-        "onnxruntime",
-        Pixels.ALWAYS,
-        extra="onnx onnxscript onnxruntime",
-        limits="fp16 only on CUDA, no bf16",
+        onnxruntime.make, onnxruntime.precisions, "onnxruntime", Pixels.ALWAYS,
+        extra="onnx onnxscript onnxruntime", limits="fp16 only on CUDA, no bf16",
     ),
-}
+}  # fmt: skip
 AUTO = {"cpu": ("openvino", "torch"), "cuda": ("torch",)}
 """`engine: auto` by device: the first that is installed. A compiler's minute at the start is to be asked for."""

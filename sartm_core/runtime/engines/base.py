@@ -80,7 +80,6 @@ class Kind:
     """Whether several pairs at a time are faster than one after the other."""
     extra: str = ""
     """What pip is to install where the package is missing, if that is not the package itself."""
-
     limits: str = ""
     """Why it does not offer all precisions everywhere."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import timm
 
-from sartm_core.support.files import cache_folder, replacing, write_text
+from sartm_core.support.files import cache_folder, replacing
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +100,4 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def keep_json(path: Path, value: dict[str, Any]) -> None:
     """As `keep`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(value, indent=1))
-    except OSError as error:
-        log.warning("cannot keep %s for the next start: %s", path, error)
+    keep(path, json.dumps(value, indent=1).encode())

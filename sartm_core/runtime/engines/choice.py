@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
 
 import torch
@@ -18,6 +17,7 @@ from sartm_core.runtime.engines.agreement import ENOUGH, agreement, plain
 from sartm_core.runtime.engines.base import PRECISIONS, Engine, Settings, Source
 from sartm_core.runtime.engines.hardware import cpu_flags
 from sartm_core.support.fields import one_of, to_dict
+from sartm_core.support.reports import versions
 
 log = logging.getLogger(__name__)
 
@@ -81,16 +81,13 @@ def choose(source: Source, wish: Wish, preprocess: PreprocessConfig) -> Choice:
         run = kind.make(source, settings_of(wish, precision))
         if precision == EXACT:
             return chosen(run, precision, refused or " (fastest here)")
-        exact = partial(plain_engine, source, wish.device)
-        share = known_agreement(run, name, precision, exact, wish, preprocess, kind.pixels)
+        share = known_agreement(
+            run, name, precision, lambda: plain(source(), wish.device), wish, preprocess, kind.pixels
+        )
         if share >= ENOUGH:
             return chosen(run, precision, f": {share:.2%} of pixels as in fp32")
         refused += f"; {precision} agrees on {share:.2%} of pixels only, {ENOUGH:.1%} is asked for"
     raise ValueError(f"precision: engine {name} offers no fp32 on {wish.device.type}{refused}; name a precision")
-
-
-def plain_engine(source: Source, device: torch.device) -> Engine:
-    return plain(source(), device)
 
 
 def pick_engine(wish: Wish) -> tuple[str, str]:
@@ -113,18 +110,14 @@ def settings_of(wish: Wish, precision: str) -> Settings:
 
 
 def known_agreement(
-    run: Engine,
-    name: str,
-    precision: str,
-    exact: Callable[[], Engine],
-    wish: Wish,
-    preprocess: PreprocessConfig,
+    run: Engine, name: str, precision: str, exact: Callable[[], Engine], wish: Wish, preprocess: PreprocessConfig,
     pixels: Pixels,
-) -> float:
+) -> float:  # fmt: skip
     """As `agreement`; measured once for weights of a file, then remembered. `exact` is made only where needed."""
     path = cache.path_of(
         "agreement", ".json", weights=wish.weights, engine=name, precision=precision, preprocess=to_dict(preprocess),
-        device=device_name(wish.device), cpu=sorted(cpu_flags()), versions=dict(versions(name)),
+        device=device_name(wish.device), cpu=sorted(cpu_flags()),
+        versions=versions({"torch", engines.ENGINES[name].package}),
     )  # fmt: skip
     if wish.weights and (kept := cache.read_json(path)) and isinstance(kept.get("agreement"), float):
         return float(kept["agreement"])
@@ -138,11 +131,3 @@ def known_agreement(
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def versions(name: str) -> Iterator[tuple[str, str]]:
-    """Of the packages that compute."""
-    from importlib.metadata import version
-
-    for package in {"torch", engines.ENGINES[name].package}:
-        yield package, version(package)

@@ -32,6 +32,13 @@ HINTS = {"fp32": "f32", "bf16": "bf16"}
 _making_core = Lock()
 
 
+@kept
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
 def core() -> Any:
     """The one `openvino.Core` of this process, for good.
 
@@ -40,13 +47,6 @@ def core() -> Any:
     """
     with _making_core:  # a second one would be unloaded
         return _core()
-
-
-@kept
-def _core() -> Any:
-    import openvino
-
-    return openvino.Core()
 
 
 def precisions(device: torch.device) -> tuple[str, ...]:

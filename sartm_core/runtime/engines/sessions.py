@@ -42,12 +42,9 @@ class Sessions:
     """
 
     def __init__(
-        self,
-        build: Callable[[Size], Session],
-        pixels: bool = True,
-        built: Callable[[], None] = lambda: None,
+        self, build: Callable[[Size], Session], pixels: bool = True, built: Callable[[], None] = lambda: None,
         device: torch.device | str = "cpu",
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._build, self._pixels, self._built, self._device = build, pixels, built, device
         self._sessions: OrderedDict[Size, Session] = OrderedDict()
         self._dropped: set[Size] = set()

@@ -185,11 +185,13 @@ def test_an_interrupt_stops_the_child_cleanly_and_the_same_command_goes_on(
     grid: Grid, capsys, monkeypatch: pytest.MonkeyPatch, signal_name: str
 ) -> None:
     order(monkeypatch, without_language_seed0=signal_name)
-    assert grid("components", "--seeds", "0") == 130
+    with pytest.raises(SystemExit) as stop:
+        grid("components", "--seeds", "0")
+    assert stop.value.code == 130
     assert (grid.output / "components" / "without_language" / "seed0" / "stopped").read_text() == "cleanly"
     assert grid.started() == ["full/seed0", "without_language/seed0"]
     assert list(grid.table("components")["runs"]) == ["full seed 0"], "what has ended is in the table"
-    assert "the same command goes on" in capsys.readouterr().out
+    assert "the same command goes on" in capsys.readouterr().err
     monkeypatch.delenv("FAKE_ORDERS")
     assert grid("components", "--seeds", "0") == 0
     assert grid.started() == ["without_language/seed0", "without_aux_head/seed0"]

@@ -131,7 +131,7 @@ def test_what_cannot_run_says_why_and_the_others_go_on(way: Way, monkeypatch) ->
     assert not lane.alive and lane.row.why_not == "onnxruntime cannot do bf16"
     lane.turn(0)
     lane.summarize()
-    assert lane.ask("peak") is None and not lane.row.measured
+    assert lane.ask("peak") is None and lane.row.forward is None
 
 
 def test_a_session_times_watches_and_answers(way: Way) -> None:

@@ -102,8 +102,8 @@ def test_every_shipped_configuration_can_be_timed() -> None:
     """Those of the paper without Meta's file and without data."""
     folder = Path(__file__).resolve().parents[3] / "config" / "train"
     for path in sorted(folder.glob("*.yaml")):
-        config = training.read_config(path, batch=2)
-        assert config.sam2 is None and config.trainer.batch_size == 2
+        config = training.read_config(path)
+        assert config.sam2 is None and config.init == "random"
         data = yaml.safe_load(path.read_text())["data"]
         assert config.data.dataset == data.get("dataset", "synthetic")
         assert len(config.data.sources) == len(data.get("sources", ()))
@@ -111,8 +111,11 @@ def test_every_shipped_configuration_can_be_timed() -> None:
 
 def test_a_configuration_of_several_sources_is_timed_on_made_up_frames(tmp_path: Path) -> None:
     data = DataConfig(root=training.NO_ROOT, sources=(SourceConfig(root="a"), SourceConfig("synthetic")), workers=0)
-    config = training.read_config(write_config(tmp_path), batch=2)
-    config = replace(config, data=replace(data, crop_size=SIZE), preprocess=PreprocessConfig(input_size=SIZE))
+    config = training.read_config(write_config(tmp_path))
+    config = replace(
+        config, data=replace(data, crop_size=SIZE), preprocess=PreprocessConfig(input_size=SIZE),
+        trainer=replace(config.trainer, batch_size=2, accumulate=1),
+    )  # fmt: skip
     with ExitStack() as stack:
         made_up, frames = training.with_frames(config, stack)
         assert made_up.data.sources == () and "made-up" in frames

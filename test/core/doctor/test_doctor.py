@@ -12,7 +12,6 @@ import pytest
 from sartm_core.doctor import probes
 from sartm_core.doctor.__main__ import main
 from sartm_core.doctor.findings import BROKEN, MISSING, NOTE, OK, Finding, Probe, guarded
-from sartm_core.doctor.probes import Look
 from sartm_core.doctor.report import as_text
 
 
@@ -26,37 +25,38 @@ def fails() -> Iterator[Finding]:
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Look, ...]]:
+def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Probe]]:
     """Stands for the table of probes."""
-    table: dict[str, tuple[Look, ...]] = {}
+    table: dict[str, dict[str, Probe]] = {}
     monkeypatch.setattr(probes, "PROBES", table)
+    monkeypatch.setattr(probes, "NEEDED", ("needed",))
     return table
 
 
 @pytest.mark.parametrize(("status", "code"), [(OK, 0), (NOTE, 0), (MISSING, 1), (BROKEN, 1)])
-def test_exit_code_is_of_what_masks_need(table: dict[str, tuple[Look, ...]], status: str, code: int) -> None:
-    table["Masks"] = (Look("needed", gives(status), needed=True), Look("other", gives(BROKEN)))
+def test_exit_code_is_of_what_masks_need(table: dict[str, dict[str, Probe]], status: str, code: int) -> None:
+    table["Masks"] = {"needed": gives(status), "other": gives(BROKEN)}
     assert main([]) == code
 
 
 def test_one_failing_probe_does_not_stop_the_others(
-    table: dict[str, tuple[Look, ...]], capsys: pytest.CaptureFixture[str]
+    table: dict[str, dict[str, Probe]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table["Masks"] = (Look("failing", fails, needed=True), Look("after", gives(OK)))
+    table["Masks"] = {"needed": fails, "after": gives(OK)}
     assert main([]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "Masks",
-        "  ok      first    there",
-        "  broken  failing  RuntimeError: of no use",
-        "  ok      thing    something",
+        "  ok      first   there",
+        "  broken  needed  RuntimeError: of no use",
+        "  ok      thing   something",
         "",
-        "Masks from frames cannot be made here: failing.",
+        "Masks from frames cannot be made here: needed.",
     ]
 
 
-def test_json_has_the_same(table: dict[str, tuple[Look, ...]], capsys: pytest.CaptureFixture[str]) -> None:
-    table["Masks"] = (Look("failing", fails, needed=True),)
-    table["Disk"] = (Look("disk", gives(NOTE, "rm")),)
+def test_json_has_the_same(table: dict[str, dict[str, Probe]], capsys: pytest.CaptureFixture[str]) -> None:
+    table["Masks"] = {"needed": fails}
+    table["Disk"] = {"disk": gives(NOTE, "rm")}
     assert main(["--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) == {"sartm", "works", "findings"} and answer["works"] is False
@@ -85,14 +85,14 @@ def test_text_is_folded_below_its_column_and_a_command_has_its_own_line() -> Non
     ]
 
 
-def test_the_table_knows_what_masks_need() -> None:
-    needed = {look.name for looks in probes.PROBES.values() for look in looks if look.needed}
-    assert needed == {"torch", "weights", "masks"}
+def test_what_masks_need_is_looked_at() -> None:
+    assert set(probes.NEEDED) <= {name for looks in probes.PROBES.values() for name in looks}
 
 
-def test_a_machine_without_torch() -> None:
-    """The whole command, in a process that cannot import it."""
-    code = "import sys; sys.modules['torch'] = None; from sartm_core.doctor.__main__ import main; sys.exit(main())"
+def test_a_machine_without_torch_and_yaml() -> None:
+    """The whole command, in a process that cannot import them."""
+    code = "import sys; sys.modules['torch'] = sys.modules['yaml'] = None; "
+    code += "from sartm_core.doctor.__main__ import main; sys.exit(main())"
     done = subprocess.run([sys.executable, "-c", code, "--json"], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     answer = json.loads(done.stdout)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sartm_ros.bags.reading import BagError
-from sartm_ros.bags.replay import bag_pairs, is_bag, pair_rate
+from sartm_ros.bags.replay import bag_pairs, pair_rate
 from sartm_ros.bags.values import DEFAULTS
 from test.ros.bag_files import RGB, Frame, drive, record, scene
 
@@ -39,9 +39,3 @@ def test_no_pairs_and_no_rate_are_told(tmp_path):
         list(bag_pairs(bag, DEFAULTS))
     with pytest.raises(BagError, match="1 frames in .* have no rate; give --rate"):
         pair_rate(bag)
-
-
-def test_what_is_a_recording(tmp_path):
-    bag = record(tmp_path / "drive", drive(1))
-    (tmp_path / "rgb").mkdir()
-    assert is_bag(bag) and is_bag(bag / "drive.mcap") and not is_bag(tmp_path) and not is_bag(tmp_path / "none.mcap")

@@ -16,10 +16,11 @@ import yaml
 from PIL import Image
 
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
+from sartm_core.preprocess.registration import project
+from sartm_core.support.visualize import CAPTION_HEIGHT
 from sartm_core.synthetic import SceneConfig, render_scene
 from sartm_ros import calibrate
 from sartm_ros.calibration import needs
-from sartm_ros.calibration.geometry import apply
 from sartm_ros.calibration.overlay import as_bytes
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,14 +42,19 @@ def pair(tmp_path: Path) -> list[str]:
 def write_points(path: Path, matrix: np.ndarray = TRUE, count: int = 12, noise: float = 0.3) -> list[str]:
     rng = np.random.default_rng(0)
     thermal = rng.uniform((0, 0), (w - 1, h - 1), (count, 2))
-    rgb = np.clip(apply(matrix, thermal) + rng.normal(0, noise, (count, 2)), 0, (W - 1, H - 1))
+    rgb = np.clip(project(matrix, thermal) + rng.normal(0, noise, (count, 2)), 0, (W - 1, H - 1))
     lines = [",".join(f"{v:.2f}" for v in (*a, *b)) for a, b in zip(rgb, thermal, strict=True)]
     path.write_text("\n".join([HEADER, *lines]) + "\n")
     return ["--points", str(path)]
 
 
 def run(*options: object) -> int:
-    return calibrate.main([str(option) for option in options])
+    try:
+        return calibrate.main([str(option) for option in options])
+    except SystemExit as stop:
+        if stop.code == 2:  # wrong usage
+            raise
+        return int(stop.code or 0)
 
 
 def test_picked_points_become_the_nodes_parameters(pair, tmp_path, capsys) -> None:
@@ -60,16 +66,16 @@ def test_picked_points_become_the_nodes_parameters(pair, tmp_path, capsys) -> No
     values = yaml.safe_load(text)["/**/segment"]["ros__parameters"]["registration"]
     matrix = np.array(values["homography"]).reshape(3, 3)
     np.testing.assert_allclose(
-        apply(matrix, np.array([[0, 0], [w, h]])), apply(TRUE, np.array([[0, 0], [w, h]])), atol=1
+        project(matrix, np.array([[0, 0], [w, h]])), project(TRUE, np.array([[0, 0], [w, h]])), atol=1
     )
     assert (values["mode"], values["thermal_size"], values["rgb_size"]) == ("homography", [w, h], [W, H])
     assert all(f"registration.{name}" in BY_NAME for name in values)
     assert all(isinstance(v, float) for v in values["homography"])
-    assert all(part in text for part in ("px RMS", "leave-out", "UTC", "sartm_ros.calibrate --rgb", "rgb, "))
+    assert all(part in text for part in ("px RMS", "leave-out", "UTC", "sartm calibrate --rgb", "rgb, "))
     result = json.loads((out / "registration.json").read_text())
     assert result["model"] == "scale_shift" and result["registration"] == values and result["method"] == "points"
     assert 0.1 < result["quality"]["rms"] < 0.7 and result["quality"]["inliers"] == 12
-    assert Image.open(out / "overlay.png").size == (W * 3, H + 18)
+    assert Image.open(out / "overlay.png").size == (W * 3, H + CAPTION_HEIGHT)
     assert {p.name for p in out.iterdir()} == {"registration.yaml", "registration.json", "overlay.png"}
     assert "look at" in capsys.readouterr().out
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
+from sartm_core.preprocess.registration import project, resizing_matrix
 from sartm_core.synthetic import SceneConfig, drive
 from sartm_ros.calibration import auto, trust
-from sartm_ros.calibration.geometry import apply, corners, scaling
+from sartm_ros.calibration.coarse import corners
 from sartm_ros.calibration.models import MODELS, Fit, choose, fit_all
 from sartm_ros.calibration.needs import CalibrationError
 from sartm_ros.calibration.sources import FramePair
@@ -38,7 +39,7 @@ def about_centre(inner: np.ndarray) -> np.ndarray:
     size = 0.8 * RGB[0], 0.8 * RGB[0] * THERMAL[1] / THERMAL[0]
     fitted = np.eye(3)
     fitted[:2, 2] = (RGB[0] - size[0]) / 2, (RGB[1] - size[1]) / 2
-    return middle @ inner @ np.linalg.inv(middle) @ fitted @ scaling(THERMAL, size)
+    return middle @ inner @ np.linalg.inv(middle) @ fitted @ resizing_matrix(THERMAL, size)
 
 
 def rotated(degrees: float) -> np.ndarray:
@@ -71,7 +72,7 @@ def test_known_transform_comes_back_within_two_pixels(name: str) -> None:
     frames = [FramePair(str(i), s.rgb, seen_through(s.kelvin, matrix)) for i, s in enumerate(scenes(10))]
     fit, objections = found(frames)
     assert objections == []
-    errors = np.linalg.norm(apply(fit.matrix, corners(THERMAL)) - apply(matrix, corners(THERMAL)), axis=1)
+    errors = np.linalg.norm(project(fit.matrix, corners(THERMAL)) - project(matrix, corners(THERMAL)), axis=1)
     assert errors.max() < 2.0, (fit.model, errors)
     assert name != "shift" or fit.model == "scale_shift"
 

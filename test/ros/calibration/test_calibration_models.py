@@ -7,8 +7,9 @@ pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sartm_core.preprocess.registration import project
 from sartm_ros.calibration import trust
-from sartm_ros.calibration.geometry import apply, corners
+from sartm_ros.calibration.coarse import corners
 from sartm_ros.calibration.models import MODELS, choose, fit, fit_all
 from sartm_ros.calibration.needs import CalibrationError
 from sartm_ros.calibration.result import scale_shift
@@ -25,7 +26,7 @@ def points(matrix: np.ndarray, count: int = 60, noise: float = 0.0, wrong: int =
     """(N, 2) thermal points over the frame and their rgb points, the last `wrong` of them anywhere."""
     rng = np.random.default_rng(seed)
     source = rng.uniform((0, 0), SIZES.thermal, (count, 2))
-    target = apply(matrix, source) + rng.normal(0, noise, (count, 2)) if noise else apply(matrix, source)
+    target = project(matrix, source) + rng.normal(0, noise, (count, 2)) if noise else project(matrix, source)
     if wrong:
         target[-wrong:] = rng.uniform((0, 0), SIZES.rgb, (wrong, 2))
     return source, target
@@ -36,7 +37,7 @@ def test_exact_points_with_outliers_give_the_matrix_back(model: str) -> None:
     source, target = points(TRUE[model], wrong=15)
     each = fit(model, source, target, 2.0)
     np.testing.assert_allclose(
-        apply(each.matrix, corners((320, 256))), apply(TRUE[model], corners((320, 256))), atol=1e-3
+        project(each.matrix, corners((320, 256))), project(TRUE[model], corners((320, 256))), atol=1e-3
     )
     assert 45 <= each.inliers.sum() <= 47 and each.rms < 0.5 and each.inliers[:45].all()
 
@@ -74,7 +75,7 @@ def test_scale_and_shift_are_those_of_the_node(sx, sy, dx, dy, thermal, rgb) -> 
     matrix = np.array([[sx, 0, dx], [0, sy, dy], [0, 0, 1.0]])
     scale, shift = scale_shift(matrix, trust.Sizes(thermal, rgb))
     node = Registration.scale_shift(scale, shift, thermal_size=thermal, rgb_size=rgb)
-    np.testing.assert_allclose(node.apply(corners(thermal)), apply(matrix, corners(thermal)), atol=1e-6)
+    np.testing.assert_allclose(node.apply(corners(thermal)), project(matrix, corners(thermal)), atol=1e-6)
 
 
 def judged(matrix: np.ndarray, source: np.ndarray, target: np.ndarray, automatic: bool, model: str = "affine") -> str:
@@ -92,13 +93,13 @@ def test_good_points_meet_no_objection() -> None:
 
 def test_points_in_one_corner_are_refused() -> None:
     source, target = points(TRUE["affine"], noise=0.3)
-    assert "close together" in judged(TRUE["affine"], source / 10, apply(TRUE["affine"], source / 10), True)
+    assert "close together" in judged(TRUE["affine"], source / 10, project(TRUE["affine"], source / 10), True)
 
 
 def test_points_on_a_line_are_refused() -> None:
     source, _ = points(TRUE["scale_shift"])
     source[:, 1] = source[:, 0] * 0.5 + np.random.default_rng(0).normal(0, 1, len(source))
-    assert "on a line" in judged(TRUE["scale_shift"], source, apply(TRUE["scale_shift"], source), True, "scale_shift")
+    assert "on a line" in judged(TRUE["scale_shift"], source, project(TRUE["scale_shift"], source), True, "scale_shift")
 
 
 def test_few_inliers_are_refused() -> None:
