@@ -124,3 +124,12 @@ def test_spellings_of_the_release_before_still_work(tmp_path, capsys: pytest.Cap
         with pytest.raises(SystemExit) as end:
             main(["check-data", *words, "--label_set", "mfnet"])
         assert end.value.code == 2 and "no such folder" in capsys.readouterr().err
+
+
+def test_configuration_files_of_the_release_before_still_work(tmp_path) -> None:
+    from sartm_core.evaluate.config import EvaluateConfig
+    from sartm_core.support.cli import build_config
+
+    (tmp_path / "e.yaml").write_text("root: somewhere\nsplit: test\n")
+    config = build_config(EvaluateConfig, argparse.Namespace(config=str(tmp_path / "e.yaml")))
+    assert (config.data, config.split) == ("somewhere", "test")
