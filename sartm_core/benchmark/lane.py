@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from sartm_core.runtime.engines import PRECISIONS
 log = logging.getLogger(__name__)
 
 
-class Asked:
+class Asked(ABC):
     """A worker that is asked until something goes wrong; then it says why, and the others go on."""
 
     worker: Worker | None = None
@@ -43,9 +44,9 @@ class Asked:
             self.close()
             self.failed(error)
 
+    @abstractmethod
     def failed(self, error: WorkerError) -> None:
         """Says why."""
-        raise NotImplementedError
 
     def close(self) -> None:
         if self.worker is not None:

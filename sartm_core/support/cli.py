@@ -135,6 +135,7 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
         near = difflib.get_close_matches(name, known, 1)
         what = "option" if name.startswith("-") else "argument"
         own.error(f"unknown {what} {name}" + (f"; did you mean {near[0]}?" if near else "; see --help"))
+    args.old_spellings = old
     return args
 
 
@@ -176,8 +177,15 @@ def respelt(word: str, known: Sequence[str], old: Mapping[str, str]) -> str:
 def build_config(cls: type[T], args: argparse.Namespace) -> T:
     """The config that `--config` and the dotted overrides describe. ValueError names the key."""
     known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    old = {key: new for of in OLD_SPELLINGS.values() for key, new in of.items() if key not in known and new in known}
-    values = {old.get(key, key): value for key, value in load_yaml(args.config).items()} if args.config else {}
+    values = load_yaml(args.config) if args.config else {}
+    for old, name in vars(args).get("old_spellings", {}).items():
+        if (
+            old in values
+            and old not in known
+            and name in known
+            and not dataclasses.is_dataclass(types_of(cls, name)[0])
+        ):
+            values[name] = values.pop(old)
     for name, given in vars(args).items():
         if "." in name or name in known:
             texts = [given] if isinstance(given, str) else given

@@ -128,8 +128,13 @@ def test_spellings_of_the_release_before_still_work(tmp_path, capsys: pytest.Cap
 
 def test_configuration_files_of_the_release_before_still_work(tmp_path) -> None:
     from sartm_core.evaluate.config import EvaluateConfig
-    from sartm_core.support.cli import build_config
+    from sartm_core.support.cli import add_config_options, build_config, new_parser, parse
 
     (tmp_path / "e.yaml").write_text("root: somewhere\nsplit: test\n")
-    config = build_config(EvaluateConfig, argparse.Namespace(config=str(tmp_path / "e.yaml")))
+    parser = new_parser("evaluate", "")
+    add_config_options(parser, EvaluateConfig)
+    config = build_config(EvaluateConfig, parse(parser, ["--config", str(tmp_path / "e.yaml")]))
     assert (config.data, config.split) == ("somewhere", "test")
+    (tmp_path / "e.yaml").write_text("frames: somewhere\n")
+    with pytest.raises(ValueError, match="frames: unknown key"):  # an old name of another command's option
+        build_config(EvaluateConfig, parse(parser, ["--config", str(tmp_path / "e.yaml")]))
