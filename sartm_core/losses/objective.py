@@ -23,6 +23,8 @@ DISTILLATION = ("cr", "se")
 """Terms that `balance` weighs, in the order of `factors`."""
 MOMENTUM = 0.8
 """Part of the old factor that a measurement leaves."""
+SHARE = "share_"
+"""What the names of gradient shares begin with."""
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +85,15 @@ class Objective(nn.Module):
         return {
             "loss": loss,
             **{name: term.detach() for name, (weight, term) in terms.items() if weight},
-            **{f"share_{name}": share for name, share in shares.items()},
+            **{SHARE + name: share for name, share in shares.items()},
         }
+
+    def gradient_shares(self, out: SARTMOutput, label: Tensor) -> dict[str, float]:
+        """The part of each term in the gradient at F~n for a batch, 0..1, by name; moves no bank and no factor."""
+        was_training = self.training
+        terms = self.eval()(out, label, measure=True)
+        self.train(was_training)
+        return {name.removeprefix(SHARE): float(value) for name, value in terms.items() if name.startswith(SHARE)}
 
     def _weights(self, terms: dict[str, tuple[float, Tensor]], norms: dict[str, Tensor]) -> dict[str, float | Tensor]:
         """The factor of each term. With `balance` those of L_cr and L_se follow the norms, which move their average."""
@@ -92,7 +101,7 @@ class Objective(nn.Module):
         if not self.config.balance:
             return weights
         for i, name in enumerate(DISTILLATION):
-            if norms.get(name, 0.0) > 0 and "s0" in norms:
+            if self.training and norms.get(name, 0.0) > 0 and "s0" in norms:
                 wanted = weights["s0"] * norms["s0"] / norms[name]
                 if wanted.isfinite():
                     old = self.factors[i]
