@@ -45,20 +45,23 @@ class SegmentationResult:
         return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
     def overlay(self, alpha: float = OVERLAY_ALPHA) -> np.ndarray:
-        """The colour frame, or the thermal one alone, with the classes' colours over it: (H, W, 3) uint8.
+        """The colour frame, or the thermal one alone, with bright class colours over it: (H, W, 3) uint8.
 
         alpha: weight of the colours, 0..1.
         """
         return visualize.overlay(self._frames()[2], self.mask, self.palette, alpha)
 
     def plot(self) -> Image.Image:
-        """Colour, thermal and overlay side by side."""
+        """Colour, thermal and overlay side by side, and what the colours mean."""
         rgb, thermal, _ = self._frames()
         assert self.pair is not None
         shown = {"rgb": rgb, "thermal": thermal}
         given = {name: picture for name, picture in shown.items() if getattr(self.pair, name) is not None}
         pictures = [*given.values(), self.overlay()]
-        return visualize.contact_sheet([pictures], [*given, ", ".join(self._shares())])
+        present = self.classes_present()
+        colors = visualize.legend_of(self.classes, self.palette)
+        legend = {f"{name} {present[name]:.1%}": color for name, color in colors.items() if name in present}
+        return visualize.contact_sheet([pictures], [*given, "overlay"], legend=legend)
 
     def save(self, folder: str | PathLike[str], name: str = "frame") -> list[Path]:
         """Write NAME_mask.png (class ids, with the palette), NAME_overlay.png and, where there is one,
