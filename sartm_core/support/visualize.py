@@ -23,7 +23,7 @@ SPARE_COLORS: tuple[Color, ...] = (
 """Bright ones, for classes whose own colour is taken or black."""
 ROWS_PER_LINE = 300
 """Rows of a picture for each pixel of an outline's width."""
-LIGHT, STRONGEST_GAMMA = 90.0, 0.4
+LIGHT, STRONGEST_GAMMA = 90.0, 0.5
 """Mean of a picture, 0..255, that is light enough to look at; how far a darker one is lightened."""
 SAMPLE = 8
 """Every so many rows and columns tell how light a picture is."""
