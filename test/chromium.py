@@ -19,6 +19,8 @@ from test.patience import patience
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 DEADLINE_S = 60.0
 ASK_AGAIN_S = 0.05
+PHONE = 600
+"""A narrower window is that of a phone."""
 
 
 def executable() -> str | None:
@@ -64,16 +66,16 @@ class Browser:
 
     async def screen(self, width: int, height: int, dark: bool = False) -> None:
         """The window's size, and which colours the user prefers."""
-        mobile = width < 600
-        await self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)  # fmt: skip
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < PHONE}
+        await self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     async def press(self, key: str, code: int) -> None:
         """One key, down and up."""
-        text = {"text": key} if len(key) == 1 else {}
-        for kind in ("keyDown", "keyUp"):
-            await self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **(text if kind == "keyDown" else {}))  # fmt: skip
+        event = {"key": key, "windowsVirtualKeyCode": code}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", **event, **({"text": key} if len(key) == 1 else {}))
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **event)
 
     async def picture(self, path: Path) -> None:
         """A screenshot."""

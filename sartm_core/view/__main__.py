@@ -13,13 +13,14 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from sartm_core.view.config import ViewConfig
-from sartm_core.view.folder import open_folder
 from sartm_core.view.model import Masks
 from sartm_core.view.serve import command
 from sartm_core.view.source import Listed, Live
 
 
 def open_files(what: Path | None, config: ViewConfig, masks: Masks) -> AbstractContextManager[Listed | Live]:
+    from sartm_core.view.folder import open_folder
+
     source = open_folder(config, what, masks)
     _ = masks.segmenter  # a wrong checkpoint is told here, not on the page
     return nullcontext(source)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sartm_core.runtime.engines import ENGINES, PRECISIONS
-from sartm_core.runtime.opening import DEFAULT
-from sartm_core.support.fields import at_least, one_of
+from sartm_core.support.fields import at_least
 
 LOOPBACK = "127.0.0.1"
 LARGEST_PORT = 65535
@@ -25,7 +23,7 @@ class PageConfig:
     celsius: tuple[float, ...] = ()
     """SCALE OFFSET that make degrees Celsius of thermal values: `0.01 -273.15` for hundredths of a kelvin. Without:
     the values themselves are shown."""
-    checkpoint: str = DEFAULT
+    checkpoint: str = "default"
     """A `.safetensors` file of a training run, an exported `.onnx` or `.xml`, or `default`, the shipped weights."""
     sam2: str | None = None
     """Official SAM2 file, for adapter checkpoints."""
@@ -43,8 +41,6 @@ class PageConfig:
         at_least(owner, "upload_mb", self.upload_mb, 1)
         if len(self.celsius) not in (0, 2):
             raise ValueError(f"{owner}.celsius: got {len(self.celsius)} numbers, expected two: scale and offset")
-        one_of(owner, "engine", self.engine, ("auto", *ENGINES))
-        one_of(owner, "precision", self.precision, ("auto", *PRECISIONS))
 
     @property
     def to_celsius(self) -> tuple[float, float] | None:

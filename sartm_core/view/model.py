@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.view.config import PageConfig
 from sartm_core.view.source import Shown
+
+if TYPE_CHECKING:  # torch takes seconds and memory: a page that only listens to a node needs neither
+    from sartm_core.runtime.segmenter import Segmenter
 
 
 class Masks:
@@ -20,6 +23,8 @@ class Masks:
 
     @cached_property
     def segmenter(self) -> Segmenter:
+        from sartm_core.runtime.segmenter import Segmenter
+
         c = self.config
         return Segmenter.load(c.checkpoint, c.device, c.precision, c.engine, sam2=c.sam2)
 

@@ -21,7 +21,9 @@ END_S = 1.0
 """Answers that are under way at the end get this long."""
 
 
-def command(name: str, doc: str | None, what: str, config_class: type[C], open_source: Open[C], argv: Sequence[str] | None) -> int:  # fmt: skip
+def command(
+    name: str, doc: str | None, what: str, config_class: type[C], open_source: Open[C], argv: Sequence[str] | None
+) -> int:
     """A command line of one place and the fields of a config; serve what `open_source` makes of it. The exit code."""
     parser = new_parser(name, doc)
     parser.add_argument("what", nargs="?", type=Path, metavar=what.split(":")[0], help=what.split(": ")[1])

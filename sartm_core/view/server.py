@@ -27,7 +27,7 @@ from aiohttp import web
 from sartm_core.view.config import PageConfig
 from sartm_core.view.dropped import MAX_FILES, Upload, read_pair
 from sartm_core.view.model import Masks
-from sartm_core.view.source import Listed, Live, Shown
+from sartm_core.view.source import WAIT_S, Listed, Live, Shown
 from sartm_core.view.wire import Encoded, body, encode
 
 SCRIPTS = ("page.js", "frames.js", "draw.js", "png.js")
@@ -41,8 +41,6 @@ KEPT = 16
 """Frames of a list that are kept, ready to be sent again."""
 UPLOADS = 4
 """Clients that may send files at the same time."""
-WAIT_S = 15.0
-"""A client that waits for a newer frame hears after so long that the server is still there."""
 MB = 1_000_000
 CHUNK = 65536
 SECURE = {

@@ -14,6 +14,9 @@ from sartm_core.support.classes import Color
 
 FRAMES_PER_SECOND = 2.0
 """How fast a list plays that has no rate of its own."""
+WAIT_S, WATCHED_S = 15.0, 20.0
+"""A client that waits for a newer frame gets an answer after so long at the latest, and asks again; after so long
+without a question nobody looks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class Shown:
     confidence: np.ndarray | None = None
     """(H, W) uint8."""
     classes: Sequence[str] = ()
-    """Names by id."""
+    """Names by id; "" where there is no such class."""
     palette: Sequence[Color] = ()
     """Their colours, the data set's own."""
     state: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +88,7 @@ class Live:
             self._asked = self._clock()
             return self._frame, self._state
 
-    def watched(self, seconds: float) -> bool:
-        """Whether somebody has asked within the last `seconds`."""
+    def watched(self) -> bool:
+        """Whether somebody has asked within the last `WATCHED_S`."""
         with self._lock:
-            return self._asked is not None and self._clock() - self._asked <= seconds
+            return self._asked is not None and self._clock() - self._asked <= WATCHED_S

@@ -1,7 +1,7 @@
 """A frame as the bytes that the page reads: 4 bytes with the length of a JSON head, the head, the pictures.
 
-Colour is a JPEG. Everything that carries numbers (thermal, class ids, confidence) is the array itself under zlib, little
-endian: the page has the exact values under the pointer, and blends mask and picture itself. How to draw them (gamma,
+Colour is a JPEG. What carries numbers (thermal, class ids, confidence) is the array itself under zlib, little endian:
+the page has the exact values under the pointer, and blends mask and picture itself. How to draw them (gamma,
 grey range, bright colours) comes from `sartm_core.support.visualize`, as in every other picture.
 """
 
@@ -68,7 +68,7 @@ def legend(shown: Shown) -> list[dict[str, Any]]:
         return []
     counts = np.bincount(shown.mask.ravel(), minlength=IGNORE + 1)
     colors = display_colors(tuple(shown.palette))
-    rows = [(i, name, colors[i]) for i, name in enumerate(shown.classes)]
+    rows = [(i, name, colors[i]) for i, name in enumerate(shown.classes) if name]
     rows += [(IGNORE, "ignored", IGNORE_COLOR)] if counts[IGNORE] else []
     return [
         {"id": i, "name": name, "color": color, "share": int(counts[i]) / shown.mask.size} for i, name, color in rows
