@@ -80,6 +80,7 @@ class Server:
             app.router.add_get("/live", self._live)
         else:
             app.router.add_get(r"/frame/{index:\d{1,9}}", self._frame)
+        app.on_response_prepare.append(secure)
         app.on_shutdown.append(self._wake)
         app.on_cleanup.append(self._close)
         return app
@@ -97,15 +98,10 @@ class Server:
         name = urlsplit(f"//{request.host}").hostname or ""
         if is_loopback(self.config.host) and not is_loopback(name):
             raise web.HTTPForbidden(text=f"this page is for this machine; it is not at {name!r}")
-        if request.headers.get("Origin", f"http://{request.host}") != f"http://{request.host}":
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
             raise web.HTTPForbidden(text="this page does not answer other sites")
-        try:
-            response = await handler(request)
-        except web.HTTPException as error:
-            error.headers.update(SECURE)
-            raise
-        response.headers.update(SECURE)
-        return response
+        return await handler(request)
 
     async def _page(self, request: web.Request) -> web.Response:
         name, kind = PAGE[request.path]
@@ -196,6 +192,11 @@ class Server:
         """Wake all who wait for something newer."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+async def secure(_: web.Request, response: web.StreamResponse) -> None:
+    """Every answer tells the browser to load nothing from elsewhere, and to give nothing to others."""
+    response.headers.update(SECURE)
 
 
 def ring(loop: asyncio.AbstractEventLoop, bell: Callable[[], None]) -> None:

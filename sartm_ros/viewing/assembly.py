@@ -14,10 +14,12 @@ from sartm_core.support.classes import Color
 from sartm_core.support.visualize import IGNORE_COLOR
 from sartm_core.view.source import Live, Shown
 from sartm_ros.frames.images import Incoming, parse
-from sartm_ros.pairing.nearest import RGB, STREAMS, THERMAL
+from sartm_ros.pairing.nearest import STREAMS, THERMAL
 
 KEPT = 64
 """Frames of a camera that may wait for their mask; with every mask the older ones go."""
+APART_NS = 300_000_000
+"""A frame whose stamp is further from the mask's is not shown with it."""
 SILENT_S = 5.0
 """Diagnostics come every second; a node that says nothing for so long is not there."""
 NUMBERS = {
@@ -97,10 +99,11 @@ class Assembly:
 
     def _show(self, mask: Any, confidence: Any) -> None:
         at = stamp(mask)
-        rgb = next((frame for frame in self._frames[RGB] if frame.stamp_ns == at), None)
-        thermal = min(self._frames[THERMAL], key=lambda frame: abs(frame.stamp_ns - at), default=None)
+        rgb, thermal = (nearest(self._frames[stream], at) for stream in STREAMS)
+        if any(self._frames.values()) and at not in (f.stamp_ns for f in (rgb, thermal) if f):
+            return  # a mask of frames that were not seen: never with others
         for frames in self._frames.values():
-            while frames and frames[0].stamp_ns < at and len(frames) > 1:
+            while len(frames) > 1 and frames[0].stamp_ns < at:
                 frames.popleft()
         names, palette = self._classes
         try:
@@ -121,6 +124,12 @@ def by_id(entries: Iterable[tuple[int, str, Sequence[int]]]) -> tuple[tuple[str,
     known = {i: (name, (color[0], color[1], color[2])) for i, name, color in entries}
     rows = [known.get(i, ("", IGNORE_COLOR)) for i in range(max(known, default=-1) + 1)]
     return tuple(name for name, _ in rows), tuple(color for _, color in rows)
+
+
+def nearest(frames: Iterable[Incoming], at_ns: int) -> Incoming | None:
+    """The frame of this time; None where all are further off than `APART_NS`."""
+    near = (frame for frame in frames if abs(frame.stamp_ns - at_ns) <= APART_NS)
+    return min(near, key=lambda frame: abs(frame.stamp_ns - at_ns), default=None)
 
 
 def stamp(message: Any) -> int:
