@@ -24,7 +24,7 @@ def open_labels(root: Path | None, config: BrowseConfig, _: Masks) -> AbstractCo
     if root is None:
         raise ValueError("nothing to show; give the folder of a data set")
     findings = read_findings(Path(config.findings), root) if config.findings else {}
-    return nullcontext(Labels(config.dataset or detect_dataset(root), root, config.split, findings))
+    return nullcontext(Labels(config.dataset or detect_dataset(root), root, config.split, findings, config.label_set))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

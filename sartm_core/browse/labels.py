@@ -27,8 +27,10 @@ Findings = dict[Path, list[tuple[str, str]]]
 class Labels(Listed):
     """A data set with what `sartm check-data` found in it."""
 
-    def __init__(self, dataset: str, root: Path, split: str | None, findings: Findings) -> None:
-        self.pairs = open_dataset(dataset, root, split, check=False)
+    def __init__(
+        self, dataset: str, root: Path, split: str | None, findings: Findings, label_set: str | None = None
+    ) -> None:
+        self.pairs = open_dataset(dataset, root, split, label_set, check=False)
         if not self.pairs.names:
             self.pairs.check()  # says what is missing
         self.title, self.names = str(root), self.pairs.names

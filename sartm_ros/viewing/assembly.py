@@ -100,8 +100,9 @@ class Assembly:
     def _show(self, mask: Any, confidence: Any) -> None:
         at = stamp(mask)
         rgb, thermal = (nearest(self._frames[stream], at) for stream in STREAMS)
-        if any(self._frames.values()) and at not in (f.stamp_ns for f in (rgb, thermal) if f):
-            return  # a mask of frames that were not seen: never with others
+        if at not in (frame.stamp_ns for frame in (rgb, thermal) if frame):  # never with others
+            self.problem = f"masks of frames that did not come here (cameras: {self.topics or 'not known yet'})"
+            return
         for frames in self._frames.values():
             while len(frames) > 1 and frames[0].stamp_ns < at:
                 frames.popleft()
@@ -116,6 +117,7 @@ class Assembly:
         except ValueError as error:
             self.problem = str(error)
             return
+        self.problem = ""
         self._live.show(shown)
 
 
