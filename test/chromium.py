@@ -107,6 +107,7 @@ async def opened(folder: Path, url: str) -> AsyncIterator[Browser]:
                 await browser.call(f"{domain}.enable")
             await browser.screen(1280, 800)
             await browser.call("Page.navigate", url=url)
+            await browser.until("location.href !== 'about:blank' && document.readyState === 'complete'")
             yield browser
             await root.call("Browser.close")
         await drain

@@ -127,8 +127,9 @@ async function watch() { // a live source: the next frame is asked for when the 
       const next = await unpack(await ask(`live?frame=${seen.frame}&state=${seen.told}`));
       const state = { ...next.live };
       badge(state.state || "waiting for the first frame", state.state !== "ok");
-      Object.assign(seen, { frame: next.frame, told: next.told });
-      if (next.parts && (playing || steps)) {
+      seen.told = next.told;
+      if (next.parts && (playing || steps)) { // one that came while pausing is not seen
+        seen.frame = next.frame;
         steps = Math.max(0, steps - 1);
         show({ ...next, state });
       } else if (!dropped) tellState(state);

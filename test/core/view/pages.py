@@ -61,9 +61,9 @@ class FakeMasks:
 
 
 @asynccontextmanager
-async def page(source: Listed | Live, **config: Any) -> AsyncIterator[tuple[TestClient, Server]]:
+async def page(source: Listed | Live, masks: Any = None, **config: Any) -> AsyncIterator[tuple[TestClient, Server]]:
     """A client and the server."""
-    server = Server(source, PageConfig(**config), FakeMasks())  # type: ignore[arg-type]
+    server = Server(source, PageConfig(**config), masks or FakeMasks())
     async with TestClient(TestServer(server.app())) as client:
         yield client, server
 
