@@ -9,6 +9,7 @@ import asyncio
 import base64
 import io
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,8 +37,8 @@ if chromium.executable() is None:
 
 LOUDEST = 6.0
 """Mean difference of a channel that a JPEG of these pictures may make."""
-LARGEST = 300_000
-"""Bytes of a picture for the docs."""
+LARGEST, WIDEST, COLORS = 300_000, 1024, 192
+"""Of a picture for the docs: bytes, pixels, colours."""
 DESKTOP, PHONE = (1280, 800), (390, 844)
 RIGHT, SPACE = ("ArrowRight", 39), (" ", 32)
 
@@ -59,6 +60,12 @@ async def text(browser: Any, of: str) -> str:
 async def says(browser: Any, of: str, wanted: str) -> None:
     """Wait until an element's text is this."""
     await browser.until(f"document.querySelector('{of}').textContent === {json.dumps(wanted)}")
+
+
+async def choose(browser: Any, name: str, value: str) -> None:
+    """Choose a value of a filter."""
+    select = f"document.querySelector('#filters select[name={name}]')"
+    await browser.run(f"{select}.value = '{value}', {select}.dispatchEvent(new Event('input', {{bubbles: true}}))")
 
 
 async def drawn(browser: Any, kind: str) -> np.ndarray:
@@ -118,8 +125,7 @@ def test_the_keyboard_does_all_of_it(tmp_path: Path) -> None:
             await says(browser, "#play", "play")
             # a filter: only split has values
             assert await browser.run("document.querySelectorAll('#filters select').length") == 1
-            select = "document.querySelector('#filters select')"
-            await browser.run(f"{select}.value = 'val', {select}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+            await choose(browser, "split", "val")
             await says(browser, "#name", "1 of 2: frame1")
             # the pointer: focus on a picture, then arrows
             await browser.run("document.querySelector('#overlay canvas').focus()")
@@ -230,10 +236,12 @@ def scenes(root: Path, count: int) -> Path:
 
 
 async def small_picture(browser: Any, path: Path) -> None:
-    """A screenshot in 256 colours, for the docs."""
+    """A screenshot in few colours, for the docs."""
     await browser.picture(path)
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        small = picture.convert("RGB")
+        small.thumbnail((WIDEST, WIDEST))
+        small.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
     assert path.stat().st_size < LARGEST
 
 
@@ -254,21 +262,14 @@ def test_pictures_for_the_docs(tmp_path: Path) -> None:
             await browser.press(*RIGHT)
             await says(browser, "#name", "2 of 6: 00002N")
             await put_pointer(browser, "overlay", 0.36, 0.55)
-            for name, size, dark in (
-                ("view", DESKTOP, False),
-                ("view_dark", DESKTOP, True),
-                ("view_phone", PHONE, False),
-            ):
+            for tail, size, dark in (("", DESKTOP, False), ("_dark", DESKTOP, True), ("_phone", PHONE, False)):
                 await browser.screen(*size, dark)
-                await small_picture(browser, out / f"{name}.png")
+                await small_picture(browser, out / f"view{tail}.png")
         labels = Labels("folder", root, None, findings)
         labels.title = "scenes"
         async with opened(labels, tmp_path / "two", masks=masks) as (browser, _):
-            select = "document.querySelector('#filters select[name=class]')"
             await browser.until("document.querySelector('#legend li')")
-            await browser.run(
-                f"{select}.value = 'person', {select}.dispatchEvent(new Event('input', {{bubbles: true}}))"
-            )
+            await choose(browser, "class", "person")
             await browser.until("document.querySelector('#name').textContent.includes('00001D')")
             await small_picture(browser, out / "browse.png")
 
