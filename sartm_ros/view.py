@@ -4,6 +4,7 @@
     sartm view DIR                   # rgb/ and thermal/, MFNet, PST900, FMB: needs no ROS
     sartm view --rgb a.png --thermal b.png
     sartm view BAG                   # rosbag2 folder, .mcap or .db3 file: needs no ROS
+    sartm view --synthetic           # scenes that are made up
 
 Drop the two pictures of a pair on the page to segment them. Nobody else can look unless --host says so; nothing on this
 machine is changed. docs/view.md tells more.
@@ -12,11 +13,10 @@ machine is changed. docs/view.md tells more.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from sartm_core.view.__main__ import open_files
 from sartm_core.view.config import ViewConfig
 from sartm_core.view.model import Masks
 from sartm_core.view.serve import command
@@ -41,8 +41,12 @@ class Config(ViewConfig):
 def open_source(what: Path | None, config: Config, masks: Masks) -> AbstractContextManager[Listed | Live]:
     if what is not None and is_bag(what):
         return open_bag(what, config)
-    if what is not None or config.rgb or config.thermal:
-        return open_files(what, config, masks)
+    if what is not None and config.synthetic:
+        raise ValueError(f"{what} and --synthetic: give one or the other")
+    if what is not None or config.rgb or config.thermal or config.synthetic:
+        from sartm_core.view.folder import open_frames
+
+        return nullcontext(open_frames(config, what, masks))
     try:
         from sartm_ros.viewing.live import open_live
     except ImportError as error:

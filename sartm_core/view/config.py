@@ -59,10 +59,14 @@ class ViewConfig(PageConfig):
     """Layout of the folder: `folder`, `mfnet`, `pst900` or `fmb`. None: found out."""
     split: str | None = None
     """Only this split of it: `train`, `val`, `test` or another list. None: all frames."""
+    synthetic: bool = False
+    """Synthetic scenes instead, for who has no frames at hand."""
     threshold: float = 0.0
     """0..1; pixels whose class has a lower confidence are shown as ignored."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.synthetic and (self.rgb or self.thermal):
+            raise ValueError(f"{type(self).__name__}.synthetic: given with rgb or thermal; give one or the other")
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"{type(self).__name__}.threshold: got {self.threshold}, expected 0..1")

@@ -53,6 +53,7 @@ class FakeMasks:
 
     def __init__(self) -> None:
         self.given: list[tuple[np.ndarray | None, np.ndarray | None]] = []
+        self.segmenter = self
 
     def __call__(self, name: str, rgb: Any, thermal: Any, told: Mapping[str, str] | None = None) -> Shown:
         self.given.append((rgb, thermal))
