@@ -13,7 +13,7 @@ let playing = true;
 let dropped = false;       // whether the frame on the page came from files that were dropped
 let steps = 0;             // live: frames still to be shown while paused
 let order = [], place = 0; // list: frames that pass the filters, and which of them is on the page
-let asking = null;         // list: the request under way
+let asking = null;         // the request under way
 let point = null;          // where the pointer is, 0..1
 const hidden = new Set();  // classes left out of the overlay
 
@@ -116,6 +116,7 @@ function tellPoint() {
 // --- playing ------------------------------------------------------------------------------------------------------------
 function setPlaying(on) {
   playing = on;
+  if (about?.live && !on) asking?.abort(); // what it would bring is old when it is asked for
   $("play").textContent = on ? "pause" : "play";
 }
 
@@ -123,8 +124,9 @@ async function watch() { // a live source: the next frame is asked for when the 
   const seen = { frame: 0, told: 0 };
   for (;;) {
     if ((!playing && !steps) || document.hidden) { await sleep(100); continue; }
+    asking = new AbortController();
     try {
-      const next = await unpack(await ask(`live?frame=${seen.frame}&state=${seen.told}`));
+      const next = await unpack(await ask(`live?frame=${seen.frame}&state=${seen.told}`, { signal: asking.signal }));
       const state = { ...next.live };
       badge(state.state || "waiting for the first frame", state.state !== "ok");
       seen.told = next.told;
@@ -134,6 +136,7 @@ async function watch() { // a live source: the next frame is asked for when the 
         show({ ...next, state });
       } else if (!dropped) tellState(state);
     } catch (error) {
+      if (error.name === "AbortError") continue;
       badge("the server does not answer", true);
       await sleep(RETRY_MS);
     }

@@ -160,7 +160,6 @@ def test_a_live_page_pauses_steps_and_goes_on(tmp_path: Path) -> None:
             await browser.press(*SPACE)
             await says(browser, "#play", "play")
             source.show(shown("two", 2))
-            await browser.run("new Promise(done => setTimeout(done, 0))")
             source.show(shown("three", 3))
             await browser.press(*RIGHT)
             await says(browser, "#name", "three")
