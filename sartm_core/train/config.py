@@ -96,7 +96,7 @@ class TrainConfig:
     sam2: str | None = None
     """Official SAM2 file to start from, as Meta ships it (`sam2.1_hiera_base_plus.pt`); not for `hiera_nano`."""
     init: str | None = None
-    """SARTM `.safetensors` to start from instead, or `default` for the shipped one."""
+    """SARTM `.safetensors` to start from instead, `default` for the shipped one, or `hf:OWNER/NAME`."""
     init_as_base: bool = False
     """Take from `init` only what an official SAM2 file would give, its encoder and mask decoder; adapters, fusion,
     classes and heads start fresh, so they may be others."""
