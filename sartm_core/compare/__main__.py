@@ -118,9 +118,7 @@ def in_text(content: dict[str, Any], output: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = new_parser("compare", __doc__)
     for name in "AB":
-        text = (
-            f"weights {name}: a `.safetensors` file, `default`, `hf:OWNER/NAME`, an exported file with --engine auto"
-        )
+        text = f"weights {name}: a `.safetensors` file, `default`, `hf:OWNER/NAME`, an exported file with --engine auto"
         parser.add_argument(f"weights_{name.lower()}", metavar=name, help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the report")
     add_config_options(parser, CompareConfig)
