@@ -13,6 +13,7 @@ from sartm_core.data.datasets import open_dataset
 from sartm_core.data.layouts.fmb import FMBPairs
 from sartm_core.data.seen import CHOSE, TRAINED, UNKNOWN, SeenFrames, in_words, inherited, joined, seen_again
 from sartm_core.evaluate import __main__ as evaluate
+from sartm_core.evaluate.metrics import ConfusionMatrix
 from sartm_core.model.sartm import SARTM
 from sartm_core.train import __main__ as train
 from test.core.conftest import make_model
@@ -141,3 +142,35 @@ def test_generations_on_the_same_frames_are_written_once() -> None:
     )  # fmt: skip
     assert joined(own, inherited(own, "p")) == own
     assert in_words([], 3) == ""
+
+
+def test_picking_an_epoch_on_frames_that_train_is_told_in_words(tmp_path: Path, caplog) -> None:
+    root = write_split(tmp_path / "a", TRAIN, VAL)
+    weights = run(tmp_path, "union", root, "--data.train_split", "train+val")
+    assert "2 of 2 validation frames also train: picking the best epoch on them" in caplog.text
+    assert "--trainer.keep last" in caplog.text
+    info = SARTM.load(weights).info
+    assert (
+        info.protocol["selection"]
+        == "best mean mIoU of the epochs on: folder (val); 2 of 2 validation frames also train"
+    )
+    assert [(entry.role, len(entry.names)) for entry in info.seen] == [(TRAINED, 5), (CHOSE, 2)]
+    caplog.clear()
+    run(tmp_path, "apart", root)
+    assert "also train" not in caplog.text
+
+
+def test_the_last_weights_are_kept_though_earlier_ones_scored_higher(tmp_path: Path) -> None:
+    root = write_split(tmp_path / "a", TRAIN, VAL)
+    config = write_config(tmp_path, data={"root": str(root)}, trainer={"max_epochs": 2, "fit_confidence": False})
+    for keep in ("best", "last"):
+        output = tmp_path / keep
+        with pytest.MonkeyPatch.context() as patch:
+            scores = iter((0.9, 0.1))
+            patch.setattr(ConfusionMatrix, "miou", lambda self: next(scores))
+            assert train.main(command(config, output, "--trainer.keep", keep)) == 0
+        protocol = SARTM.load(output / "weights.safetensors").info.protocol
+        assert (protocol["epoch"], protocol["selection"]) == {
+            "best": (1, "best mean mIoU of the epochs on: folder (val)"),
+            "last": (2, "none, the last weights; validated on: folder (val)"),
+        }[keep]
