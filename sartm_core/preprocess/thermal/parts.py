@@ -18,7 +18,6 @@ SAMPLE_STEP = 4
 SMALLEST_SPAN = {"uint8": 2.0, "uint16": 50.0, "float32": 0.5}
 """A frame is stretched no more than if it had this spread (grey levels, counts, kelvin): a closed shutter is not a hot
 street."""
-
 LARGEST = 2**31 - 1
 """Of the whole numbers that every engine computes with."""
 
