@@ -1,6 +1,6 @@
 """Train the ablations of the paper (Tables IV to VIII) and print them beside its numbers.
 
-    sartm ablate --table components --config config/train/fmb.yaml --data DIR --output runs/ablation
+    sartm ablate --table components --config config/train/fmb_paper.yaml --data DIR --output runs/ablation
     sartm ablate --table weights --w1 0.1 0.4 1 --config FILE.yaml --output runs/ablation
 
 Every run of the grid is one `sartm train` in DIR/TABLE/VARIANT/seedK, with its output in seedK.log; the

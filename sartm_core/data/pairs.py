@@ -90,7 +90,7 @@ class Pairs(Sequence[Sample]):
         self.split = split
         self.label_set = self.find_label_set(label_set)
         self.cameras = self.find_cameras()
-        self.names, self.files = self.find(split)
+        self.names, self.files = self.find(split) if split is None else self.find_union(split)
         if check:
             self.check()
 
@@ -118,6 +118,15 @@ class Pairs(Sequence[Sample]):
     @abstractmethod
     def find(self, split: str | None) -> tuple[list[str], dict[str, FrameFiles]]:
         """Frame names in order and the files of each."""
+
+    def find_union(self, split: str) -> tuple[list[str], dict[str, FrameFiles]]:
+        """The same for `train`, or for several splits, `train+val`, each frame once; see `merged`."""
+        first, *others = split.split("+")
+        names, files = self.find(first)
+        for part in others:
+            added = self.find(part)[1]
+            names = names + merged(files, part, added)
+        return names, files
 
     def check(self) -> None:
         """ValueError unless there are frames and each has the image of every camera."""
@@ -170,6 +179,15 @@ def files_of(folders: dict[str, ImageFolder], name: str) -> FrameFiles:
     return FrameFiles(*(folders[kind][name] for kind in KINDS))
 
 
+def merged(files: dict[str, FrameFiles], part: str, added: dict[str, FrameFiles]) -> list[str]:
+    """Put the frames of another part to `files`; returns their names. Another frame of the same name gets its part in
+    front; a frame that is there already is left out."""
+    others = {name: found for name, found in added.items() if files.get(name) != found}
+    new = {f"{part}_{name}" if name in files else name: found for name, found in others.items()}
+    files |= new
+    return list(new)
+
+
 class ListedPairs(Pairs):
     """One folder tree; `SPLIT.txt` beside it lists the frames of a split."""
 
@@ -195,7 +213,7 @@ class ListedPairs(Pairs):
 
 class PartedPairs(Pairs):
     """`train/` and `test/` with a folder tree each. "val" is a `val/` of the user's own where there is one, else a
-    fixed hold-out of train/, with "train" the rest of it and "trainval" the whole."""
+    fixed hold-out of train/, with "train" the rest of it and "trainval" the whole of train/."""
 
     @classmethod
     def matches(cls, root: Path) -> bool:
@@ -227,8 +245,5 @@ class PartedPairs(Pairs):
         files: dict[str, FrameFiles] = {}
         for part in SPLITS:
             folders = self.image_folders(self.root / part)
-            files |= {
-                f"{part}_{name}" if name in files else name: files_of(folders, name)
-                for name in sorted(folders["rgb"].files)
-            }
+            merged(files, part, {name: files_of(folders, name) for name in sorted(folders["rgb"].files)})
         return list(files), files

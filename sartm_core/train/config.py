@@ -11,6 +11,7 @@ from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.support.fields import at_least, one_of
 
 COMPILERS = ("none", "inductor", "eager")
+KEEPS = ("best", "last")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class TrainerConfig:
     """CPU threads of torch; 0 leaves torch's own choice."""
     val_every: int = 1
     """Validate after every this many epochs."""
+    keep: str = "best"
+    """Which weights the run leaves: `best` of the validations, or the `last`, for a run whose validation frames also
+    train (`data.train_split train+val`): scores on those pick nothing."""
     checkpoint_every: int = 0
     """Write `checkpoints/last.ckpt` also after every this many optimizer steps; 0: after every epoch only."""
     fit_confidence: bool = True
@@ -85,6 +89,7 @@ class TrainerConfig:
         one_of("TrainerConfig", "precision", self.precision, ("32-true", "bf16-mixed", "16-mixed"))
         one_of("TrainerConfig", "accelerator", self.accelerator, ("auto", "cpu", "gpu"))
         one_of("TrainerConfig", "compile", self.compile, COMPILERS)
+        one_of("TrainerConfig", "keep", self.keep, KEEPS)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
+from sartm_core.data.seen import in_both
 from sartm_core.data.sources import open_source, sources_of
 from sartm_core.losses.teachers.text import text_embeddings
 from sartm_core.model.config import ModelConfig
@@ -51,6 +53,8 @@ class Prepared:
     val_loaders: dict[str, DataLoader[list[Item]]]
     resume: ResumePoint | None
     """Where it goes on; None at its start."""
+    learnt: str
+    """How many of the validation frames also train, in words; "" for none."""
 
 
 def prepare(config: TrainConfig, last: Path | None = None) -> Prepared:
@@ -68,12 +72,31 @@ def prepare(config: TrainConfig, last: Path | None = None) -> Prepared:
     L.seed_everything(config.seed, workers=True, verbose=False)
     val_loaders = validation_loaders(config, rank, world)
     train_loader = training_loader(config, rank, world)
+    learnt = validation_frames_that_train(config, train_loader, val_loaders)
     resume = None if last is None else resume_point(last)
     model = build_model(config)
     if world > 1:
         sync_batchnorm(model)
     text = resume.text if resume else text_embeddings(config.loss, config.model.classes)
-    return Prepared(config, LitSARTM(model, config, list(val_loaders), text), train_loader, val_loaders, resume)
+    return Prepared(config, LitSARTM(model, config, list(val_loaders), text), train_loader, val_loaders, resume, learnt)
+
+
+def validation_frames_that_train(
+    config: TrainConfig, train: DataLoader[Item], val: Mapping[str, DataLoader[list[Item]]]
+) -> str:
+    """What `Prepared.learnt` says; a warning where the epoch would be picked on such frames."""
+    both, frames = in_both(train.dataset, [loader.dataset for loader in val.values()])
+    if not both:
+        return ""
+    words = f"{both} of {frames} validation frames also train"
+    advice = (
+        "their scores are no test of these weights"
+        if config.trainer.keep == "last"
+        else "picking the best epoch on them prefers what is learnt by heart. Give another --data.val_split, or "
+        "--trainer.keep last to leave the last weights instead"
+    )
+    log.warning("%s: %s", words, advice)
+    return words
 
 
 def rank_and_world() -> tuple[int, int]:
