@@ -7,13 +7,15 @@ left. The same loop, without validation, is what `sartm_core.benchmark --trainin
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from time import perf_counter
 from typing import Any
 
@@ -197,6 +199,18 @@ def length(config: TrainConfig, steps_per_epoch: int) -> tuple[int, int]:
     return steps, math.ceil(steps / (steps_per_epoch * settings.val_every))  # one at the end, whatever the epoch
 
 
+def end_with_parent() -> None:
+    """In the child: when the parent is killed, do not go on for nobody, with all this memory."""
+
+    def watch() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
 def dry_run(config: TrainConfig, steps: int, picture: Path | None = None) -> DryRun:
     """In a process of its own; `picture`: where to draw the first batch.
 
@@ -207,7 +221,7 @@ def dry_run(config: TrainConfig, steps: int, picture: Path | None = None) -> Dry
     if steps < FEWEST_STEPS:
         raise ValueError(f"--dry-run: got {steps}, expected at least {FEWEST_STEPS} steps; the first is not timed")
     others = active_children()
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
         work = pool.submit(measure, config, steps, picture)
         while not wait([work], LOOK_EVERY).done:
             left = available()
