@@ -36,7 +36,7 @@ def gradient_norms(terms: Mapping[str, tuple[float, Tensor]], features: Tensor) 
     return norms
 
 
-def gradient_shares(weights: Mapping[str, float], norms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def gradient_shares(weights: Mapping[str, float | Tensor], norms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Part of each weighted term in the sum of the norms, 0..1; norms that are not finite (overflow) give none."""
     weighted = {name: weights[name] * norm for name, norm in norms.items()}
     if not weighted:

@@ -44,7 +44,8 @@ class UsageError(Exception):
 
 def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
     """Those outside of `--ros-args ... --`, and those inside."""
-    outside, inside = [], []
+    outside: list[str] = []
+    inside: list[str] = []
     is_inside = False
     for arg in args:
         if arg in (ROS, ROS_END):
