@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +18,8 @@ from sartm_core.data.splits import SPLITS, hold_out, read_split
 from sartm_core.support.classes import LABEL_SETS, MFNET, LabelSet
 
 CAMERAS = ("rgb", "thermal")
+LOOKED_AT = 16
+"""Frames of a data set that stand for all where only a look is taken."""
 KINDS = (*CAMERAS, "label")
 
 
@@ -62,6 +64,12 @@ class ImageFolder:
 
     def __getitem__(self, name: str) -> Path:
         return self.files.get(name, self.path / f"{name}{self.tail}.*")
+
+
+def spread_over(names: Sequence[str]) -> list[str]:
+    """At most `LOOKED_AT` of the names, evenly from first to last."""
+    places = np.linspace(0, len(names) - 1, min(LOOKED_AT, len(names))).round().astype(int)
+    return [names[place] for place in places]
 
 
 class Pairs(Sequence[Sample]):
@@ -151,6 +159,10 @@ class Pairs(Sequence[Sample]):
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         name = self.names[index]
         return Sample(name, self.rgb_of(name), self.thermal_of(name), self.label_of(name))
+
+    def some_images(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+        """rgb and thermal of some frames from all over the data set."""
+        return ((self.rgb_of(name), self.thermal_of(name)) for name in spread_over(self.names))
 
     def file_of(self, name: str) -> Path:
         """The file that stands for a frame: its rgb image, or its thermal one alone."""
