@@ -21,20 +21,25 @@ def report(found: DryRun, config: TrainConfig) -> str:
     whose = "of this process; loader processes come on top" if found.device == "cpu" else "given out by torch"
     of = f" of {found.of / GB:.3g}" if found.of else ""
     timed, wait = len(found.seconds) - 1, statistics.median(found.waited[1:])
-    lines = {
-        "memory": f"{found.memory / GB:.2f}{of} GB at most ({whose})",
-        "a step": f"{found.step:.3g} s, {wait:.2g} s of it waiting for frames (median of {timed} after the first)",
-        "the run": f"{found.hours:.2g} hours: {found.steps} steps, {found.validations} validations of "
-        f"{found.validation:.2g} s",
-        "loss": " ".join(f"{values['loss']:.3g}" for values in by_step(found, config)),
-        "gradient": f"{shares(found.shares)} of F~n's",
-        "ranks": ranks(found.ranks),
-    }
+    inputs = [(root, camera) for root, cameras in found.inputs.items() for camera in cameras]
+    lines = [
+        ("memory", f"{found.memory / GB:.2f}{of} GB at most ({whose})"),
+        ("a step", f"{found.step:.3g} s, {wait:.2g} s of it waiting for frames (median of {timed} after the first)"),
+        (
+            "the run",
+            f"{found.hours:.2g} hours: {found.steps} steps, {found.validations} validations of "
+            f"{found.validation:.2g} s",
+        ),
+        *(("input", f"{camera}, {root}") for root, camera in inputs),
+        ("loss", " ".join(f"{values['loss']:.3g}" for values in by_step(found, config))),
+        ("gradient", f"{shares(found.shares)} of F~n's"),
+        ("ranks", ranks(found.ranks)),
+    ]
     head = (
         f"{config.model.backbone}, {config.trainer.batch_size} frames of {height}x{width} a step, "
         f"{config.trainer.precision}, {found.device}\n"
     )
-    return head + "".join(f"{name:<8} {text}\n" for name, text in lines.items())
+    return head + "".join(f"{name:<8} {text}\n" for name, text in lines)
 
 
 def as_dict(found: DryRun, config: TrainConfig) -> dict[str, Any]:

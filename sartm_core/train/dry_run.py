@@ -24,6 +24,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from torch.utils.data import DataLoader
 
+from sartm_core.preprocess.statistics import InputStatistics
 from sartm_core.support.files import replacing
 from sartm_core.support.memory import available, machine_memory, peak_resident
 from sartm_core.train.config import TrainConfig
@@ -63,6 +64,8 @@ class DryRun:
     steps: int
     """Optimizer steps of the run."""
     validations: int
+    inputs: dict[str, list[InputStatistics]]
+    """Folder of a data set -> what the network sees of its cameras."""
     losses: list[dict[str, float]]
     """`loss` and its terms, unweighted, of each micro-batch."""
     shares: dict[str, float]
@@ -177,6 +180,7 @@ def measure(config: TrainConfig, steps: int, picture: Path | None = None) -> Dry
         validation=sum(laps.validation[i] * len(loader) for i, loader in enumerate(val_loaders.values())),
         steps=total,
         validations=validations,
+        inputs=run.inputs,
         losses=look.losses,
         shares=look.shares,
         ranks=run.module.ranks,
@@ -187,7 +191,7 @@ def draw(batch: Item, config: TrainConfig, path: Path) -> None:
     """The batch as a PNG file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        batch_sheet(batch, config.preprocess, config.model.palette or ()).save(temporary, "PNG")
+        batch_sheet(batch, config.preprocess, config.model.classes, config.model.palette or ()).save(temporary, "PNG")
 
 
 def length(config: TrainConfig, steps_per_epoch: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.support.classes import Color
-from sartm_core.support.visualize import contact_sheet, overlay, thermal_to_gray
+from sartm_core.support.visualize import contact_sheet, legend_of, overlay, thermal_to_gray
 from sartm_core.train.frames import Item
 
 SHOWN_FRAMES = 4
@@ -23,7 +23,9 @@ def colors(rgb: Tensor, norm: PreprocessConfig) -> np.ndarray:
     return ((rgb.cpu() * std + mean).clamp(0, 1) * 255).to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-def batch_sheet(batch: Item, norm: PreprocessConfig, palette: tuple[Color, ...]) -> Image.Image:
+def batch_sheet(
+    batch: Item, norm: PreprocessConfig, classes: tuple[str, ...], palette: tuple[Color, ...]
+) -> Image.Image:
     """A training batch as the network gets it: a row for each frame with colour, thermal, and the label over one of
     them. What modality dropout left out is black."""
     rows = []
@@ -32,4 +34,4 @@ def batch_sheet(batch: Item, norm: PreprocessConfig, palette: tuple[Color, ...])
         cameras = [image if kept else np.zeros_like(image) for image, kept in zip(seen, keep.tolist(), strict=True)]
         below = cameras[0] if keep[0] else cameras[1]
         rows.append([*cameras, overlay(below, label.cpu().to(torch.uint8).numpy(), palette)])
-    return contact_sheet(rows[:SHOWN_FRAMES], COLUMNS, batch["name"][:SHOWN_FRAMES])
+    return contact_sheet(rows[:SHOWN_FRAMES], COLUMNS, batch["name"][:SHOWN_FRAMES], legend_of(classes, palette))

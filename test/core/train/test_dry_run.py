@@ -17,8 +17,9 @@ import yaml
 from PIL import Image
 
 from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.preprocess.statistics import InputStatistics
 from sartm_core.support.fields import from_dict
-from sartm_core.support.visualize import CAPTION_HEIGHT
+from sartm_core.support.visualize import caption_height, lightened
 from sartm_core.train import __main__ as train
 from sartm_core.train import dry_run
 from sartm_core.train.config import TrainConfig
@@ -37,6 +38,7 @@ FOUND: dict[str, Any] = {
     "device": "cpu", "memory": 2 * 10**9, "of": 16 * 10**9, "seconds": [9.0, 2.0, 4.0], "waited": [8.0, 0.5, 0.7],
     "validation": 60.0, "steps": 1200, "validations": 4, "losses": [{"loss": n} for n in (4.0, 3.0, 2.0, 1.0)],
     "shares": {"s0": 0.25, "cr": 0.75},
+    "inputs": {"DIR": [InputStatistics("thermal", 16, 0.1, 0.9, 0.02, (290.0, 310.0))]},
     "ranks": {"rgb/stride_4": 8.0, "rgb/stride_8": 9.2, "thermal/stride_4": 7.0, "fused": 30.1},
 }  # fmt: skip
 
@@ -64,12 +66,14 @@ def test_as_a_command(tmp_path: Path, capsys, monkeypatch) -> None:
     found = json.loads(record.read_text())
     assert json.loads(own.read_text()) == found
     with Image.open(picture) as sheet:
-        assert sheet.size == (3 * 64, 2 * (32 + CAPTION_HEIGHT))  # rgb, thermal, label of two crops of 32x64
+        assert sheet.width == 3 * 64 and sheet.height > 2 * (32 + caption_height(32))  # two crops of 32x64, a legend
     text = capsys.readouterr().out
     assert "hiera_nano, 2 frames of 32x64 a step, 32-true, cpu" in text and f"{found['hours']:.2g} hours" in text
     assert len(found["seconds"]) == len(found["waited"]) == 3 and 100e6 < found["memory"] < found["of"]
     assert sum(found["shares"].values()) == pytest.approx(1) and set(found["shares"]) == {"s0", "s1", "cr"}
     assert "L_cr" in text and f"rgb {found['ranks']['rgb/stride_4']:.1f}" in text and "F~n" in text
+    (folder,) = found["inputs"].values()
+    assert [camera["camera"] for camera in folder] == ["rgb", "thermal"] and "thermal mean" in text
     assert len(found["losses"]) == 3 and all(step["loss"] > 0 for step in found["losses"])
     assert (found["steps"], found["validations"]) == (9, 3)
     middle = sum(found["seconds"][1:]) / 2
@@ -114,6 +118,7 @@ def test_the_first_step_and_waiting_are_told_apart(tmp_path: Path) -> None:
     assert "2.00 of 16 GB" in text and "3 s, 0.6 s of it waiting" in text
     assert "1.1 hours: 1200 steps, 4 validations" in text and "loss     4 3 2 1\n" in text
     assert "gradient L_cr 75.0%, S~0 25.0% of F~n's" in text
+    assert "input    thermal mean 0.1, spread 0.9, 2% clipped (camera 290 to 310, 16 frames), DIR\n" in text
     assert "ranks    rgb 8.0, 9.2; thermal 7.0; F~n 30.1\n" in text
     assert "at most (" in report(replace(found, of=0), config_of(tmp_path / "tiny.yaml"))
 
@@ -133,12 +138,14 @@ def test_a_batch_as_a_picture() -> None:
     label[:, 16:] = 1
     batch = {"rgb": (image - mean) / std, "thermal": thermal, "label": label, "name": ["a", "b"]}
     batch["keep"] = torch.tensor([[True, True], [False, True]])
-    sheet = np.array(batch_sheet(batch, norm, ((0, 0, 0), (200, 0, 0))))
-    first, second = (sheet[i * 48 + CAPTION_HEIGHT : (i + 1) * 48] for i in range(2))  # (32, 3 * 32, 3) each
+    sheet = np.array(batch_sheet(batch, norm, ("ground", "car"), ((0, 0, 0), (255, 0, 0))))
+    cell = 32 + caption_height(32)
+    first, second = (sheet[(i + 1) * cell - 32 : (i + 1) * cell] for i in range(2))  # (32, 3 * 32, 3) each
     assert np.abs(first[:16, :32].astype(int) - 100).max() <= 1
-    assert np.array_equal(first[:16, 64:], first[:16, :32]) and first[20, 80].tolist() == [150, 50, 50]
+    assert np.array_equal(first[:15, 64:], first[:15, :32])
+    assert np.abs(first[20, 80].astype(int) - (177, 50, 50)).max() <= 1
     assert first[0, 32].tolist() == [0, 0, 0] and first[0, 63].tolist() == [255, 255, 255]
-    assert not second[:, :32].any() and np.array_equal(second[:16, 64:], second[:16, 32:64])
+    assert not second[:, :32].any() and np.array_equal(second[:15, 64:], lightened(second[:, 32:64])[:15])
 
 
 def slept(config: TrainConfig, steps: int, picture: Path | None) -> DryRun:
