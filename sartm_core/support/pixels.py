@@ -81,8 +81,8 @@ def read_color(source: Path | bytes, name: str = "") -> np.ndarray:
         depth = bits(image)
         if depth > 8 or image.mode not in EIGHT_BIT_MODES:
             raise ValueError(
-                f"{name or str(source)}: {depth} bits a channel, mode {image.mode}; expected an 8-bit colour image. Convert "
-                "it with the range that the camera uses"
+                f"{name or str(source)}: {depth} bits a channel, mode {image.mode}; expected an 8-bit colour image. "
+                "Convert it with the range that the camera uses"
             )
         return upright(np.array(image.convert("RGB")), orientation(image))
 
