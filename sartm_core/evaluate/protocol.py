@@ -111,8 +111,12 @@ def overlap(config: EvaluateConfig, dataset: str, training: dict[str, Any]) -> d
 
 def share_frames(scored: str | None, used: str) -> bool:
     """Whether two splits have frames in common, by their names; None or "" is all frames."""
-    parts = {"trainval": {"trainval", "train", "val"}}
-    return not scored or not parts.get(scored, {scored}).isdisjoint(parts.get(used, {used}))
+    return not scored or not parts_of(scored).isdisjoint(parts_of(used))
+
+
+def parts_of(split: str) -> set[str]:
+    """The splits of a union, `train+val`; `trainval` is one too."""
+    return {"trainval", "train", "val"} if split == "trainval" else set(split.split("+"))
 
 
 def class_mapping(label_names: tuple[str, ...], classes: tuple[str, ...]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from sartm_core.support.files import replacing
 
 log = logging.getLogger(__name__)
 
+FOREIGN = (".pt", ".pth", ".ckpt", ".bin")
+"""Suffixes of weights that are not ours."""
 FORMAT = "sartm"
 VERSION = 1
 KINDS = ("auto", "adapter", "full")
@@ -198,9 +200,13 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         with safe_open(str(path), framework="pt") as file:
             text = (file.metadata() or {}).get(FORMAT)
     except SafetensorError as error:
-        raise ValueError(f"checkpoint: {path} is not a safetensors file ({error})") from error
+        hint = "; other projects' weights: sartm import-weights" if path.suffix in FOREIGN else ""
+        raise ValueError(f"checkpoint: {path} is not a safetensors file ({error}){hint}") from error
     if text is None:
-        raise ValueError(f"checkpoint: {path} has no SARTM metadata; was it written by SARTM.save?")
+        raise ValueError(
+            f"checkpoint: {path} has no SARTM metadata, so SARTM.save did not write it; other projects' weights: sartm "
+            "import-weights"
+        )
     content = json.loads(text)
     if content.get("version") != VERSION:
         raise ValueError(f"checkpoint: {path} has version {content.get('version')}, this release reads {VERSION}")

@@ -10,15 +10,18 @@ from sartm_core.preprocess.thermal import THERMAL_MODES
 STRIDE = 32
 """Height and width of a model input are multiples of this (deepest stage of the encoder)."""
 PADS = ("none", "square")
+BOUNDED = ("percentile", "range")
+"""Thermal modes that read `low` and `high`."""
 
 
 @dataclass(frozen=True)
 class ThermalNorm:
-    """How a thermal image becomes numbers around 0..1; the same code for counts, kelvin and 8-bit."""
+    """How a thermal image becomes numbers around 0 and 1; the same code for counts, kelvin and 8-bit."""
 
     mode: str = "percentile"
     """`percentile`: [low, high] are percentiles of each frame; `range`: [low, high] are fixed values in the camera's
-    unit (after the node's scale and offset); `unit`: the full range of the integer type (uint8 / 255), floats as is."""
+    unit (after the node's scale and offset); `unit`: the full range of the integer type (uint8 / 255), floats as is;
+    `standardise`: each frame's mean becomes 0, its standard deviation 1."""
     low: float = 50.0
     """Percentile (0..100) or value that becomes 0. The median by default: a cold sky must not squeeze the street."""
     high: float = 99.0
@@ -27,7 +30,7 @@ class ThermalNorm:
     def __post_init__(self) -> None:
         if self.mode not in THERMAL_MODES:
             raise ValueError(f"ThermalNorm.mode: got {self.mode!r}, expected one of {tuple(THERMAL_MODES)}")
-        if self.mode != "unit" and not self.low < self.high:
+        if self.mode in BOUNDED and not self.low < self.high:
             raise ValueError(f"ThermalNorm.low/high: got low={self.low}, high={self.high}; low must be below high")
         if self.mode == "percentile" and not (self.low >= 0 and self.high <= 100):
             raise ValueError(f"ThermalNorm.low/high: got {self.low}, {self.high}; percentiles lie in 0..100")

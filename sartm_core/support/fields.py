@@ -96,6 +96,14 @@ def differences(have: dict[str, Any], want: dict[str, Any], prefix: str = "") ->
     return odd
 
 
+def near_files(path: Path) -> str:
+    """Files in its folder that are named like one that is not there; "" for none."""
+    there = sorted(found.name for found in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
+    longer = [name for name in there if name.startswith(path.stem)]
+    near = longer or difflib.get_close_matches(path.name, there, 1)
+    return f"; its folder has {' and '.join(near)}" if near else ""
+
+
 def load_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML file as a dict; errors name the file."""
     import yaml  # not at the top: `sartm doctor` must work without it
@@ -103,7 +111,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(Path(path).read_text())
     except OSError as error:
-        raise ValueError(f"--config {path}: cannot be read ({error.strerror})") from error
+        raise ValueError(f"--config {path}: cannot be read ({error.strerror}){near_files(Path(path))}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"--config {path}: not UTF-8 text ({error.reason})") from error
     except yaml.YAMLError as error:

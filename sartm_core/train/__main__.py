@@ -1,14 +1,14 @@
 """Train SARTM.
 
     sartm train --config config/train/synthetic.yaml --output runs/synthetic
-    sartm train --config config/train/mfnet.yaml --data DIR --output runs/mfnet
+    sartm train --config config/train/mfnet_paper.yaml --data DIR --output runs/mfnet
     sartm train --config ... --dry-run                              # will it fit, and how long will it take?
     torchrun --nproc-per-node 4 -m sartm_core.train --config ...          # several GPUs, the same result
 
 Run the same command again to resume, also after a crash: the run goes on from its last checkpoint as if it had never
-stopped. `--output` receives `weights.safetensors` (best validation mIoU so far), `metrics.json`, `config.yaml` (the
-resolved configuration), `history.jsonl` (losses and scores by epoch), `prototypes/`, `checkpoints/` (to resume) and
-TensorBoard logs; --logger wandb sends the same to Weights & Biases.
+stopped. `--output` receives `weights.safetensors` (best validation mIoU so far, see --trainer.keep), `metrics.json`,
+`config.yaml` (the resolved configuration), `history.jsonl` (losses and scores by epoch), `prototypes/`, `checkpoints/`
+(to resume) and TensorBoard logs; --logger wandb sends the same to Weights & Biases.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
     rank, world = rank_and_world()
     if rank == 0:
         write_text(output / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
-    best, checkpoints = BestWeights(output, config), LastCheckpoint(last, config.trainer.checkpoint_every)
+    best, checkpoints = BestWeights(output, config, run.learnt), LastCheckpoint(last, config.trainer.checkpoint_every)
     trainer = build_trainer(config, output, module, best, checkpoints)
     # Processes would not stop at the same step, so with several of them Ctrl-C works as usual.
     with checkpoints.stopping_on_ctrl_c() if world == 1 else contextlib.nullcontext():

@@ -12,6 +12,7 @@ from sartm_core.support.fields import at_least, one_of
 from sartm_core.train.loggers import LOGGERS
 
 COMPILERS = ("none", "inductor", "eager")
+KEEPS = ("best", "last")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class TrainerConfig:
     """CPU threads of torch; 0 leaves torch's own choice."""
     val_every: int = 1
     """Validate after every this many epochs."""
+    keep: str = "best"
+    """Which weights the run leaves: `best` of the validations, or the `last`, for a run whose validation frames also
+    train (`data.train_split train+val`): scores on those pick nothing."""
     checkpoint_every: int = 0
     """Write `checkpoints/last.ckpt` also after every this many optimizer steps; 0: after every epoch only."""
     fit_confidence: bool = True
@@ -90,6 +94,7 @@ class TrainerConfig:
         one_of("TrainerConfig", "compile", self.compile, COMPILERS)
         for name in self.logger:
             one_of("TrainerConfig", "logger", name, tuple(LOGGERS))
+        one_of("TrainerConfig", "keep", self.keep, KEEPS)
 
 
 @dataclass(frozen=True)

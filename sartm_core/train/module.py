@@ -24,6 +24,9 @@ from sartm_core.train.errors import TrainingError
 from sartm_core.train.frames import Item
 from sartm_core.train.loggers import show
 
+SHARES_EVERY = 10
+"""Steps from one look at the gradient shares to the next; a multiple of the trainer's `log_every_n_steps`. A look costs
+the backward pass of decoder and auxiliary head once more."""
 WARMUP_START = 0.1
 """The learning rate starts at this part of `optim.lr`."""
 TRUNK = "model.encoder.trunk."
@@ -47,7 +50,8 @@ class LitSARTM(L.LightningModule):
     def training_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
         forward = self.compiled or self.model  # validation has other sizes and is never compiled
         out = forward(batch["rgb"], batch["thermal"], keep=batch["keep"])
-        terms = self.objective(out, batch["label"])
+        measure = (self.global_step + 1) % SHARES_EVERY == 0 and self.compiled is None
+        terms = self.objective(out, batch["label"], measure)
         values = all_mean(terms)
         if not math.isfinite(values["loss"]):
             raise TrainingError(

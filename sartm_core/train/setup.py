@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
+from sartm_core.data.seen import frames_behind, in_both
 from sartm_core.data.sources import open_source, sources_of
 from sartm_core.losses.teachers.text import text_embeddings
 from sartm_core.model.config import ModelConfig
+from sartm_core.preprocess.statistics import input_statistics, problems
 from sartm_core.support.distributed import sync_batchnorm
 from sartm_core.support.fields import differences, from_dict, load_yaml, to_dict
 from sartm_core.train.checkpoints import ResumePoint, resume_point
@@ -51,6 +54,8 @@ class Prepared:
     val_loaders: dict[str, DataLoader[list[Item]]]
     resume: ResumePoint | None
     """Where it goes on; None at its start."""
+    learnt: str
+    """How many of the validation frames also train, in words; "" for none."""
 
 
 def prepare(config: TrainConfig, last: Path | None = None) -> Prepared:
@@ -68,12 +73,46 @@ def prepare(config: TrainConfig, last: Path | None = None) -> Prepared:
     L.seed_everything(config.seed, workers=True, verbose=False)
     val_loaders = validation_loaders(config, rank, world)
     train_loader = training_loader(config, rank, world)
+    check_inputs(config, train_loader)
+    learnt = validation_frames_that_train(config, train_loader, val_loaders)
     resume = None if last is None else resume_point(last)
     model = build_model(config)
     if world > 1:
         sync_batchnorm(model)
     text = resume.text if resume else text_embeddings(config.loss, config.model.classes)
-    return Prepared(config, LitSARTM(model, config, list(val_loaders), text), train_loader, val_loaders, resume)
+    return Prepared(config, LitSARTM(model, config, list(val_loaders), text), train_loader, val_loaders, resume, learnt)
+
+
+def check_inputs(config: TrainConfig, train: DataLoader[Item]) -> None:
+    """Look at some frames of every data set as the network will see them.
+
+    Warns of what is odd, and raises ValueError where training on it is senseless, both with the option to set.
+    """
+    for frames in frames_behind(train.dataset):
+        found = input_statistics(frames.some_images(), config.preprocess)
+        log.info("inputs from %s: %s", frames.root, "; ".join(map(str, found)))
+        for problem in problems(found, config.preprocess):
+            if problem.refuse:
+                raise ValueError(f"{frames.root}: {problem.message}")
+            log.warning("%s: %s", frames.root, problem.message)
+
+
+def validation_frames_that_train(
+    config: TrainConfig, train: DataLoader[Item], val: Mapping[str, DataLoader[list[Item]]]
+) -> str:
+    """What `Prepared.learnt` says; a warning where the epoch would be picked on such frames."""
+    both, frames = in_both(train.dataset, [loader.dataset for loader in val.values()])
+    if not both:
+        return ""
+    words = f"{both} of {frames} validation frames also train"
+    advice = (
+        "their scores are no test of these weights"
+        if config.trainer.keep == "last"
+        else "picking the best epoch on them prefers what is learnt by heart. Give another --data.val_split, or "
+        "--trainer.keep last to leave the last weights instead"
+    )
+    log.warning("%s: %s", words, advice)
+    return words
 
 
 def rank_and_world() -> tuple[int, int]:
