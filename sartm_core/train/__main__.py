@@ -32,7 +32,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from sartm_core.data.seen import joined, seen_in_run
 from sartm_core.data.sources import validation_sources
 from sartm_core.fit_confidence.fit import fit_file
-from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse
+from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse, words
 from sartm_core.support.fields import to_dict
 from sartm_core.support.files import write_json, write_text
 from sartm_core.train.checkpoints import LastCheckpoint, SlimCheckpointIO, Stopped
@@ -59,6 +59,8 @@ CPU_IS_FULL = "can't allocate memory"
 DRY_RUN, FIRST_BATCH = "dry_run.json", "first_batch.png"
 """What `--dry-run` leaves in `--output`."""
 SPLITS_TO_SELECT_ON = ("val", "test")
+SHORT = {"data": "data.root", "logger": "trainer.logger"}
+"""Short options -> the fields they are."""
 
 
 def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
@@ -167,11 +169,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="split that picks the best epoch, short for --data.val_split; test only to compare with papers that do so",
     )  # fmt: skip
     add_config_options(parser, TrainConfig)
-    short: dict[str, Any] = {"default": argparse.SUPPRESS}
-    parser.add_argument("--data", dest="data.root", metavar="DIR", help="as --data.root", **short)
-    parser.add_argument(
-        "--logger", dest="trainer.logger", nargs="+", metavar="NAME", help="as --trainer.logger", **short
-    )
+    for name, field in SHORT.items():
+        known = words(TrainConfig, field)
+        parser.add_argument(f"--{name}", dest=field, default=argparse.SUPPRESS, help=f"as --{field}", **known)
     args = parse(parser, argv)
     if args.output is None and args.dry_run is None:
         parser.error("the following arguments are required: --output")
