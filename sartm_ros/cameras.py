@@ -27,8 +27,7 @@ from sartm_ros import running
 from sartm_ros.errors import ParameterError
 from sartm_ros.frames.transport import shipped
 from sartm_ros.inference.server import ModelServer
-from sartm_ros.node import help as node_help
-from sartm_ros.node import parameters
+from sartm_ros.node import arguments, parameters
 from sartm_ros.node.parameters import BY_NAME, MODEL, Spec
 from sartm_ros.node.weights import load_segmenter
 from sartm_ros.pairing.nearest import STREAMS
@@ -214,10 +213,10 @@ def cameras_file() -> Path:
 
 def main(args: list[str] | None = None, load: Callable[[dict[str, Any]], Any] = load_segmenter) -> int:
     """Run the nodes until Ctrl-C or SIGTERM. Exit code 0 then, 1 if they could not start."""
-    if node_help.asked(args):
-        print(node_help.text(__doc__, [("cameras_file", "", FILE)]))
-        return 0
-    return running.run(lambda: make_nodes(cameras_file(), load), args, name="cameras")
+    known = [("cameras_file", "", FILE)]
+    return arguments.main(
+        args, __doc__, known, lambda given: running.run(lambda: make_nodes(cameras_file(), load), given, name="cameras")
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from sensor_msgs.msg import Image
 
 from sartm_ros.frames.images import write_pixels
 from sartm_ros.frames.transport import use_shipped_profile
-from sartm_ros.node import help as node_help
+from sartm_ros.node import arguments
 from sartm_ros.node.parameters import overrides
 from sartm_ros.node.signals import quiet_end
 from sartm_ros.replay import sources
@@ -199,9 +199,12 @@ class ReplayNode(Node):
 
 def main(args: list[str] | None = None, make: Callable[[], ReplayNode] = ReplayNode) -> int:
     """Run until the last pair or Ctrl-C; exit 0, or 1 when the source or a parameter is wrong. make: the node."""
-    if node_help.asked(args):
-        print(node_help.text(__doc__, ((name, default, meaning) for name, (default, meaning) in PARAMETERS.items())))
-        return 0
+    known = [(name, default, meaning) for name, (default, meaning) in PARAMETERS.items()]
+    return arguments.main(args, __doc__, known, lambda given: play(given, make))
+
+
+def play(args: list[str], make: Callable[[], ReplayNode]) -> int:
+    """One replay, with arguments of ROS."""
     use_shipped_profile()
     try:
         rclpy.init(args=args)

@@ -24,8 +24,7 @@ from sartm_ros.health.monitor import Monitor
 from sartm_ros.inference.inference import Box
 from sartm_ros.inference.loading import Loading
 from sartm_ros.inference.server import ModelServer
-from sartm_ros.node import help as node_help
-from sartm_ros.node import parameters
+from sartm_ros.node import arguments, parameters
 from sartm_ros.node.delivery import Delivery
 from sartm_ros.node.guards import survives
 from sartm_ros.node.intake import Intake
@@ -283,10 +282,8 @@ class SegmentNode(LifecycleNode):
 
 def main(args: list[str] | None = None, load: Callable[[dict[str, Any]], Any] = load_segmenter) -> int:
     """Run the node until Ctrl-C or SIGTERM. Exit code 0 then, 1 if it could not start."""
-    if node_help.asked(args):
-        print(node_help.text(__doc__, ((spec.name, spec.default, spec.text) for spec in parameters.SPECS)))
-        return 0
-    return running.run(lambda: [SegmentNode(load)], args)
+    known = [(spec.name, spec.default, spec.text) for spec in parameters.SPECS]
+    return arguments.main(args, __doc__, known, lambda given: running.run(lambda: [SegmentNode(load)], given))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "segmenter": (
         "Segmenter",
         "Frames in, masks out: what a robot, a script or a notebook uses. `from sartm_core import Segmenter, FramePair`.",
-        ("runtime.segmenter.Segmenter", "runtime.batching.FramePair", "runtime.batching.SegmentationResult",
+        ("runtime.segmenter.Segmenter", "runtime.batching.FramePair", "runtime.result.SegmentationResult",
          "preprocess.registration.Registration"),
     ),
     "model": (

@@ -78,12 +78,17 @@ def effective(config: TrainConfig) -> TrainConfig:
     loss = config.loss
     w1 = 0.0 if config.model.aux_head == "none" else loss.w1
     w3 = 0.0 if loss.teacher == "none" else loss.w3
-    return replace(config, loss=replace(loss, w1=w1, w3=w3, teacher=loss.teacher if w3 else "none"))
+    acts = bool(loss.w2 or w3)
+    used = replace(
+        loss, w1=w1, w3=w3, teacher=loss.teacher if w3 else "none", centre=loss.centre if w3 else "none",
+        balance=loss.balance and acts, project=loss.project and acts,
+    )  # fmt: skip
+    return replace(config, loss=used)
 
 
 def comparable(config: TrainConfig) -> TrainConfig:
     """The configuration without what says how to compute rather than what: runs may differ in it."""
-    how = {"threads": 0, "accelerator": "auto", "checkpoint_every": 0, "activation_checkpointing": False}
+    how = {"threads": 0, "accelerator": "auto", "checkpoint_every": 0, "activation_checkpointing": False, "logger": ()}
     return replace(config, trainer=replace(config.trainer, **how))  # type: ignore[arg-type]
 
 

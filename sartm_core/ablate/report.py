@@ -147,7 +147,7 @@ def cell(results: Results, variant: Variant, scored_on: str, metric: str) -> dic
 def write_markdown(results: Results, path: Path) -> None:
     """The table for people."""
     paper = results.paper
-    lines = [f"# {paper.title} (Table {paper.number})", ""]
+    lines = [f"# {paper.title}" + (f" (Table {paper.number})" if paper.number else ""), ""]
     lines += [f"- {key}: {value}" for key, value in results.protocol.items()] + [""]
     for scored_on in results.sets():
         lines += [f"## {scored_on}", "", *markdown_table(results, scored_on), ""]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sartm_core.ablate import paper
+from sartm_core.losses.config import LOSS_PRESETS
 from sartm_core.train.config import TrainConfig
 
 RANKS = (4, 8, 16, 32, 64)
@@ -21,6 +22,8 @@ SWEEPS: Mapping[str, tuple[float, ...]] = {
     "w3": (1, 10, 50, 100, 1000),
 }
 """Values of Table VII."""
+OWN_W1, BALANCED = LOSS_PRESETS["sartm"][1], 0.1
+"""Weight of the auxiliary loss, and gradient of a balanced term, in table `distillation`."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,21 @@ def weights(config: TrainConfig, sweeps: Mapping[str, Sequence[float]]) -> list[
     ]
 
 
+def distillation(config: TrainConfig, sweeps: Mapping[str, Sequence[float]]) -> list[Variant]:
+    """Not of the paper: ways to let L_cr and L_se act, against none of them."""
+    off = {"loss.w1": OWN_W1, "loss.w2": 0.0, "loss.w3": 0.0}
+    balanced = {**off, "loss.w2": BALANCED, "loss.w3": BALANCED, "loss.balance": True}
+    centred = {**balanced, "loss.centre": "text"}
+    return [
+        Variant("none", "without L_cr and L_se", off),
+        Variant("as_given", "the configuration's", {}, "none"),
+        Variant("balanced", f"each {BALANCED:g} of the gradient of L(S0)", balanced, "none"),
+        Variant("centred_text", "the same, centred text", centred, "none"),
+        Variant("centred", "the same, text and prototypes centred", {**balanced, "loss.centre": "both"}, "none"),
+        Variant("projected", "centred text, behind a projection", {**centred, "loss.project": True}, "none"),
+    ]
+
+
 def head(config: TrainConfig, sweeps: Mapping[str, Sequence[float]]) -> list[Variant]:
     """Table VIII, without language."""
     own = config.model.aux_head if config.model.aux_head in HEADS else HEADS[0]
@@ -113,4 +131,5 @@ TABLES: dict[str, Table] = {
     "losses": Table(paper.LOSSES, losses),
     "weights": Table(paper.WEIGHTS, weights),
     "head": Table(paper.HEAD, head),
+    "distillation": Table(paper.DISTILLATION, distillation),
 }

@@ -13,7 +13,8 @@ from sartm_core.benchmark.config import Size
 from sartm_core.model.sartm import SARTM, upsample
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.prepare import prepare
-from sartm_core.runtime.batching import FramePair, Inputs, SegmentationResult
+from sartm_core.runtime.batching import FramePair, Inputs
+from sartm_core.runtime.result import SegmentationResult
 
 MS = 1e3
 STAGES = ("preprocess", "forward", "postprocess")

@@ -13,8 +13,9 @@ import torch
 from sartm_core.benchmark.baseline import MS, PlainSegmenter, synchronize
 from sartm_core.benchmark.config import Size
 from sartm_core.benchmark.subjects import Frames, Weights, load_plain
-from sartm_core.runtime.batching import FramePair, SegmentationResult
+from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.engines import ENGINES, pick_device
+from sartm_core.runtime.result import SegmentationResult
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.memory import peak_resident, reset_peak, resident
 

@@ -4,7 +4,9 @@ A class without a true pixel in the evaluated labels is *absent*. If it is predi
 F1 are 0 in every convention: the false alarms are real. If it is not predicted either, they are 0 / 0, and conventions
 differ: `zero` counts 0, `skip` leaves the class out of the mean. Accuracy of an absent class is always 0 / 0.
 
-Leaving class 0 out of the mean does not take its pixels away: a car seen on background still costs the car.
+Class 0 (unlabeled, background) is one of the classes; or it is left out of the mean, and a car seen on background still
+costs the car; or it is ignored, as if its pixels were labelled 255, and such a car costs nothing. A car called class 0
+costs the car in all of them: the network has that class and chose it.
 """
 
 from __future__ import annotations
@@ -13,47 +15,54 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sartm_core.evaluate.metrics import mean
+from sartm_core.evaluate.metrics import ConfusionMatrix, mean
+
+ALL, NO_BACKGROUND, BACKGROUND_IGNORED = "all", "no-background", "background-ignored"
+ZERO, SKIP = "zero", "skip"
 
 
 @dataclass(frozen=True)
 class Convention:
     """One way to average over classes."""
 
-    name: str
-    """`all` or `no-background`: which classes; `/zero` or `/skip`: what a class without a value counts."""
-    background: bool
-    """Whether class 0 (unlabeled, background) is one of the classes."""
-    zero: bool
-    """A class without a value: counts 0 (True) or is left out (False)."""
+    classes: str
+    """`all`: class 0 is one of them; `no-background`: it is left out of the mean; `background-ignored`: its true pixels
+    are left out of everything."""
+    absent: str
+    """A class without a value counts 0 (`zero`) or is left out (`skip`)."""
     usual_for: tuple[str, ...]
     """Data sets whose published numbers are mostly of this kind; for those that none names it is `PLAIN`."""
     text: str
     """Where it is used, in words."""
 
-    def mean(self, values: np.ndarray) -> float:
-        """Mean of (C,) scores, NaN where a class has no value. NaN when no class has one, or none is left."""
-        if self.zero and not np.isnan(values).all():
-            values = np.nan_to_num(values, nan=0.0)
-        return mean(values if self.background else values[1:])
+    @property
+    def name(self) -> str:
+        """`all/zero` and the like."""
+        return f"{self.classes}/{self.absent}"
 
-    def classes(self, num_classes: int) -> int:
-        """Number of classes it averages over, those left out included."""
-        return num_classes if self.background else num_classes - 1
+    def counted(self, matrix: ConfusionMatrix) -> ConfusionMatrix:
+        """The pixels that it counts: all, or those whose true class is not 0."""
+        return matrix.without(0) if self.classes == BACKGROUND_IGNORED else matrix
+
+    def mean(self, values: np.ndarray) -> float:
+        """Mean of (C,) scores of the `counted` pixels, NaN where a class has no value; NaN if none has or is left."""
+        if self.absent == ZERO and not np.isnan(values).all():
+            values = np.nan_to_num(values, nan=0.0)
+        return mean(values if self.classes == ALL else values[1:])
+
+    def number_of_classes(self, num_classes: int) -> int:
+        """How many it averages over, those skipped included."""
+        return num_classes if self.classes == ALL else num_classes - 1
 
 
 CONVENTIONS = (
-    Convention(
-        "all/zero", True, True, ("mfnet", "pst900", "fmb"),
-        "MFNet's 9 classes, PST900's 5, FMB's 15 as in the paper",
-    ),
-    Convention(
-        "all/skip", True, False, (),
-        "most segmentation libraries; what training selects by",
-    ),
-    Convention("no-background/zero", False, True, (), "FMB's 14 with the absent bicycle as 0"),
-    Convention("no-background/skip", False, False, (), "FMB's 14, bicycle left out: the mildest"),
-)  # fmt: skip
+    Convention(ALL, ZERO, ("mfnet", "pst900", "fmb"), "MFNet's 9 classes, PST900's 5, FMB's 15 as in the paper"),
+    Convention(ALL, SKIP, (), "most libraries, FMB's 15 of TUNI; what training selects by"),
+    Convention(NO_BACKGROUND, ZERO, (), "FMB's 14 with the absent bicycle as 0"),
+    Convention(NO_BACKGROUND, SKIP, (), "FMB's 14, bicycle left out"),
+    Convention(BACKGROUND_IGNORED, ZERO, (), "FMB's 14 with label 0 as 255, bicycle as 0: SHIFNet"),
+    Convention(BACKGROUND_IGNORED, SKIP, (), "FMB's 14 with label 0 as 255, bicycle left out"),
+)
 """Every evaluation prints all of them side by side."""
 PLAIN = CONVENTIONS[1]
 

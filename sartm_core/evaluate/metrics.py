@@ -42,6 +42,13 @@ class ConfusionMatrix:
             raise ValueError(f"other: has {other.num_classes} classes, this matrix {self.num_classes}")
         self.counts += other.counts
 
+    def without(self, true_class: int) -> ConfusionMatrix:
+        """A copy as if the pixels of one true class had been labelled 255."""
+        rest = ConfusionMatrix(self.num_classes)
+        rest.counts += self.counts
+        rest.counts[true_class] = 0
+        return rest
+
     def true_pixels(self) -> np.ndarray:
         """(C,) int64: labelled pixels of each class, TP + FN."""
         return self.counts.sum(axis=1)

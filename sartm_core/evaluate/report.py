@@ -27,6 +27,10 @@ CONFIDENCE = (
     "all frames. Pixels that are an object or are called one take in every object missed and leave out the background "
     "told rightly, so that even an honest confidence is too high there: read the other two."
 )
+BY_CONVENTION = (
+    "* marks the usual one of this data set. no-background leaves class 0 out of the mean; background-ignored forgives "
+    "false alarms on it, too. zero counts 0 for a class that neither truth nor prediction has, skip leaves it out."
+)
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1660px; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; margin: 0.6em 0 1.4em; }
@@ -114,7 +118,7 @@ def html_page(
         *([f"<p><b>Warning: {escape(protocol['warning'])}.</b></p>"] if "warning" in protocol else []),
         f"<h2>Scores</h2><p>Percent, by convention <b>{usual.name}</b>.</p>{table(tables.summary(scores))}",
         "<h2>The same frames by every convention</h2>"
-        f"<p>* marks the usual one of this data set.</p>{table(tables.conventions(scores, len(classes), usual))}",
+        f"<p>{BY_CONVENTION}</p>{table(tables.conventions(scores, len(classes), usual))}",
         f"<h2>By class</h2><p>Percent, all frames.</p>{table(tables.per_class(scores))}",
         f"<h2>IoU by class and group</h2>{table(tables.iou_by_group(scores))}",
         f"<h2>Confusion</h2>{plot}",

@@ -45,7 +45,8 @@ def confidence_scores(result: Evaluation) -> dict[str, dict[str, Any]]:
 
 def means(matrix: ConfusionMatrix, convention: Convention) -> dict[str, float | None]:
     """mIoU, mAcc and mean F1 by one convention."""
-    values = {"miou": matrix.iou(), "macc": matrix.accuracy(), "mf1": matrix.f1()}
+    counted = convention.counted(matrix)
+    values = {"miou": counted.iou(), "macc": counted.accuracy(), "mf1": counted.f1()}
     return {key: number(convention.mean(v)) for key, v in values.items()}
 
 

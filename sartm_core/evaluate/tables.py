@@ -33,7 +33,7 @@ def conventions(scores: Scores, num_classes: int, usual: Convention) -> list[Row
         for i, (cameras, groups) in enumerate(scores.items()):
             values = map(percent, (groups["all"]["conventions"][convention.name][key] for key in MEANS))
             name = convention.name + (" *" if convention == usual else "")
-            head = (name, str(convention.classes(num_classes))) if i == 0 else ("", "")
+            head = (name, str(convention.number_of_classes(num_classes))) if i == 0 else ("", "")
             rows.append((*head, cameras, *values, convention.text if i == 0 else ""))
     return rows
 

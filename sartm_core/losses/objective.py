@@ -14,9 +14,17 @@ from sartm_core.losses.consistency import consistency_loss, update_bank
 from sartm_core.losses.decorrelation import decorrelation_loss
 from sartm_core.losses.prototypes import class_prototypes
 from sartm_core.losses.semantic import semantic_loss
+from sartm_core.losses.shares import gradient_norms, gradient_shares
 
 if TYPE_CHECKING:
     from sartm_core.model.sartm import SARTMOutput
+
+DISTILLATION = ("cr", "se")
+"""Terms that `balance` weighs, in the order of `factors`."""
+MOMENTUM = 0.8
+"""Part of the old factor that a measurement leaves."""
+SHARE = "share_"
+"""What the names of gradient shares begin with."""
 
 log = logging.getLogger(__name__)
 
@@ -25,15 +33,17 @@ class Objective(nn.Module):
     """All terms with their weights, and the bank of global prototypes.
 
     Buffers, all float32 so that an average over weights can average them too: `bank` (C, width), `seen` (C,) 1 for
-    classes the bank knows, `text` (C, D) the teacher's embeddings, or None. The bank follows every training step
-    whatever the weights are, because the similarity figure shows it; with w2 = w3 = 0 that costs one small product
-    without gradient. In eval mode it rests.
+    classes the bank knows, `text` (C, D) the teacher's embeddings, or None, and with `balance` the factors of L_cr and
+    L_se. The bank follows every training step whatever the weights are, because the similarity figure shows it; with
+    w2 = w3 = 0 that costs one small product without gradient. In eval mode it rests. With `project` there is one
+    trained matrix.
     """
 
     bank: Tensor
     seen: Tensor
     text: Tensor | None
     class_weights: Tensor | None
+    factors: Tensor
 
     def __init__(self, config: LossConfig, num_classes: int, width: int, text: Tensor | None = None) -> None:
         super().__init__()
@@ -46,22 +56,59 @@ class Objective(nn.Module):
         self.register_buffer("seen", torch.zeros(num_classes))
         self.register_buffer("text", None if text is None else text.detach().float().clone())
         self.register_buffer("class_weights", weights_tensor(config.class_weights, self.bank), persistent=False)
+        if config.balance:
+            self.register_buffer("factors", torch.zeros(len(DISTILLATION)))
+        self.project: nn.Module = nn.Identity()
+        if config.project and (config.w2 or config.w3):
+            self.project = nn.Linear(width, width, bias=False)
+            nn.init.eye_(self.project.weight)
 
-    def forward(self, out: SARTMOutput, label: Tensor) -> dict[str, Tensor]:
+    def forward(self, out: SARTMOutput, label: Tensor, measure: bool = False) -> dict[str, Tensor]:
         """The loss of a batch, in float32 whatever autocast does.
 
         Args:
             out: what the model gave for the batch.
             label: (B, H, W) int64 ids at the size of the logits, 255 ignored.
+            measure: look at the gradient of every term at F~n too, which costs the backward pass of the heads.
 
         Returns:
             `loss`, the weighted sum with gradient, and the terms it has, unweighted and detached: `s0`, `s1` with an
-            auxiliary head, `cr`, `se` with a teacher, `dc`. A term whose weight is 0 is not computed.
+            auxiliary head, `cr`, `se` with a teacher, `dc`. A term whose weight is 0 is not computed. With `measure`
+            also `share_NAME`, the part of each term in the gradient (`shares.gradient_norms`).
         """
         with torch.autocast(out.fused.device.type, enabled=False):
             terms = {**self._segmentation(out, label), **self._distillation(out, label), **self._decorrelation(out)}
-            loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
-        return {"loss": loss, **{name: term.detach() for name, (weight, term) in terms.items() if weight}}
+            norms = gradient_norms(terms, out.fused) if measure and out.fused.requires_grad else {}
+            weights = self._weights(terms, norms)
+            loss = torch.stack([weights[name] * term for name, (_, term) in terms.items()]).sum()
+        shares = gradient_shares(weights, norms)
+        return {
+            "loss": loss,
+            **{name: term.detach() for name, (weight, term) in terms.items() if weight},
+            **{SHARE + name: share for name, share in shares.items()},
+        }
+
+    def gradient_shares(self, out: SARTMOutput, label: Tensor) -> dict[str, float]:
+        """The part of each term in the gradient at F~n for a batch, 0..1, by name; moves no bank and no factor."""
+        was_training = self.training
+        terms = self.eval()(out, label, measure=True)
+        self.train(was_training)
+        return {name.removeprefix(SHARE): float(value) for name, value in terms.items() if name.startswith(SHARE)}
+
+    def _weights(self, terms: dict[str, tuple[float, Tensor]], norms: dict[str, Tensor]) -> dict[str, float | Tensor]:
+        """The factor of each term. With `balance` those of L_cr and L_se follow the norms, which move their average."""
+        weights: dict[str, float | Tensor] = {name: weight for name, (weight, _) in terms.items()}
+        if not self.config.balance:
+            return weights
+        for i, name in enumerate(DISTILLATION):
+            if self.training and norms.get(name, 0.0) > 0 and "s0" in norms:
+                wanted = weights["s0"] * norms["s0"] / norms[name]
+                if wanted.isfinite():
+                    old = self.factors[i]
+                    self.factors[i] = MOMENTUM * old + (1 - MOMENTUM) * wanted if old > 0 else wanted
+            if name in weights:
+                weights[name] = weights[name] * self.factors[i]
+        return weights
 
     def _segmentation(self, out: SARTMOutput, label: Tensor) -> dict[str, tuple[float, Tensor]]:
         """Name -> weight and value of L_seg of each path.
@@ -87,10 +134,12 @@ class Objective(nn.Module):
             return terms
         features = out.fused if w2 or w3 else out.fused.detach()
         prototypes, present = class_prototypes(features, label, self.num_classes)
+        seen_by_terms = self.project(prototypes)  # (C, width)
         if w2:
-            terms["cr"] = (w2, consistency_loss(prototypes, present, self.bank, self.seen))
+            bank = self.project(self.bank).detach()  # (C, width)
+            terms["cr"] = (w2, consistency_loss(seen_by_terms, present, bank, self.seen))
         if w3 and self.text is not None:
-            terms["se"] = (w3, semantic_loss(prototypes, present, self.text))
+            terms["se"] = (w3, semantic_loss(seen_by_terms, present, self.text, self.config.centre))
         if self.training:
             update_bank(self.bank, self.seen, prototypes.detach(), present)
         return terms

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from sartm_core.predict.frames import Frame
 from sartm_core.support.classes import Color
-from sartm_core.support.visualize import contact_sheet, overlay, thermal_to_gray
+from sartm_core.support.visualize import contact_sheet, legend_of, overlay, thermal_to_gray
 
 CELL_WIDTH = 320
 """Pixels of a picture on the contact sheet."""
 PANEL_WIDTH = 640
 """Most pixels of one of the pictures in a video frame."""
-LEGEND_HEIGHT = 24
-SWATCH = 12
-LEGEND_GAP = 16
 
 
 def columns(frame: Frame, mask: np.ndarray, palette: Sequence[Color]) -> dict[str, np.ndarray]:
@@ -33,15 +30,7 @@ def sheet(
 ) -> Image.Image:
     """A contact sheet of frames by name, with the colours of the classes below."""
     titles, pictures = [name for name, _ in rows], [list(row.values()) for _, row in rows]
-    cells = contact_sheet(pictures, list(rows[0][1]), titles)
-    out = Image.new("RGB", (cells.width, cells.height + LEGEND_HEIGHT), (20, 20, 20))
-    out.paste(cells, (0, 0))
-    draw, x, y = ImageDraw.Draw(out), SWATCH // 2, cells.height + (LEGEND_HEIGHT - SWATCH) // 2
-    for name, color in list(zip(classes, palette, strict=True))[1:]:  # class 0 stays clear
-        draw.rectangle((x, y, x + SWATCH, y + SWATCH), fill=color, outline=(230, 230, 230))
-        draw.text((x + SWATCH + SWATCH // 2, y), name, fill=(230, 230, 230))
-        x += 2 * SWATCH + round(draw.textlength(name)) + LEGEND_GAP
-    return out
+    return contact_sheet(pictures, list(rows[0][1]), titles, legend_of(classes, palette))
 
 
 def fitted(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -17,7 +17,8 @@ from sartm_core.predict.frames import Frame, Source, modified
 from sartm_core.predict.outputs import Outputs
 from sartm_core.predict.summary import Result
 from sartm_core.predict.video import VideoFrames, write_video
-from sartm_core.runtime.batching import FramePair, SegmentationResult
+from sartm_core.runtime.batching import FramePair
+from sartm_core.runtime.result import SegmentationResult
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.files import replacing, write_json, write_text
 

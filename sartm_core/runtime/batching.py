@@ -47,20 +47,6 @@ class FramePair:
         return frame.shape[0], frame.shape[1]
 
 
-@dataclass(frozen=True)
-class SegmentationResult:
-    """One segmented frame."""
-
-    mask: np.ndarray
-    """(H, W) uint8 class ids; 255 below the confidence threshold. H, W of the rgb camera (thermal without rgb)."""
-    confidence: np.ndarray | None
-    """(H, W) uint8: softmax of the winning class, 0..255. None when it was not wanted."""
-    timing: dict[str, float]
-    """Milliseconds of `preprocess`, `forward`, `postprocess`; of all frames that shared the forward pass."""
-    adapter: str = ""
-    """Name of the weights that made it: whose classes the ids are."""
-
-
 def input_size(rgb: Tensor | None, thermal: Tensor | None) -> tuple[int, int]:
     """(H, W) of model inputs."""
     if thermal is not None:

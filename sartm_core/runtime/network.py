@@ -15,7 +15,7 @@ from torch import Tensor
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.prepare import prepare
 from sartm_core.preprocess.registration import sampling_grid
-from sartm_core.runtime.batching import FramePair, Inputs, SegmentationResult, input_size
+from sartm_core.runtime.batching import FramePair, Inputs, input_size
 from sartm_core.runtime.engines import Source, exported
 from sartm_core.runtime.engines.choice import Wish, choose
 from sartm_core.runtime.engines.exported import Exported
@@ -23,6 +23,7 @@ from sartm_core.runtime.engines.hardware import give_back_memory
 from sartm_core.runtime.exported.description import at_size
 from sartm_core.runtime.graph.graph import SCORE_STRIDE
 from sartm_core.runtime.postprocess import picture
+from sartm_core.runtime.result import SegmentationResult
 from sartm_core.support.classes import Color
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,10 @@ class Network:
         ]
         stages = {"preprocess": prepared, "forward": forwarded - started, "postprocess": perf_counter() - forwarded}
         timing = {stage: seconds * 1e3 for stage, seconds in stages.items()}
-        return [SegmentationResult(mask, confidence, dict(timing), self.name) for mask, confidence in pictures]
+        return [
+            SegmentationResult(mask, confidence, dict(timing), self.name, self.classes, self.palette, pair)
+            for (mask, confidence), pair in zip(pictures, pairs, strict=True)
+        ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,20 +1,23 @@
 """`Segmenter`: camera arrays in, class ids out. What a robot, a script or a notebook uses.
 
 seg = Segmenter.load("default")
-result = seg(rgb, thermal)         # rgb (H, W, 3) uint8, thermal (h, w) uint8 | uint16 | float32, either may be None
-result.mask                        # (H, W) uint8 class ids at the rgb camera's size
+result = seg("rgb.png", "thermal.png")     # files, Pillow images, tensors or arrays: rgb (H, W, 3) uint8,
+result = seg(rgb, thermal)                 # thermal (h, w) uint8 | uint16 | float32; either may be None
+result.mask                                # (H, W) uint8 class ids at the rgb camera's size
+result.plot().show()                       # also .overlay(), .save(folder), .classes_present()
 results = seg.batch([FramePair(rgb, thermal), FramePair(other_rgb, other_thermal)])    # several cameras at once
 
-seg = Segmenter.load("urban.safetensors", sam2=BASE, adapters=["underground.safetensors"])    # side by side
-seg.set_adapter("underground")     # from the next call on; or FramePair(rgb, thermal, adapter="underground")
+seg = Segmenter.load("urban.safetensors", sam2=BASE, adapters=["mine.safetensors"])    # side by side
+seg.set_adapter("mine")                    # from the next call on; or FramePair(rgb, thermal, adapter="mine")
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,16 +26,18 @@ from torch import Tensor
 from sartm_core.model.sartm import SARTM, ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.registration import Registration
-from sartm_core.runtime.batching import FramePair, Inputs, SegmentationResult, alike, stack
+from sartm_core.runtime.batching import FramePair, Inputs, alike, stack
 from sartm_core.runtime.engines import Source, pick_device
 from sartm_core.runtime.engines.choice import Wish
 from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.hardware import give_back_memory
 from sartm_core.runtime.engines.sharing import Shared
 from sartm_core.runtime.exported.description import at_size
+from sartm_core.runtime.frames import Frame, Frames, as_rgb, as_thermal
 from sartm_core.runtime.network import Network, Prepared
 from sartm_core.runtime.opening import DEFAULT, Adapters, by_name, open_weights
 from sartm_core.runtime.postprocess import enlarge
+from sartm_core.runtime.result import SegmentationResult
 from sartm_core.support.classes import Color
 
 MIB = 2**20
@@ -79,16 +84,16 @@ class Segmenter:
 
         Args:
             checkpoint: a `.safetensors` file of `SARTM.save`, a `.onnx` or `.xml` file of `sartm_core.export`, or
-                "default", the small model shipped with the package.
+                "default", what the package ships, or "hf:owner/name[@revision]" on the Hugging Face Hub.
             device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
             precision: "fp32", "bf16", "fp16"; "auto": the fastest that gives (nearly) the masks of fp32.
             engine: "torch", "torch-compile", "openvino", "onnxruntime"; "auto": the fastest that is installed. All but
-                torch compile the network at its first use and keep the result for the next start. Exported files: the
-                one of their format; .onnx also "openvino".
+                torch compile the network at its first use and keep it. Exported files: the one of their format; .onnx
+                also "openvino".
             sam2: the official SAM2 file, for adapter checkpoints.
             thermal: another thermal normalisation than the one the weights were trained with.
             input_size: another (height, width) of the model input, in multiples of 32; not for exported files.
-            threads: CPU threads; None: the library's own choice. (torch: `torch.set_num_threads`.)
+            threads: CPU threads; None: the library's own choice.
             adapters: more files like `checkpoint`, to be switched to by name (`set_adapter`): their stems, or the keys
                 of a mapping. Classes and preprocessing are each one's own. What two files have in common, as the SAM2
                 base, is in memory once with the engines "torch" and "torch-compile"; compiled networks share nothing.
@@ -197,12 +202,11 @@ class Segmenter:
 
     @property
     def input_size(self) -> tuple[int, int] | None:
-        """(H, W) of the model input, at the same area for another aspect; None: the camera's own size."""
+        """(H, W) of the model input, the same area for another aspect; None: the camera's own."""
         return self.preprocess.input_size
 
     def set_input_size(self, size: tuple[int, int]) -> None:
-        """Work at another (H, W) from the next call on, all adapters. ValueError unless both are multiples of 32; an
-        exported file has its own size only."""
+        """Work at another (H, W) from the next call on. ValueError unless multiples of 32; exported files have one."""
         for network in self._networks.values():
             at_size(network.preprocess, (size[0], size[1]))  # all, or none
         for network in self._networks.values():
@@ -210,25 +214,34 @@ class Segmenter:
 
     def __call__(
         self,
-        rgb: np.ndarray | None,
-        thermal: np.ndarray | None,
+        rgb: Frame | None = None,
+        thermal: Frame | None = None,
         *,
         confidence_threshold: float = 0.0,
         registration: Registration | None = None,
         thermal_norm: ThermalNorm | None = None,
         confidence: bool = True,
     ) -> SegmentationResult:
-        """Segment one pair of frames, or one frame alone. The arguments are those of `FramePair`.
+        """Segment one pair of frames, or one frame alone: arrays, tensors, Pillow images or paths of image files.
 
-        ValueError names the argument, what was found and what was expected.
+        The other arguments are those of `FramePair`. ValueError names the argument.
         """
-        return self.batch([FramePair(rgb, thermal, registration, thermal_norm, confidence_threshold, confidence)])[0]
+        frames = as_rgb(rgb), as_thermal(thermal)
+        return self.batch([FramePair(*frames, registration, thermal_norm, confidence_threshold, confidence)])[0]
+
+    def stream(self, pairs: Iterable[Frames], **options: Any) -> Iterator[SegmentationResult]:
+        """Segment (rgb, thermal) after (rgb, thermal) as they come; `options` as of a call. ValueError names the pair
+        by its place too."""
+        for i, (rgb, thermal) in enumerate(pairs):
+            try:
+                yield self(rgb, thermal, **options)
+            except ValueError as error:
+                raise ValueError(f"pair {i}: {error}") from error
 
     def batch(self, pairs: Sequence[FramePair]) -> list[SegmentationResult]:
         """Segment the pairs of several cameras; results in the same order, the same as one by one.
 
-        Pairs of equal model size, modalities and adapter share one forward pass. ValueError names the argument, and the
-        pair by its place when there are several.
+        Pairs of equal model size, modalities and adapter share one forward pass. ValueError as of a call.
         """
         current = self._network  # one for all, whatever `set_adapter` or `set_input_size` does meanwhile
         configs = {network: network.preprocess for network in self._networks.values()}
@@ -277,7 +290,7 @@ class Segmenter:
         return (self._network if adapter is None else self._named(adapter)).scores(inputs)
 
     def memory_mb(self) -> float | None:
-        """MiB that torch holds on the GPU, of all models in this process; None on CPU."""
+        """MiB that torch holds on the GPU, all models together; None on CPU."""
         return torch.cuda.memory_allocated(self.device) / MIB if self.device.type == "cuda" else None
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,24 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, moved there when the block ends well and removed when it does not."""
+    """A temporary path beside `path`, moved there when the block ends well and removed when it does not.
+
+    The file follows the umask, whoever writes it (safetensors makes 0600). An OSError that names no file, as that of a
+    full disk, names `path`.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
         with open(temporary, "rb") as written:  # on the disk before it has its name, whatever becomes of the power
             os.fsync(written.fileno())
+        temporary.chmod(mode)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
 
 

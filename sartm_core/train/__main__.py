@@ -8,7 +8,7 @@
 Run the same command again to resume, also after a crash: the run goes on from its last checkpoint as if it had never
 stopped. `--output` receives `weights.safetensors` (best validation mIoU so far, see --trainer.keep), `metrics.json`,
 `config.yaml` (the resolved configuration), `history.jsonl` (losses and scores by epoch), `prototypes/`, `checkpoints/`
-(to resume) and TensorBoard logs.
+(to resume) and TensorBoard logs; --logger wandb sends the same to Weights & Biases.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ import lightning as L
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sartm_core.data.seen import joined, seen_in_run
@@ -38,22 +37,27 @@ from sartm_core.support.fields import to_dict
 from sartm_core.support.files import write_json, write_text
 from sartm_core.train.checkpoints import LastCheckpoint, SlimCheckpointIO, Stopped
 from sartm_core.train.config import TrainConfig
-from sartm_core.train.dry_run import FEWEST_STEPS, dry_run, report
+from sartm_core.train.dry_report import as_dict, report
+from sartm_core.train.dry_run import FEWEST_STEPS, dry_run
 from sartm_core.train.errors import TrainingError
 from sartm_core.train.loading import EpochBatches
+from sartm_core.train.loggers import close, loggers_of
 from sartm_core.train.module import LitSARTM
 from sartm_core.train.ranks import CollapseAlarm
-from sartm_core.train.records import BestWeights, History
+from sartm_core.train.records import BestWeights, History, shareable
 from sartm_core.train.setup import check_output, data_classes, prepare, quieten, rank_and_world, trainer_settings
 
 PROGRESS_EVERY = 5
 """Steps between two updates of the progress bar."""
 OUT_OF_MEMORY = (
-    "memory is full. --trainer.activation_checkpointing true may be added to this run; --trainer.accumulate 2, a "
-    "smaller --data.crop_size or --trainer.precision bf16-mixed need a new --output. --dry-run tells what fits"
+    "memory is full. --trainer.activation_checkpointing true may be added to this run; --trainer.accumulate 2 (up "
+    "to batch_size), a smaller --trainer.batch_size or --data.crop_size, or --trainer.precision bf16-mixed need a new "
+    "--output. --dry-run tells what fits"
 )
 CPU_IS_FULL = "can't allocate memory"
 """Of torch's message."""
+DRY_RUN, FIRST_BATCH = "dry_run.json", "first_batch.png"
+"""What `--dry-run` leaves in `--output`."""
 SPLITS_TO_SELECT_ON = ("val", "test")
 
 
@@ -85,6 +89,7 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
         trainer.fit(module, train_loader, val_loaders, ckpt_path=resume and str(resume.path), weights_only=True)
         if module.validated_step < trainer.global_step:  # the end lies between two validations
             trainer.validate(module, val_loaders, verbose=False)
+    close(trainer.loggers)
     return finish(config, output, best) if trainer.is_global_zero else {}
 
 
@@ -115,21 +120,26 @@ def build_trainer(
         log_every_n_steps=10,
         callbacks=callbacks,
         plugins=[SlimCheckpointIO(module)],
-        logger=TensorBoardLogger(output, name="tensorboard", version=""),
+        logger=loggers_of(config.trainer.logger, output, shareable(config)),
         enable_checkpointing=True,
         default_root_dir=output,
     )
 
 
 def rehearse(config: TrainConfig, steps: int, output: Path | None, record: Path | None) -> None:
-    """`--dry-run`: measure, say so, and write `record` (JSON) where it is asked for."""
+    """`--dry-run`: measure, say so, and write numbers and the first batch into `output`, numbers also as `record`."""
     if output:
         check_output(data_classes(config), output)
-    found = dry_run(config, steps)
-    if rank_and_world()[0] == 0:
-        print(report(found, config), end="")
-        if record:
-            write_json(record, {**asdict(found), "hours": found.hours})
+    is_first = rank_and_world()[0] == 0
+    picture = output / FIRST_BATCH if output and is_first else None
+    found = dry_run(config, steps, picture)
+    if not is_first:
+        return
+    print(report(found, config), end="")
+    for path in filter(None, (output and output / DRY_RUN, record)):
+        write_json(path, as_dict(found, config))
+    if picture:
+        print(f"picture  {picture}: the first batch; numbers: {DRY_RUN}")
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -148,7 +158,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the run; the same one resumes it")
     parser.add_argument(
         "--dry-run", dest="dry_run", nargs="?", type=int, const=FEWEST_STEPS, metavar="N",
-        help=f"only measure N steps [{FEWEST_STEPS}]: memory, seconds a step, hours to the end; writes nothing there",
+        help=f"only measure N steps [{FEWEST_STEPS}]: memory, seconds a step, hours to the end, gradient by loss term, "
+        f"ranks; leaves {DRY_RUN} and {FIRST_BATCH} in --output, which may be left out",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="the numbers of --dry-run, for programs")
     parser.add_argument(
@@ -156,7 +167,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="split that picks the best epoch, short for --data.val_split; test only to compare with papers that do so",
     )  # fmt: skip
     add_config_options(parser, TrainConfig)
-    parser.add_argument("--data", dest="data.root", default=argparse.SUPPRESS, metavar="DIR", help="as --data.root")
+    short: dict[str, Any] = {"default": argparse.SUPPRESS}
+    parser.add_argument("--data", dest="data.root", metavar="DIR", help="as --data.root", **short)
+    parser.add_argument(
+        "--logger", dest="trainer.logger", nargs="+", metavar="NAME", help="as --trainer.logger", **short
+    )
     args = parse(parser, argv)
     if args.output is None and args.dry_run is None:
         parser.error("the following arguments are required: --output")

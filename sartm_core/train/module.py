@@ -9,7 +9,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from sartm_core.evaluate.metrics import ConfusionMatrix
@@ -23,13 +22,16 @@ from sartm_core.train.compiling import compiled
 from sartm_core.train.config import OptimConfig, TrainConfig
 from sartm_core.train.errors import TrainingError
 from sartm_core.train.frames import Item
+from sartm_core.train.loggers import show
+from sartm_core.train.pictures import SHOWN_FRAMES, colors
 
+SHARES_EVERY = 10
+"""Steps from one look at the gradient shares to the next; a multiple of the trainer's `log_every_n_steps`. A look costs
+the backward pass of decoder and auxiliary head once more."""
 WARMUP_START = 0.1
 """The learning rate starts at this part of `optim.lr`."""
 TRUNK = "model.encoder.trunk."
 """Where the names of the trunk's parameters begin."""
-SHOWN_FRAMES = 4
-"""Validation frames drawn into TensorBoard."""
 
 
 class LitSARTM(L.LightningModule):
@@ -47,7 +49,8 @@ class LitSARTM(L.LightningModule):
     def training_step(self, batch: Item, batch_idx: int) -> dict[str, Any]:
         forward = self.compiled or self.model  # validation has other sizes and is never compiled
         out = forward(batch["rgb"], batch["thermal"], keep=batch["keep"])
-        terms = self.objective(out, batch["label"])
+        measure = (self.global_step + 1) % SHARES_EVERY == 0 and self.compiled is None
+        terms = self.objective(out, batch["label"], measure)
         values = all_mean(terms)
         if not math.isfinite(values["loss"]):
             raise TrainingError(
@@ -78,19 +81,17 @@ class LitSARTM(L.LightningModule):
         return ids
 
     def draw(self, batch: Item, ids: Tensor, name: str) -> None:
-        """The first frames of a validation set with truth and prediction, into TensorBoard."""
-        if not isinstance(self.logger, TensorBoardLogger) or not self.trainer.is_global_zero:
+        """The first frames of a validation set with truth and prediction, for the loggers."""
+        if not self.loggers or not self.trainer.is_global_zero:
             return
         norm, palette = self.model.info.preprocess, self.config.model.palette or ()
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (norm.rgb_mean, norm.rgb_std))
         rows = []
         for rgb, label, guess in zip(batch["rgb"][:SHOWN_FRAMES].cpu(), batch["label"].cpu(), ids.cpu(), strict=False):
-            picture = ((rgb * std + mean).clamp(0, 1) * 255).to(torch.uint8)[None]
-            picture = nn.functional.interpolate(picture, label.shape)[0].permute(1, 2, 0).numpy()  # (H, W, 3)
+            picture = colors(nn.functional.interpolate(rgb[None], label.shape)[0], norm)  # (H, W, 3)
             masks = (image.to(torch.uint8).numpy() for image in (label, guess))
             rows.append([picture, *(overlay(picture, mask, palette) for mask in masks)])
-        sheet = torch.from_numpy(np.array(contact_sheet(rows, ("rgb", "truth", "prediction"))))
-        self.logger.experiment.add_image(f"val/{name}", sheet, self.global_step, dataformats="HWC")
+        sheet = np.array(contact_sheet(rows, ("rgb", "truth", "prediction")))
+        show(self.loggers, f"val/{name}", sheet, self.global_step)
 
     def reduce_counts(self) -> None:
         """Every process has counted its own frames: add them up, once, when validation ends."""

@@ -19,7 +19,7 @@ from sartm_core.data.seen import in_both
 from sartm_core.data.sources import open_source, sources_of
 from sartm_core.losses.teachers.text import text_embeddings
 from sartm_core.model.config import ModelConfig
-from sartm_core.preprocess.statistics import input_statistics, problems
+from sartm_core.preprocess.statistics import InputStatistics, input_statistics, problems
 from sartm_core.support.distributed import sync_batchnorm
 from sartm_core.support.fields import differences, from_dict, load_yaml, to_dict
 from sartm_core.train.checkpoints import ResumePoint, resume_point
@@ -38,7 +38,7 @@ MAY_CHANGE = {
     "optim.lr", "optim.encoder_lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
     *(f"trainer.{name}" for name in (
         "max_epochs", "max_steps", "val_batch_size", "val_every", "checkpoint_every", "threads", "accelerator",
-        "activation_checkpointing", "compile", "fit_confidence",
+        "activation_checkpointing", "compile", "fit_confidence", "logger",
     )),
 }  # fmt: skip
 """Fields that a run may go on with changed; files may have moved."""
@@ -55,6 +55,8 @@ class Prepared:
     val_loaders: dict[str, DataLoader[list[Item]]]
     resume: ResumePoint | None
     """Where it goes on; None at its start."""
+    inputs: dict[str, list[InputStatistics]]
+    """Folder of a data set -> what the network sees of its cameras."""
     learnt: str
     """How many of the validation frames also train, in words; "" for none."""
 
@@ -69,7 +71,7 @@ def prepare(config: TrainConfig, last: Path | None = None) -> Prepared:
     check_precision(config)
     rank, world = rank_and_world()
     check_compile(config, world)
-    check_inputs(config)
+    inputs = check_inputs(config)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     L.seed_everything(config.seed, workers=True, verbose=False)
@@ -81,15 +83,16 @@ def prepare(config: TrainConfig, last: Path | None = None) -> Prepared:
     if world > 1:
         sync_batchnorm(model)
     text = resume.text if resume else text_embeddings(config.loss, config.model.classes)
-    return Prepared(config, LitSARTM(model, config, list(val_loaders), text), train_loader, val_loaders, resume, learnt)
+    module = LitSARTM(model, config, list(val_loaders), text)
+    return Prepared(config, module, train_loader, val_loaders, resume, inputs, learnt)
 
 
-def check_inputs(config: TrainConfig) -> None:
-    """Look at some training frames of every data set on disk as the network will see them.
+def check_inputs(config: TrainConfig) -> dict[str, list[InputStatistics]]:
+    """Look at some training frames of every data set on disk as the network will see them: its folder -> its cameras.
 
     Warns of what is odd, and raises ValueError where training on it is senseless, both with the option to set.
     """
-    data = config.data
+    data, inputs = config.data, {}
     for source in sources_of(data):
         frames = open_dataset(source.dataset, data.folder(source), source.train_split, source.label_set)
         found = input_statistics(frames.some_images(), config.preprocess)
@@ -98,6 +101,8 @@ def check_inputs(config: TrainConfig) -> None:
             if problem.refuse:
                 raise ValueError(f"{frames.root}: {problem.message}")
             log.warning("%s: %s", frames.root, problem.message)
+        inputs[str(frames.root)] = found
+    return inputs
 
 
 def validation_frames_that_train(

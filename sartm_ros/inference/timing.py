@@ -42,7 +42,7 @@ def to_json(trace: Trace, stamp_ns: int, waited_s: float, model_ms: dict[str, fl
     """The text for `~/timing`.
 
     stamp_ns: of the mask. waited_s: how long the pair's older frame waited for the newer one. model_ms: the model's own
-    stages (`sartm_core.runtime.batching.SegmentationResult.timing`).
+    stages (`sartm_core.runtime.result.SegmentationResult.timing`).
     """
     return json.dumps({"stamp_ns": stamp_ns, "waited_s": waited_s, "moments": asdict(trace), "model_ms": model_ms})
 

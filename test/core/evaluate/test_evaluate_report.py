@@ -249,7 +249,7 @@ def test_an_output_that_is_a_file_is_refused_before_the_work(weights: Path, root
     assert "eval" in capsys.readouterr().err
 
 
-def test_fmb_as_published_prints_its_three_numbers(tmp_path: Path, capsys) -> None:
+def test_fmb_as_published_prints_its_six_numbers(tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(0)
     for kind in ("Visible", "Infrared", "Label"):
         (tmp_path / "test" / kind).mkdir(parents=True)
@@ -274,5 +274,10 @@ def test_fmb_as_published_prints_its_three_numbers(tmp_path: Path, capsys) -> No
     assert means["no-background/zero"] == pytest.approx(sum(iou[1:]) / 14)
     bicycle_predicted = row["predicted_pixels"]["bicycle"] > 0
     assert means["no-background/skip"] == pytest.approx(sum(iou[1:]) / (14 if bicycle_predicted else 13))
+    confusion = np.array(row["confusion"])[1:]  # (14, 15): the rows of background are not there
+    hit = np.diag(confusion[:, 1:])
+    iou = hit / np.maximum(confusion[:, 1:].sum(axis=0) + confusion.sum(axis=1) - hit, 1)
+    assert means["background-ignored/zero"] == pytest.approx(iou.sum() / 14)
     printed = {tuple(line.split()[:2]) for line in capsys.readouterr().out.splitlines() if "/" in line}
-    assert {("all/zero", "*"), ("no-background/zero", "14"), ("no-background/skip", "14")} <= printed
+    of_14 = [f"{kind}/{absent}" for kind in ("no-background", "background-ignored") for absent in ("zero", "skip")]
+    assert {("all/zero", "*"), ("all/skip", "15"), *((name, "14") for name in of_14)} <= printed

@@ -1,4 +1,4 @@
-"""Scores against independent computations: torchmetrics, scikit-learn and by hand."""
+"""Scores of one class against torchmetrics and scikit-learn; their means are in `test_conventions.py`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score, jaccard_score, recall_score
+from sklearn.metrics import accuracy_score, recall_score
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassF1Score, MulticlassJaccardIndex
 
-from sartm_core.data.layouts import DATASETS
-from sartm_core.evaluate.conventions import CONVENTIONS, usual
 from sartm_core.evaluate.metrics import ConfusionMatrix
-from sartm_core.support.classes import FMB, MFNET
 
-BY_NAME = {convention.name: convention for convention in CONVENTIONS}
 NUM_CLASSES = 7
 
 
@@ -64,86 +60,12 @@ def test_scores_by_class_equal_torchmetrics_and_scikit_learn(seed: int, guessed:
     assert ours.pixel_accuracy() == pytest.approx(accuracy_score(truth, answer))
 
 
-@pytest.mark.parametrize("name", BY_NAME)
-@pytest.mark.parametrize("seed,guessed,true", CASES)
-def test_every_convention_equals_scikit_learn(name: str, seed: int, guessed: int, true: int) -> None:
-    guess, label = draw(seed, guessed, true)
-    ours, known = count(guess, label, NUM_CLASSES), label != 255
-    truth, answer = label[known], guess[known]
-    first = 0 if name.startswith("all") else 1
-    every = set(range(first, NUM_CLASSES))
-    predicted_or_true, in_truth = every & {*truth, *answer}, every & {*truth}
-    skip = name.endswith("skip")
-    for score, mine, occurring in (
-        (jaccard_score, ours.iou(), predicted_or_true),
-        (f1_score, ours.f1(), predicted_or_true),
-        (recall_score, ours.accuracy(), in_truth),
-    ):
-        classes = sorted(occurring if skip else every)
-        theirs = score(truth, answer, labels=classes, average="macro", zero_division=0)
-        assert BY_NAME[name].mean(mine) == pytest.approx(theirs)
-    if name == "all/skip":
-        expected = [BY_NAME[name].mean(values) for values in (ours.iou(), ours.accuracy(), ours.f1())]
-        assert [ours.miou(), ours.macc(), ours.mf1()] == expected, "the means that training selects by"
-
-
-def fmb_counts(bicycle_false_alarms: int) -> ConfusionMatrix:
-    """FMB's 15 classes, 100 pixels each, all right but half of the poles (called sign); bicycle has no true pixel."""
-    matrix = ConfusionMatrix(len(FMB.names))
-    sign, bicycle, pole = (FMB.names.index(name) for name in ("sign", "bicycle", "pole"))
-    matrix.counts[np.arange(15), np.arange(15)] = 100
-    matrix.counts[bicycle] = 0
-    matrix.counts[pole, [pole, sign]] = 50
-    matrix.counts[0, [0, bicycle]] = 100 - bicycle_false_alarms, bicycle_false_alarms
-    return matrix
-
-
-def test_the_three_numbers_of_fmb_by_hand() -> None:
-    iou = fmb_counts(0).iou()
-    rest = 11 + 100 / 150 + 50 / 100  # 11 perfect ones beside unlabeled, then sign and pole
-    assert BY_NAME["all/zero"].mean(iou) == pytest.approx((1 + rest) / 15), "15/zero, the paper"
-    assert BY_NAME["no-background/zero"].mean(iou) == pytest.approx(rest / 14), "14/zero"
-    assert BY_NAME["no-background/skip"].mean(iou) == pytest.approx(rest / 13), "14/skip"
-    assert [c.classes(15) for c in CONVENTIONS] == [15, 15, 14, 14]
-
-
-def test_one_false_alarm_of_an_absent_class_makes_skip_count_it_as_zero() -> None:
-    matrix = fmb_counts(1)
-    for kind in ("all", "no-background"):
-        means = [BY_NAME[f"{kind}/{absent}"].mean(matrix.iou()) for absent in ("zero", "skip")]
-        assert means[0] == means[1]
-    accuracy = matrix.accuracy()
-    assert BY_NAME["no-background/skip"].mean(accuracy) == pytest.approx(12.5 / 13), "no true pixel, no accuracy"
-    assert BY_NAME["no-background/zero"].mean(accuracy) == pytest.approx(12.5 / 14)
-
-
-def test_leaving_background_out_of_the_mean_keeps_its_pixels() -> None:
-    matrix = ConfusionMatrix(2)
-    matrix.update(np.array([1, 1, 1, 1]), np.array([1, 0, 0, 0]))
-    assert BY_NAME["no-background/skip"].mean(matrix.iou()) == 0.25
-
-
-def test_nothing_counted_has_no_score_in_any_convention() -> None:
-    matrix = ConfusionMatrix(3)
-    matrix.update(np.array([1, 2]), np.array([255, 255]))
-    assert all(math.isnan(c.mean(v)) for c in CONVENTIONS for v in (matrix.iou(), matrix.accuracy(), matrix.f1()))
-    assert all(math.isnan(v) for v in (matrix.miou(), matrix.macc(), matrix.mf1(), matrix.pixel_accuracy()))
-
-
-def test_background_alone_scores_zero_or_nothing_without_it() -> None:
-    matrix = ConfusionMatrix(3)
-    matrix.update(np.array([0, 0]), np.array([0, 0]))
-    assert BY_NAME["all/skip"].mean(matrix.iou()) == 1
-    assert BY_NAME["all/zero"].mean(matrix.iou()) == pytest.approx(1 / 3)
-    assert BY_NAME["no-background/zero"].mean(matrix.iou()) == 0
-    assert math.isnan(BY_NAME["no-background/skip"].mean(matrix.iou()))
-
-
-def test_every_data_set_has_one_usual_convention() -> None:
-    named = [name for c in CONVENTIONS for name in c.usual_for]
-    assert len(set(named)) == len(named) and set(named) <= set(DATASETS)
-    assert {name: usual(name).name for name in ("mfnet", "folder")} == {"mfnet": "all/zero", "folder": "all/skip"}
-    assert usual("mfnet").classes(len(MFNET.names)) == 9
+def test_pixels_of_one_true_class_can_be_taken_out_as_if_labelled_255() -> None:
+    guess, label = draw(0, 6, 5)
+    matrix = count(guess, label, NUM_CLASSES)
+    before = matrix.counts.copy()
+    expected = count(guess, np.where(label == 0, 255, label), NUM_CLASSES)
+    assert (matrix.without(0).counts == expected.counts).all() and (matrix.counts == before).all()
 
 
 def test_unsure_prediction_is_a_miss() -> None:

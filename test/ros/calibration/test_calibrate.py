@@ -17,7 +17,7 @@ from PIL import Image
 
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
 from sartm_core.preprocess.registration import project
-from sartm_core.support.visualize import CAPTION_HEIGHT
+from sartm_core.support.visualize import caption_height
 from sartm_core.synthetic import SceneConfig, render_scene
 from sartm_ros import calibrate
 from sartm_ros.calibration import needs
@@ -75,7 +75,7 @@ def test_picked_points_become_the_nodes_parameters(pair, tmp_path, capsys) -> No
     result = json.loads((out / "registration.json").read_text())
     assert result["model"] == "scale_shift" and result["registration"] == values and result["method"] == "points"
     assert 0.1 < result["quality"]["rms"] < 0.7 and result["quality"]["inliers"] == 12
-    assert Image.open(out / "overlay.png").size == (W * 3, H + CAPTION_HEIGHT)
+    assert Image.open(out / "overlay.png").size == (W * 3, H + caption_height(H))
     assert {p.name for p in out.iterdir()} == {"registration.yaml", "registration.json", "overlay.png"}
     assert "look at" in capsys.readouterr().out
 

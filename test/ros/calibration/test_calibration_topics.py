@@ -9,7 +9,7 @@ from PIL import Image
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
-from sartm_core.support.visualize import CAPTION_HEIGHT
+from sartm_core.support.visualize import caption_height
 from test.ros.processes import Domain
 
 pytestmark = pytest.mark.alone
@@ -51,7 +51,7 @@ def test_frames_of_the_replay_node_make_a_parameter_file(domain: Domain, data: P
     assert result["inputs"][:2] == ["pair_0", "pair_1"]
     assert result["registration"]["thermal_size"] == [w, h] and result["registration"]["rgb_size"] == [W, H]
     np.testing.assert_allclose(result["registration"]["homography"], [2, 0, 0.5, 0, 2, 0.5, 0, 0, 1], atol=1e-6)
-    assert Image.open(tmp_path / "out" / "overlay.png").height == 2 * (H + CAPTION_HEIGHT)
+    assert Image.open(tmp_path / "out" / "overlay.png").height == 2 * (H + caption_height(H))
     assert "Traceback" not in calibrate.output
 
 

@@ -1,0 +1,112 @@
+"""The command line of executables that are nodes. rclpy takes no notice of what it does not know, and starts with the
+defaults: here it is understood, or refused in words."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from difflib import get_close_matches
+
+HELP = ("-h", "--help")
+ROS, ROS_END = "--ros-args", "--"
+ROS_OPTIONS = {
+    "-p": "-p", "--param": "-p", "-r": "-r", "--remap": "-r", "--params-file": "--params-file",
+    "--params_file": "--params-file", "--log-level": "--log-level",
+}  # fmt: skip
+"""Options of ROS that are taken without `--ros-args` before them, each with one value."""
+ASSIGN = ":="
+WIDTH = 100
+USAGE_ERROR = 2
+Parameters = Sequence[tuple[str, object, str]]
+"""Name, default and meaning of each."""
+
+
+def main(args: Sequence[str] | None, doc: str | None, parameters: Parameters, run: Callable[[list[str]], int]) -> int:
+    """Print the help where it is asked for, else `run` with the arguments of ROS; the exit code, 2 for unknown ones.
+
+    args: of a test; None: those of this process.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    if any(arg in HELP for arg in split(given)[0]):
+        print(text(doc, parameters))
+        return 0
+    try:
+        return run(ros_arguments(given, parameters))
+    except UsageError as error:
+        print(f"{error}. See --help", file=sys.stderr)
+        return USAGE_ERROR
+
+
+class UsageError(Exception):
+    """An argument that nothing here knows."""
+
+
+def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those outside of `--ros-args ... --`, and those inside."""
+    outside: list[str] = []
+    inside: list[str] = []
+    is_inside = False
+    for arg in args:
+        if arg in (ROS, ROS_END):
+            is_inside = arg == ROS
+        else:
+            (inside if is_inside else outside).append(arg)
+    return outside, inside
+
+
+def ros_arguments(args: Sequence[str], parameters: Parameters) -> list[str]:
+    """The arguments as ROS spells them: `--checkpoint x`, `checkpoint:=x` and `-p checkpoint:=x` are one.
+
+    Raises UsageError naming the argument and the nearest parameter.
+    """
+    ours, found = split(args)
+    defaults = {name: default for name, default, _ in parameters}
+    words = iter(ours)
+    for word in words:
+        found += understood(word, words, defaults)
+    return [ROS, *found] if found else []
+
+
+def understood(word: str, words: Iterator[str], defaults: dict[str, object]) -> list[str]:
+    """One argument with its value, which may be the next of `words`."""
+    if word in ROS_OPTIONS:
+        return [ROS_OPTIONS[word], value_of(word, words)]
+    name, assign, value = word.partition(ASSIGN)
+    if assign and name in defaults:
+        return ["-p", word]
+    if assign and "/" in name:
+        return ["-r", word]
+    name, equals, value = word.removeprefix("--").partition("=")
+    name = name.replace("-", "_")
+    if word.startswith("--") and name in defaults:
+        if not equals:
+            value = "true" if isinstance(defaults[name], bool) else value_of(word, words)
+        return ["-p", f"{name}{ASSIGN}{value}"]
+    if word.startswith("--") and name == "params_file":
+        return ["--params-file", value]
+    raise UsageError(f"{word!r}: no argument of this node{near(word, defaults)}")
+
+
+def value_of(word: str, words: Iterator[str]) -> str:
+    value = next(words, None)
+    if value is None:
+        raise UsageError(f"{word}: expected a value behind it")
+    return value
+
+
+def near(word: str, defaults: Iterable[str]) -> str:
+    """What may have been meant, and how parameters and topics are given."""
+    name = word.lstrip("-").partition("=")[0].partition(ASSIGN)[0].replace("-", "_")
+    close = get_close_matches(name, [*defaults, "params_file"], n=1)
+    meant = f"; did you mean --{close[0].replace('params_file', 'params-file')}" if close else ""
+    return f"{meant}. Parameters are --NAME VALUE or {ROS} -p NAME:=VALUE, topics {ROS} -r rgb/image_raw:=/TOPIC"
+
+
+def text(doc: str | None, parameters: Iterable[tuple[str, object, str]]) -> str:
+    """The docstring, then name, default and meaning of each parameter."""
+    out = [(doc or "").strip(), "", f"Parameters (--NAME VALUE, {ROS} -p NAME:=VALUE, or --params-file FILE.yaml):"]
+    for name, default, meaning in parameters:
+        out += ["", f"  {name} [{default}]"]
+        out += textwrap.wrap(meaning, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(out)
