@@ -88,7 +88,7 @@ def effective(config: TrainConfig) -> TrainConfig:
 
 def comparable(config: TrainConfig) -> TrainConfig:
     """The configuration without what says how to compute rather than what: runs may differ in it."""
-    how = {"threads": 0, "accelerator": "auto", "checkpoint_every": 0, "activation_checkpointing": False}
+    how = {"threads": 0, "accelerator": "auto", "checkpoint_every": 0, "activation_checkpointing": False, "logger": ()}
     return replace(config, trainer=replace(config.trainer, **how))  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
+from sartm_core.model import hub
 from sartm_core.model.checkpoint import load, read_metadata, sha256
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
@@ -55,12 +56,21 @@ def by_name(checkpoint: str | Path, adapters: Adapters) -> dict[str, str | Path]
 
 
 def checkpoint_path(checkpoint: str | Path) -> Path:
-    """The file that an option names."""
+    """The file that an option names: a path, `default`, or `hf:owner/name[@revision]`, which is fetched."""
+    if is_on_hub(checkpoint):
+        return hub.find(checkpoint)
     return default_checkpoint() if str(checkpoint) == DEFAULT else Path(checkpoint)
 
 
+def is_on_hub(checkpoint: str | Path) -> bool:
+    """Whether an option names a repository of the Hugging Face Hub."""
+    return str(checkpoint).startswith(hub.PREFIX)
+
+
 def stem(path: str | Path) -> str:
-    """What a file is called unless it is given another name."""
+    """What a file is called unless it is given another name; a repository by its own, without owner and revision."""
+    if is_on_hub(path):
+        return str(path).partition("@")[0].rpartition("/")[2]
     return default_checkpoint().stem if str(path) == DEFAULT else Path(path).stem
 
 

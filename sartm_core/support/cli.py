@@ -25,7 +25,7 @@ INTERRUPTED = 130
 """Exit code of a command after Ctrl-C, as shells have it."""
 PLACES = {
     "data": "DIR", "root": "DIR", "run": "DIR", "output": "FILE", "checkpoint": "FILE", "sam2": "FILE", "init": "FILE",
-    "baseline": "FILE",
+    "baseline": "FILE", "others": "NAME=DIR", "ablation": "DIR",
     "pretrained": "FILE", "teacher_weights": "FILE", "rgb": "PATH", "thermal": "PATH", "dataset": "LAYOUT",
     "camera": "HEIGHTxWIDTH", "thermal_camera": "HEIGHTxWIDTH", "size": "HEIGHTxWIDTH", "resolutions": "HEIGHTxWIDTH",
     "image_size": "HEIGHTxWIDTH", "input_size": "HEIGHTxWIDTH", "parameters": "NAME:=VALUE",

@@ -8,7 +8,7 @@
 Run the same command again to resume, also after a crash: the run goes on from its last checkpoint as if it had never
 stopped. `--output` receives `weights.safetensors` (best validation mIoU so far, see --trainer.keep), `metrics.json`,
 `config.yaml` (the resolved configuration), `history.jsonl` (losses and scores by epoch), `prototypes/`, `checkpoints/`
-(to resume) and TensorBoard logs.
+(to resume) and TensorBoard logs; --logger wandb sends the same to Weights & Biases.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import lightning as L
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sartm_core.data.seen import joined, seen_in_run
@@ -42,9 +41,10 @@ from sartm_core.train.dry_report import as_dict, report
 from sartm_core.train.dry_run import FEWEST_STEPS, dry_run
 from sartm_core.train.errors import TrainingError
 from sartm_core.train.loading import EpochBatches
+from sartm_core.train.loggers import close, loggers_of
 from sartm_core.train.module import LitSARTM
 from sartm_core.train.ranks import CollapseAlarm
-from sartm_core.train.records import BestWeights, History
+from sartm_core.train.records import BestWeights, History, shareable
 from sartm_core.train.setup import check_output, data_classes, prepare, quieten, rank_and_world, trainer_settings
 
 PROGRESS_EVERY = 5
@@ -89,6 +89,7 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
         trainer.fit(module, train_loader, val_loaders, ckpt_path=resume and str(resume.path), weights_only=True)
         if module.validated_step < trainer.global_step:  # the end lies between two validations
             trainer.validate(module, val_loaders, verbose=False)
+    close(trainer.loggers)
     return finish(config, output, best) if trainer.is_global_zero else {}
 
 
@@ -119,7 +120,7 @@ def build_trainer(
         log_every_n_steps=10,
         callbacks=callbacks,
         plugins=[SlimCheckpointIO(module)],
-        logger=TensorBoardLogger(output, name="tensorboard", version=""),
+        logger=loggers_of(config.trainer.logger, output, shareable(config)),
         enable_checkpointing=True,
         default_root_dir=output,
     )
@@ -166,7 +167,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="split that picks the best epoch, short for --data.val_split; test only to compare with papers that do so",
     )  # fmt: skip
     add_config_options(parser, TrainConfig)
-    parser.add_argument("--data", dest="data.root", default=argparse.SUPPRESS, metavar="DIR", help="as --data.root")
+    short: dict[str, Any] = {"default": argparse.SUPPRESS}
+    parser.add_argument("--data", dest="data.root", metavar="DIR", help="as --data.root", **short)
+    parser.add_argument(
+        "--logger", dest="trainer.logger", nargs="+", metavar="NAME", help="as --trainer.logger", **short
+    )
     args = parse(parser, argv)
     if args.output is None and args.dry_run is None:
         parser.error("the following arguments are required: --output")

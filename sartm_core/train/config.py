@@ -9,6 +9,7 @@ from sartm_core.losses.config import LossConfig
 from sartm_core.model.config import SAM2_BACKBONES, ModelConfig
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.support.fields import at_least, one_of
+from sartm_core.train.loggers import LOGGERS
 
 COMPILERS = ("none", "inductor", "eager")
 KEEPS = ("best", "last")
@@ -75,6 +76,8 @@ class TrainerConfig:
     compile: str = "none"
     """torch.compile of the training forward and backward pass: `inductor` compiles (minutes at the start, wants a C++
     compiler or Triton), `eager` only traces it, in seconds, to tell whose fault a failure is; `none`."""
+    logger: tuple[str, ...] = ()
+    """Where curves and pictures go beside TensorBoard: `wandb`, Weights & Biases."""
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "accumulate", "val_batch_size", "val_every"):
@@ -89,6 +92,8 @@ class TrainerConfig:
         one_of("TrainerConfig", "precision", self.precision, ("32-true", "bf16-mixed", "16-mixed"))
         one_of("TrainerConfig", "accelerator", self.accelerator, ("auto", "cpu", "gpu"))
         one_of("TrainerConfig", "compile", self.compile, COMPILERS)
+        for name in self.logger:
+            one_of("TrainerConfig", "logger", name, tuple(LOGGERS))
         one_of("TrainerConfig", "keep", self.keep, KEEPS)
 
 
@@ -101,7 +106,7 @@ class TrainConfig:
     sam2: str | None = None
     """Official SAM2 file to start from, as Meta ships it (`sam2.1_hiera_base_plus.pt`); not for `hiera_nano`."""
     init: str | None = None
-    """SARTM `.safetensors` to start from instead, or `default` for the shipped one."""
+    """SARTM `.safetensors` to start from instead, `default` for the shipped one, or `hf:OWNER/NAME`."""
     init_as_base: bool = False
     """Take from `init` only what an official SAM2 file would give, its encoder and mask decoder; adapters, fusion,
     classes and heads start fresh, so they may be others."""

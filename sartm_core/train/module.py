@@ -9,7 +9,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from sartm_core.evaluate.metrics import ConfusionMatrix
@@ -23,6 +22,7 @@ from sartm_core.train.compiling import compiled
 from sartm_core.train.config import OptimConfig, TrainConfig
 from sartm_core.train.errors import TrainingError
 from sartm_core.train.frames import Item
+from sartm_core.train.loggers import show
 from sartm_core.train.pictures import SHOWN_FRAMES, colors
 
 SHARES_EVERY = 10
@@ -81,8 +81,8 @@ class LitSARTM(L.LightningModule):
         return ids
 
     def draw(self, batch: Item, ids: Tensor, name: str) -> None:
-        """The first frames of a validation set with truth and prediction, into TensorBoard."""
-        if not isinstance(self.logger, TensorBoardLogger) or not self.trainer.is_global_zero:
+        """The first frames of a validation set with truth and prediction, for the loggers."""
+        if not self.loggers or not self.trainer.is_global_zero:
             return
         norm, palette = self.model.info.preprocess, self.config.model.palette or ()
         rows = []
@@ -90,8 +90,8 @@ class LitSARTM(L.LightningModule):
             picture = colors(nn.functional.interpolate(rgb[None], label.shape)[0], norm)  # (H, W, 3)
             masks = (image.to(torch.uint8).numpy() for image in (label, guess))
             rows.append([picture, *(overlay(picture, mask, palette) for mask in masks)])
-        sheet = torch.from_numpy(np.array(contact_sheet(rows, ("rgb", "truth", "prediction"))))
-        self.logger.experiment.add_image(f"val/{name}", sheet, self.global_step, dataformats="HWC")
+        sheet = np.array(contact_sheet(rows, ("rgb", "truth", "prediction")))
+        show(self.loggers, f"val/{name}", sheet, self.global_step)
 
     def reduce_counts(self) -> None:
         """Every process has counted its own frames: add them up, once, when validation ends."""

@@ -37,7 +37,7 @@ MAY_CHANGE = {
     "optim.lr", "optim.encoder_lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
     *(f"trainer.{name}" for name in (
         "max_epochs", "max_steps", "val_batch_size", "val_every", "checkpoint_every", "threads", "accelerator",
-        "activation_checkpointing", "compile", "fit_confidence",
+        "activation_checkpointing", "compile", "fit_confidence", "logger",
     )),
 }  # fmt: skip
 """Fields that a run may go on with changed; files may have moved."""

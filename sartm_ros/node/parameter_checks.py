@@ -17,6 +17,8 @@ NONE = "none"
 """Of `adapters` and `sam2`."""
 DEFAULT = "default"
 """Stands for the shipped weights."""
+HUB = "hf:"
+"""In front of a repository's name on the Hub (`sartm_core.model.hub.PREFIX`)."""
 
 
 def together(values: dict[str, Any]) -> list[str]:
@@ -82,12 +84,17 @@ def files(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
     """Which of the changed parameters name a file that is not there."""
     problems = []
     for name, keyword in (("checkpoint", "default"), ("sam2", NONE)):
-        if name in changed and values[name] != keyword and not Path(values[name]).is_file():
+        if name in changed and values[name] != keyword and not is_there(values[name]):
             problems.append(f"{name}: got '{values[name]}', expected '{keyword}' or a file; there is no such file")
     if "adapters" in changed:
-        missing = [file for _, file in _named(values["adapters"]) if file != DEFAULT and not Path(file).is_file()]
+        missing = [file for _, file in _named(values["adapters"]) if file != DEFAULT and not is_there(file)]
         problems += [f"adapters: got '{file}', expected '{NONE}' or files; there is no such file" for file in missing]
     return problems
+
+
+def is_there(file: str) -> bool:
+    """Whether a file exists; what is on the Hub is known when it is fetched."""
+    return file.startswith(HUB) or Path(file).is_file()
 
 
 def adapters(values: dict[str, Any]) -> dict[str, str]:

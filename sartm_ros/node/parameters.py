@@ -133,7 +133,7 @@ CROP = "Pixels cut off the thermal image at this side (telemetry rows)."
 SPECS = (
     Spec(
         "checkpoint", "default", RELOAD, "Weights, or an exported model.",
-        form="'default' (shipped) or the path of a .safetensors, .onnx or .xml file",
+        form="'default' (shipped), the path of a .safetensors, .onnx or .xml file, or hf:OWNER/NAME on the Hub",
     ),
     Spec("adapters", "none", RELOAD, ADAPTERS, form="'none' or FILE, NAME=FILE, ..."),
     Spec("adapter", "checkpoint", LIVE, ADAPTER, form="'checkpoint', or a NAME (else the stem of a FILE) of adapters"),

@@ -114,7 +114,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "unreadable label": (lambda r: break_file(r / "labels/00002N.png"), "labels/00002N.png: not a readable image ("),
     "16-bit rgb": (
         lambda r: save(r / "rgb/00002N.png", thermal_of("x", bits=16)),
-        "rgb/00002N.png: mode I;16, expected an 8-bit colour image",
+        "rgb/00002N.png: 16 bits a channel, mode I;16; expected an 8-bit colour image",
     ),
     "label of another size": (
         lambda r: save(r / "labels/00003D.png", label_of("x", 3, (24, 64))),

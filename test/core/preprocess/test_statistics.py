@@ -77,7 +77,7 @@ def test_a_range_that_misses_the_scene_is_told(low: float, high: float, refuse: 
 def test_colours_of_one_grey_are_warned_of() -> None:
     config = PreprocessConfig()
     (problem,) = problems(input_statistics([(np.full((32, 32, 3), 90, np.uint8), None)], config), config)
-    assert not problem.refuse and problem.message.startswith("rgb input: a spread of 0")
+    assert not problem.refuse and problem.message.startswith("rgb input: a spread of ")
     assert "between 90 and 90 of 255" in problem.message
 
 
