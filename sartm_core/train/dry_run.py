@@ -23,6 +23,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from sartm_core.preprocess.statistics import InputStatistics
 from sartm_core.support.files import replacing
@@ -119,7 +120,8 @@ class Laps(Callback):
 class Look(Callback):
     """Keeps the first micro-batch and the losses; at the end measures each term's gradient for that batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, micro_batches: int) -> None:
+        self.bar = tqdm(total=micro_batches, desc="dry run", unit="micro-batch", leave=False, disable=None)
         self.batch: Item = {}
         self.losses: list[dict[str, float]] = []
         self.shares: dict[str, float] = {}
@@ -129,9 +131,12 @@ class Look(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *args: Any) -> None:
         self.losses.append(outputs["values"])
+        self.bar.set_postfix(loss=outputs["values"]["loss"], refresh=False)
+        self.bar.update()
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, LitSARTM)
+        self.bar.close()
         with torch.enable_grad(), trainer.precision_plugin.train_step_context():
             out = module.model(self.batch["rgb"], self.batch["thermal"], keep=self.batch["keep"])
             self.shares = module.objective.gradient_shares(out, self.batch["label"])
@@ -163,7 +168,7 @@ def measure(config: TrainConfig, steps: int, picture: Path | None = None) -> Dry
     quieten()
     run = prepare(config)
     config, val_loaders = run.config, run.val_loaders
-    look = Look()
+    look = Look(steps * config.trainer.accumulate)
     trainer, laps = train_steps(config, run.module, run.train_loader, steps, (look, CollapseAlarm()))
     trainer.validate(run.module, list(val_loaders.values()), verbose=False)
     device = trainer.strategy.root_device
