@@ -86,9 +86,14 @@ def read_images(frames: Pairs, name: str, findings: Findings) -> dict[str, np.nd
 
 def check_pages(path: Path, findings: Findings) -> None:
     """A sequence in one file."""
-    pages = read_head(path).pages
-    if pages > 1:
-        findings.warn("pages", path, f"{pages} pages, only the first is read; save each as a file of its own")
+    head = read_head(path)
+    if head.pages > 1:
+        findings.warn("pages", path, f"{head.pages} pages, only the first is read; save each as a file of its own")
+    elif head.planes_apart:
+        findings.warn(
+            "pages", path, f"{head.channels} planes one behind the other: colours, or {head.channels} frames of a "
+            "sequence? Save frames as files of their own",
+        )  # fmt: skip
 
 
 def size_of(image: np.ndarray) -> str:

@@ -23,6 +23,7 @@ from sartm_core.model.load_report import LoadReport
 from sartm_core.model.sartm import SARTM, ModelInfo
 from sartm_core.support.fields import from_dict, to_dict
 from sartm_core.support.files import replacing
+from sartm_core.support.torch_file import read_torch
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,9 @@ def load_sam2(model: SARTM, path: str | Path) -> LoadReport:
     path = Path(path)
     if model.config.backbone not in SAM2_BACKBONES:
         raise ValueError(f"load_sam2: backbone {model.config.backbone!r} takes no SAM2 file")
-    source = _read_sam2(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"load_sam2: no file {path}; give the .pt file as downloaded from Meta")
+    source = read_sam2(path)
     own = model.state_dict()
     updates: dict[str, Tensor] = {}
     names: dict[str, str] = {}
@@ -106,16 +109,15 @@ def load_sam2(model: SARTM, path: str | Path) -> LoadReport:
     return report
 
 
-def _read_sam2(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"load_sam2: no file {path}; give the .pt file as downloaded from Meta")
+def read_sam2(path: Path) -> dict[str, Tensor]:
+    """The tensors of Meta's file, or of the same network as a training wrote it."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a file that is no checkpoint
-        raise ValueError(f"load_sam2: {path} is not a PyTorch weights file ({error})") from error
-    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
-        raise ValueError(f'load_sam2: {path} has no "model" entry; expected an official SAM2 or SAM2.1 file')
-    return content["model"]
+        file = read_torch(path)
+    except ValueError as error:
+        raise ValueError(f"load_sam2: {error}; expected an official SAM2 or SAM2.1 file") from error
+    for note in file.notes:
+        log.info("%s: %s", path.name, note)
+    return file.tensors
 
 
 def comes_from_sam2(name: str) -> bool:

@@ -80,13 +80,13 @@ def input_statistics(frames: Iterable[Frame], config: PreprocessConfig) -> list[
 def normalised(camera: str, image: np.ndarray, config: PreprocessConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A frame's values as the network sees them, and the lowest and highest that there can be."""
     if camera == "rgb":
-        ends = np.array([[0] * 3, [255] * 3], np.uint8)[None]  # (1, 2, 3)
-        low, high = np.split(normalize_rgb(ends, config).numpy(), 2, axis=2)  # (3, 1, 1) each
+        extremes = np.array([[0] * 3, [255] * 3], np.uint8)[None]  # (1, 2, 3)
+        low, high = np.split(normalize_rgb(extremes, config).numpy(), 2, axis=2)  # (3, 1, 1) each
         return normalize_rgb(image[::SAMPLE_STEP, ::SAMPLE_STEP], config).numpy(), low, high
     norm = config.thermal
     values = normalize_thermal(image, norm)[::SAMPLE_STEP, ::SAMPLE_STEP]
-    low, high = (0.0, 1.0) if norm.mode == "unit" else mode_of(norm.mode).CLIP
-    return values, np.array(low), np.array(high)
+    ends = (0.0, 1.0) if norm.mode == "unit" else mode_of(norm.mode).CLIP
+    return values, np.array(ends[0]), np.array(ends[1])
 
 
 def problems(found: Iterable[InputStatistics], config: PreprocessConfig) -> list[Problem]:

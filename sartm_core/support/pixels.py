@@ -33,8 +33,8 @@ TIFF_SIZE, BITS_PER_SAMPLE, ORIENTATION = (256, 257), 258, 274
 """TIFF tags; the second one is EXIF's too."""
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How the files begin."""
-PLANES_APART = 2
-"""Planar configuration of a TIFF that holds one channel behind the other."""
+PLANAR, PLANES_APART = 284, 2
+"""TIFF tag, and its value where one channel lies behind the other."""
 UPRIGHT, SIDEWAYS = 1, (5, 6, 7, 8)
 """Orientation of a picture that is stored as it is to be seen; those whose rows are stored as columns."""
 
@@ -81,8 +81,8 @@ def read_color(source: Path | bytes, name: str = "") -> np.ndarray:
         depth = bits(image)
         if depth > 8 or image.mode not in EIGHT_BIT_MODES:
             raise ValueError(
-                f"{name or source}: {depth} bits a channel, mode {image.mode}; expected an 8-bit colour image. Convert "
-                "it with the range that the camera uses"
+                f"{name or str(source)}: {depth} bits a channel, mode {image.mode}; expected an 8-bit colour image. "
+                "Convert it with the range that the camera uses"
             )
         return upright(np.array(image.convert("RGB")), orientation(image))
 
@@ -97,22 +97,25 @@ class Head:
     """As stored; 1 for index pictures."""
     pages: int
     """Pictures in the file."""
-    palette: list[int] | None
+    palette: list[int] | None = None
     """Of an index picture: r, g, b, r, g, b, ..."""
+    planes_apart: bool = False
+    """Whether one channel lies behind the other (TIFF), as frames of a sequence would."""
 
 
 def read_head(source: Path) -> Head:
     """Without decoding where the format allows it. ValueError as of `read_stored`."""
     if source.suffix.lower() == ".npy" or (is_tiff(source) and not pillow_knows(source)):
         shape = read_stored(source).shape
-        return Head((shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, 1, None)
+        return Head((shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, 1)
     with opened(source) as image:
         width, height = image.size
         if image.format == "TIFF":  # whose size Pillow turns, from some version on
             width, height = (image.tag_v2[tag] for tag in TIFF_SIZE)  # type: ignore[attr-defined]
         size = (width, height) if orientation(image) in SIDEWAYS else (height, width)
         palette = image.getpalette() if image.mode == "P" else None
-        return Head(size, len(image.getbands()), int(getattr(image, "n_frames", 1)), palette)
+        planes_apart = image.format == "TIFF" and image.tag_v2.get(PLANAR) == PLANES_APART  # type: ignore[attr-defined]
+        return Head(size, len(image.getbands()), int(getattr(image, "n_frames", 1)), palette, planes_apart)
 
 
 @contextmanager

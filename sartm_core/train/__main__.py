@@ -19,7 +19,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ from sartm_core.support.fields import to_dict
 from sartm_core.support.files import write_json, write_text
 from sartm_core.train.checkpoints import LastCheckpoint, SlimCheckpointIO, Stopped
 from sartm_core.train.config import TrainConfig
-from sartm_core.train.dry_run import FEWEST_STEPS, dry_run, report
+from sartm_core.train.dry_report import as_dict, report
+from sartm_core.train.dry_run import FEWEST_STEPS, dry_run
 from sartm_core.train.errors import TrainingError
 from sartm_core.train.loading import EpochBatches
 from sartm_core.train.loggers import close, loggers_of
@@ -49,11 +50,14 @@ from sartm_core.train.setup import check_output, data_classes, prepare, quieten,
 PROGRESS_EVERY = 5
 """Steps between two updates of the progress bar."""
 OUT_OF_MEMORY = (
-    "memory is full. --trainer.activation_checkpointing true may be added to this run; --trainer.accumulate 2, a "
-    "smaller --data.crop_size or --trainer.precision bf16-mixed need a new --output. --dry-run tells what fits"
+    "memory is full. --trainer.activation_checkpointing true may be added to this run; --trainer.accumulate 2 (up "
+    "to batch_size), a smaller --trainer.batch_size or --data.crop_size, or --trainer.precision bf16-mixed need a new "
+    "--output. --dry-run tells what fits"
 )
 CPU_IS_FULL = "can't allocate memory"
 """Of torch's message."""
+DRY_RUN, FIRST_BATCH = "dry_run.json", "first_batch.png"
+"""What `--dry-run` leaves in `--output`."""
 SPLITS_TO_SELECT_ON = ("val", "test")
 SHORT = {"data": "data.root", "logger": "trainer.logger"}
 """Short options -> the fields they are."""
@@ -125,14 +129,19 @@ def build_trainer(
 
 
 def rehearse(config: TrainConfig, steps: int, output: Path | None, record: Path | None) -> None:
-    """`--dry-run`: measure, say so, and write `record` (JSON) where it is asked for."""
+    """`--dry-run`: measure, say so, and write numbers and the first batch into `output`, numbers also as `record`."""
     if output:
         check_output(data_classes(config), output)
-    found = dry_run(config, steps)
-    if rank_and_world()[0] == 0:
-        print(report(found, config), end="")
-        if record:
-            write_json(record, {**asdict(found), "hours": found.hours})
+    is_first = rank_and_world()[0] == 0
+    picture = output / FIRST_BATCH if output and is_first else None
+    found = dry_run(config, steps, picture)
+    if not is_first:
+        return
+    print(report(found, config), end="")
+    for path in filter(None, (output and output / DRY_RUN, record)):
+        write_json(path, as_dict(found, config))
+    if picture:
+        print(f"picture  {picture}: the first batch; numbers: {DRY_RUN}")
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -151,7 +160,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the run; the same one resumes it")
     parser.add_argument(
         "--dry-run", dest="dry_run", nargs="?", type=int, const=FEWEST_STEPS, metavar="N",
-        help=f"only measure N steps [{FEWEST_STEPS}]: memory, seconds a step, hours to the end; writes nothing there",
+        help=f"only measure N steps [{FEWEST_STEPS}]: memory, seconds a step, hours to the end, gradient by loss term, "
+        f"ranks; leaves {DRY_RUN} and {FIRST_BATCH} in --output, which may be left out",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="the numbers of --dry-run, for programs")
     parser.add_argument(

@@ -23,6 +23,7 @@ from sartm_core.train.config import OptimConfig, TrainConfig
 from sartm_core.train.errors import TrainingError
 from sartm_core.train.frames import Item
 from sartm_core.train.loggers import show
+from sartm_core.train.pictures import SHOWN_FRAMES, colors
 
 SHARES_EVERY = 10
 """Steps from one look at the gradient shares to the next; a multiple of the trainer's `log_every_n_steps`. A look costs
@@ -31,8 +32,6 @@ WARMUP_START = 0.1
 """The learning rate starts at this part of `optim.lr`."""
 TRUNK = "model.encoder.trunk."
 """Where the names of the trunk's parameters begin."""
-SHOWN_FRAMES = 4
-"""Validation frames drawn for the loggers."""
 
 
 class LitSARTM(L.LightningModule):
@@ -86,11 +85,9 @@ class LitSARTM(L.LightningModule):
         if not self.loggers or not self.trainer.is_global_zero:
             return
         norm, palette = self.model.info.preprocess, self.config.model.palette or ()
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (norm.rgb_mean, norm.rgb_std))
         rows = []
         for rgb, label, guess in zip(batch["rgb"][:SHOWN_FRAMES].cpu(), batch["label"].cpu(), ids.cpu(), strict=False):
-            picture = ((rgb * std + mean).clamp(0, 1) * 255).to(torch.uint8)[None]
-            picture = nn.functional.interpolate(picture, label.shape)[0].permute(1, 2, 0).numpy()  # (H, W, 3)
+            picture = colors(nn.functional.interpolate(rgb[None], label.shape)[0], norm)  # (H, W, 3)
             masks = (image.to(torch.uint8).numpy() for image in (label, guess))
             rows.append([picture, *(overlay(picture, mask, palette) for mask in masks)])
         sheet = np.array(contact_sheet(rows, ("rgb", "truth", "prediction")))

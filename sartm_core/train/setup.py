@@ -14,11 +14,12 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from sartm_core.data.seen import frames_behind, in_both
+from sartm_core.data.datasets import open_dataset
+from sartm_core.data.seen import in_both
 from sartm_core.data.sources import open_source, sources_of
 from sartm_core.losses.teachers.text import text_embeddings
 from sartm_core.model.config import ModelConfig
-from sartm_core.preprocess.statistics import input_statistics, problems
+from sartm_core.preprocess.statistics import InputStatistics, input_statistics, problems
 from sartm_core.support.distributed import sync_batchnorm
 from sartm_core.support.fields import differences, from_dict, load_yaml, to_dict
 from sartm_core.train.checkpoints import ResumePoint, resume_point
@@ -54,6 +55,8 @@ class Prepared:
     val_loaders: dict[str, DataLoader[list[Item]]]
     resume: ResumePoint | None
     """Where it goes on; None at its start."""
+    inputs: dict[str, list[InputStatistics]]
+    """Folder of a data set -> what the network sees of its cameras."""
     learnt: str
     """How many of the validation frames also train, in words; "" for none."""
 
@@ -68,33 +71,38 @@ def prepare(config: TrainConfig, last: Path | None = None) -> Prepared:
     check_precision(config)
     rank, world = rank_and_world()
     check_compile(config, world)
+    inputs = check_inputs(config)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     L.seed_everything(config.seed, workers=True, verbose=False)
     val_loaders = validation_loaders(config, rank, world)
     train_loader = training_loader(config, rank, world)
-    check_inputs(config, train_loader)
     learnt = validation_frames_that_train(config, train_loader, val_loaders)
     resume = None if last is None else resume_point(last)
     model = build_model(config)
     if world > 1:
         sync_batchnorm(model)
     text = resume.text if resume else text_embeddings(config.loss, config.model.classes)
-    return Prepared(config, LitSARTM(model, config, list(val_loaders), text), train_loader, val_loaders, resume, learnt)
+    module = LitSARTM(model, config, list(val_loaders), text)
+    return Prepared(config, module, train_loader, val_loaders, resume, inputs, learnt)
 
 
-def check_inputs(config: TrainConfig, train: DataLoader[Item]) -> None:
-    """Look at some frames of every data set as the network will see them.
+def check_inputs(config: TrainConfig) -> dict[str, list[InputStatistics]]:
+    """Look at some training frames of every data set on disk as the network will see them: its folder -> its cameras.
 
     Warns of what is odd, and raises ValueError where training on it is senseless, both with the option to set.
     """
-    for frames in frames_behind(train.dataset):
+    data, inputs = config.data, {}
+    for source in sources_of(data):
+        frames = open_dataset(source.dataset, data.folder(source), source.train_split, source.label_set)
         found = input_statistics(frames.some_images(), config.preprocess)
         log.info("inputs from %s: %s", frames.root, "; ".join(map(str, found)))
         for problem in problems(found, config.preprocess):
             if problem.refuse:
                 raise ValueError(f"{frames.root}: {problem.message}")
             log.warning("%s: %s", frames.root, problem.message)
+        inputs[str(frames.root)] = found
+    return inputs
 
 
 def validation_frames_that_train(

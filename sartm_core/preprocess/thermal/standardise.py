@@ -29,7 +29,8 @@ ORDINARY = (1.0, 99.0)
 
 def normalized(thermal: np.ndarray, norm: ThermalNorm) -> np.ndarray:
     sample = sampled(thermal)
-    ordinary = sample.astype(np.float64).clip(*percentiles(sample, ORDINARY))
+    low, high = percentiles(sample, ORDINARY)
+    ordinary = np.clip(sample.astype(np.float64), low, high)
     return stretched(thermal, ordinary.mean(), max(ordinary.std(), SMALLEST_SPAN[thermal.dtype.name]), CLIP)
 
 

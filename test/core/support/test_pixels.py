@@ -212,3 +212,10 @@ def test_dot_files_are_no_frames_and_names_are_composed(tmp_path: Path) -> None:
     for name in ("1.png", "._1.png", ".hidden.jpg", "e\u0301t\u00e9.png", "Thumbs.db", "desktop.ini"):
         (tmp_path / name).touch()
     assert set(files_by_name(tmp_path)) == {"1", "\u00e9t\u00e9"}
+
+
+def test_planes_one_behind_the_other_are_told(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile", reason="no tifffile here: pip install tifffile")
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((3, 16, 20), np.uint16), photometric="rgb", planarconfig="separate")
+    head = pixels.read_head(tmp_path / "x.tif")
+    assert head.planes_apart and head.channels == 3 and head.pages == 1
