@@ -25,6 +25,7 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from sartm_core.losses.objective import SHARE
 from sartm_core.preprocess.statistics import InputStatistics
 from sartm_core.support.files import replacing
 from sartm_core.support.memory import available, machine_memory, peak_resident
@@ -130,7 +131,7 @@ class Look(Callback):
         self.batch = self.batch or batch
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *args: Any) -> None:
-        self.losses.append(outputs["values"])
+        self.losses.append({name: value for name, value in outputs["values"].items() if not name.startswith(SHARE)})
         self.bar.set_postfix(loss=outputs["values"]["loss"], refresh=False)
         self.bar.update()
 
