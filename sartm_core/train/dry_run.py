@@ -29,15 +29,13 @@ from sartm_core.losses.objective import SHARE
 from sartm_core.preprocess.statistics import InputStatistics
 from sartm_core.support.files import replacing
 from sartm_core.support.memory import available, machine_memory, peak_resident
-from sartm_core.train.config import TrainConfig
+from sartm_core.train.config import FEWEST_STEPS, TrainConfig
 from sartm_core.train.frames import Item
 from sartm_core.train.module import LitSARTM
 from sartm_core.train.pictures import batch_sheet
 from sartm_core.train.ranks import CollapseAlarm
 from sartm_core.train.setup import prepare, quieten, trainer_settings
 
-FEWEST_STEPS = 2
-"""The first makes the optimizer's state, so a second one is the first of full size; and it is slower than the rest."""
 VALIDATION_BATCHES = 2
 """Of each validation set; the last of them is timed."""
 LEAST_LEFT = 1e9

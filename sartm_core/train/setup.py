@@ -24,25 +24,13 @@ from sartm_core.preprocess.statistics import InputStatistics, input_statistics, 
 from sartm_core.support.distributed import sync_batchnorm
 from sartm_core.support.fields import differences, from_dict, load_yaml, to_dict
 from sartm_core.train.checkpoints import ResumePoint, resume_point
-from sartm_core.train.config import TrainConfig
+from sartm_core.train.config import MAY_CHANGE, TrainConfig
 from sartm_core.train.frames import Item
 from sartm_core.train.loading import training_loader, validation_loaders
 from sartm_core.train.module import LitSARTM
 from sartm_core.train.start import build_model
 
 log = logging.getLogger(__name__)
-
-MAY_CHANGE = {
-    "sam2", "init",  # the checkpoint knows its SAM2 file by content
-    "data.root", "data.workers", "data.cache", "data.cache_mb",
-    "loss.teacher_weights",  # the embeddings are in the checkpoint
-    "optim.lr", "optim.encoder_lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
-    *(f"trainer.{name}" for name in (
-        "max_epochs", "max_steps", "val_batch_size", "val_every", "checkpoint_every", "threads", "accelerator",
-        "activation_checkpointing", "compile", "fit_confidence", "logger",
-    )),
-}  # fmt: skip
-"""Fields that a run may go on with changed; files may have moved."""
 
 
 @dataclass(frozen=True)
@@ -173,19 +161,22 @@ def check_compile(config: TrainConfig, world: int) -> None:
         )
 
 
-def check_output(config: TrainConfig, output: Path) -> None:
-    """Refuse to go on with a run of another configuration, naming the fields; see `MAY_CHANGE`."""
+def check_output(config: TrainConfig, output: Path) -> list[str]:
+    """Refuse to go on with a run of another configuration, naming the fields; see `MAY_CHANGE`. Those that did change,
+    in words."""
     path = output / "config.yaml"
     if not (path.is_file() and (output / "checkpoints").is_dir()):
-        return
+        return []
     try:
         before = from_dict(TrainConfig, load_yaml(path))
     except ValueError as error:
         raise ValueError(f"--output {output}: {path} is not a configuration ({error}); choose a new folder") from error
-    odd = [d for d in differences(to_dict(before), to_dict(config)) if d[0] not in MAY_CHANGE]
+    changed = differences(to_dict(before), to_dict(config))
+    odd = [d for d in changed if d[0] not in MAY_CHANGE]
     if odd:
         listed = "; ".join(f"{name} was {have!r}, is {want!r}" for name, have, want in odd)
         raise ValueError(f"--output {output}: holds a run of another configuration: {listed}. Choose a new folder")
+    return [f"{name} {have!r} -> {want!r}" for name, have, want in changed]
 
 
 def data_classes(config: TrainConfig) -> TrainConfig:
