@@ -141,7 +141,7 @@ def worst_section(worst: Sequence[WorstFrame], segmenter: Segmenter, cameras: st
     """The worst frames with their pictures and legends."""
     if not worst:
         return ""
-    legend = [*zip(segmenter.classes, segmenter.palette, strict=True)]
+    legend = legend_of(segmenter.classes, segmenter.palette).items()
     figures = []
     for rank, frame in enumerate(worst, 1):
         by_class = ", ".join(
