@@ -107,7 +107,7 @@ def most_section(content: dict[str, Any], most: Sequence[DifferentFrame], model:
         return "<h2>Where they differ most</h2><p>No frame to show.</p>"
     figures = [
         f"<figure><figcaption>{escape(caption(rank, entry))}</figcaption>"
-        f'<img src="{data_url(frame.strip())}" alt="{escape(", ".join(CAPTIONS))}"></figure>'
+        f'<img src="{data_url(frame.strip())}" alt="{escape(", ".join(frame.row))}"></figure>'
         for rank, (frame, entry) in enumerate(zip(most, content["most_different"], strict=True), 1)
     ]
     classes = legend_of(model.classes, model.palette).items()

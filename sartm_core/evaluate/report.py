@@ -20,6 +20,7 @@ from sartm_core.evaluate.conventions import Convention
 from sartm_core.evaluate.scores import percent
 from sartm_core.evaluate.worst import CAPTIONS, ERROR_COLORS, WorstFrame
 from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.visualize import legend_of
 
 WORST_FOLDER, LAST = "worst_frames", "evaluation.json"
 CONFIDENCE = (
