@@ -15,6 +15,8 @@ from sartm_core.support.cli import INTERRUPTED
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "see it": {
         "demo": ("sartm_ros.demo", "two synthetic cameras, the node, and a picture of its masks"),
+        "view": ("sartm_ros.view", "a local web page: masks of the running node, of a folder or a bag"),
+        "browse": ("sartm_core.browse", "the same page for a data set: its labels, with filters"),
         "doctor": ("sartm_core.doctor", "what is installed, what works here, and what to do about the rest"),
         "replay": ("sartm_ros.replay_node", "play a folder or synthetic scenes as two camera topics"),
     },
