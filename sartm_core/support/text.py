@@ -1,4 +1,4 @@
-"""Text from outside (names of files, topics and classes, libraries' messages) on its way to a terminal, a log or a topic.
+"""Text from outside (names of files, topics and classes, words of libraries) on its way to a terminal, a log, a topic.
 
 Escape codes would steer the terminal, a line break would forge a line, a megabyte would drown the rest.
 """
