@@ -25,7 +25,9 @@ class Loading:
         except BaseException as error:  # also SystemExit: it belongs to who asks for the result
             self._future.set_exception(error)
         else:
-            self._future.set_result(None if self._abandoned.is_set() else outcome)
+            if self._abandoned.is_set():
+                outcome = None
+            self._future.set_result(outcome)
 
     @property
     def done(self) -> bool:
