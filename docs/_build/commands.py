@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sartm_core.labels": ("labelling.md", "Labels to CVAT and back", ("export", "import")),
     "sartm_core.import_weights": ("import_weights.md", "Weights trained elsewhere", ()),
     "sartm_core.export": ("export.md", "ONNX and OpenVINO files", ()),
+    "sartm_core.push": ("hub.md", "Publish weights on the Hugging Face Hub", ()),
     "sartm_core.benchmark": ("performance.md", "Speed of the model on your machine", ()),
     "sartm_core.ablate": ("reproduce.md", "Tables IV to VIII of the paper", ()),
     "sartm_core.figures": ("reproduce.md", "Figures 4 to 8 of the paper", ("qualitative", "tsne", "similarity", "curves", "ranks")),

@@ -79,7 +79,7 @@ def fields_page() -> str:
 
 
 def heading(path: str) -> str:
-    """Anchor of a file on the page: `config/train/mfnet.yaml` is `config-train-mfnet-yaml`."""
+    """Anchor of a file on the page: `config/train/mfnet_paper.yaml` is `config-train-mfnet-paper-yaml`."""
     return re.sub(r"[^a-z0-9]+", "-", path.lower())
 
 

@@ -80,7 +80,7 @@ def effective(config: TrainConfig) -> TrainConfig:
     w3 = 0.0 if loss.teacher == "none" else loss.w3
     acts = bool(loss.w2 or w3)
     used = replace(
-        loss, w1=w1, w3=w3, teacher=loss.teacher if w3 else "none", centre=loss.centre if w3 else "none",
+        loss, w1=w1, w3=w3, teacher=loss.teacher if w3 else "none", centre_text=loss.centre_text and bool(w3),
         balance=loss.balance and acts, project=loss.project and acts,
     )  # fmt: skip
     return replace(config, loss=used)
@@ -88,7 +88,7 @@ def effective(config: TrainConfig) -> TrainConfig:
 
 def comparable(config: TrainConfig) -> TrainConfig:
     """The configuration without what says how to compute rather than what: runs may differ in it."""
-    how = {"threads": 0, "accelerator": "auto", "checkpoint_every": 0, "activation_checkpointing": False}
+    how = {"threads": 0, "accelerator": "auto", "checkpoint_every": 0, "activation_checkpointing": False, "logger": ()}
     return replace(config, trainer=replace(config.trainer, **how))  # type: ignore[arg-type]
 
 

@@ -92,13 +92,12 @@ def distillation(config: TrainConfig, sweeps: Mapping[str, Sequence[float]]) -> 
     """Not of the paper: ways to let L_cr and L_se act, against none of them."""
     off = {"loss.w1": OWN_W1, "loss.w2": 0.0, "loss.w3": 0.0}
     balanced = {**off, "loss.w2": BALANCED, "loss.w3": BALANCED, "loss.balance": True}
-    centred = {**balanced, "loss.centre": "text"}
+    centred = {**balanced, "loss.centre_text": True}
     return [
         Variant("none", "without L_cr and L_se", off),
         Variant("as_given", "the configuration's", {}, "none"),
         Variant("balanced", f"each {BALANCED:g} of the gradient of L(S0)", balanced, "none"),
         Variant("centred_text", "the same, centred text", centred, "none"),
-        Variant("centred", "the same, text and prototypes centred", {**balanced, "loss.centre": "both"}, "none"),
         Variant("projected", "centred text, behind a projection", {**centred, "loss.project": True}, "none"),
     ]
 

@@ -4,7 +4,7 @@ r"""How fast is SARTM on this machine, and how near to what the machine can do?
     sartm benchmark --backbones t b+ --engine torch openvino --output bench
     sartm benchmark --checkpoint FILE --data DIR --output bench
     sartm benchmark --compare before/benchmark.json after/benchmark.json
-    sartm benchmark --training config/train/mfnet.yaml --output bench
+    sartm benchmark --training config/train/mfnet_paper.yaml --output bench
     sartm benchmark --adapters 3 --backbones b+ --engine torch --output bench
 
 Every engine and precision runs in a process of its own, in turn with the plain model as two fp32 passes and with the

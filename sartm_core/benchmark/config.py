@@ -27,7 +27,7 @@ class BenchmarkConfig:
     """`lite0`, `nano`, `t`, `s`, `b+`, `l`, or names of backbones. That of the shipped weights has those, the others
     random ones of a fixed seed. None: that of the shipped weights."""
     checkpoint: str | None = None
-    """Measure these weights instead of `backbones`: a `.safetensors` file, or `default` for the shipped ones."""
+    """Measure these weights instead of `backbones`: a `.safetensors` file, `default` or `hf:OWNER/NAME`."""
     sam2: str | None = None
     """Official SAM2 file, where `checkpoint` is an adapter."""
     resolutions: tuple[str, ...] = ("480x640",)

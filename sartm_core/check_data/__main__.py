@@ -2,6 +2,7 @@
 
     sartm check-data --dataset mfnet --data DIR
     sartm check-data --dataset folder --data DIR --split train --output checked
+    sartm check-data --data DIR --config config/train/own_sam2.yaml      # would that training see a picture?
 
 Reads every image and lists everything it finds, each with its file; with --output also as check_data.json and
 check_data.txt. Exit code 0: no faults (there may be warnings), 1: faults, 2: wrong usage.
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sartm_core.check_data.findings import FAULT, Findings
+from sartm_core.check_data.inputs import check_inputs, read_preprocess
 from sartm_core.check_data.report import as_dict, as_text
 from sartm_core.check_data.structure import check_structure, open_splits
 from sartm_core.check_data.walk import walk
@@ -36,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--complete", action="store_true", help="another number of frames than published is a fault, not a warning"
     )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="of a training: its `preprocess` is what inputs are judged by"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for check_data.json and check_data.txt")
     args = parse(parser, argv)
     if not args.data.is_dir():
@@ -51,13 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Check, print, write the files; the exit code."""
+    preprocess = read_preprocess(args.config)
     findings = Findings(args.data)
     dataset = args.dataset or detect_dataset(args.data)
     splits = open_splits(dataset, args.data, args.split, args.label_set, findings)
     check_structure(dataset, splits, args.complete, args.split is None, findings)
     counts = walk(splits, findings)
+    looks = check_inputs(splits, preprocess, findings)
     label_set = next((frames.label_set for frames in splits.values()), None)
-    result = as_dict(dataset, label_set, counts, findings)
+    result = as_dict(dataset, label_set, counts, looks, findings)
     text = as_text(result)
     print(text, end="")
     if args.output:

@@ -9,12 +9,13 @@ import numpy as np
 
 from sartm_core.check_data.findings import Findings
 from sartm_core.check_data.shift import Shift, estimate_shift
-from sartm_core.data.images import opened, read_image
 from sartm_core.data.pairs import KINDS, Pairs
+from sartm_core.data.swapped import COLORED, coloring
 from sartm_core.support.classes import IGNORE, LabelSet
+from sartm_core.support.pixels import read_head
 
-COLORED = 8.0
-"""A thermal image whose channels differ by more than this on average is a coloured picture of heat."""
+COLOR_CHANNELS = 3
+"""A picture of fewer is grey."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,20 @@ def read_images(frames: Pairs, name: str, findings: Findings) -> dict[str, np.nd
         else:
             if image is not None:
                 images[kind] = image
+                check_pages(path, findings)
     return images
+
+
+def check_pages(path: Path, findings: Findings) -> None:
+    """A sequence in one file."""
+    head = read_head(path)
+    if head.pages > 1:
+        findings.warn("pages", path, f"{head.pages} pages, only the first is read; save each as a file of its own")
+    elif head.planes_apart:
+        findings.warn(
+            "pages", path, f"{head.channels} planes one behind the other: colours, or {head.channels} frames of a "
+            "sequence? Save frames as files of their own",
+        )  # fmt: skip
 
 
 def size_of(image: np.ndarray) -> str:
@@ -99,12 +113,7 @@ def check_thermal(thermal: np.ndarray, path: Path, findings: Findings) -> None:
 
 def check_colored(path: Path, findings: Findings) -> None:
     """A picture of heat in colours, of which only red would be read."""
-    with opened(path) as image:
-        channels = len(image.getbands())
-    if channels < 3:
-        return
-    colors = read_image(path, ids=False)[..., :3].astype(np.float32)  # (h, w, 3)
-    difference = float(np.ptp(colors, axis=2).mean())
+    difference = coloring(path) if read_head(path).channels >= COLOR_CHANNELS else 0.0
     if difference > COLORED:
         findings.warn(
             "thermal", path, f"in colour (channels differ by {difference:.0f} on average): only the first is read"
@@ -122,10 +131,15 @@ def check_label(label: np.ndarray, path: Path, label_set: LabelSet, findings: Fi
         )
     if (label == IGNORE).all():
         findings.warn("label", path, f"every pixel is {IGNORE} (ignored)")
-    with opened(path) as image:
-        palette = image.getpalette() if image.mode == "P" else None
+    ids = np.unique(label)
+    if ids.tolist() == [0, IGNORE]:
+        findings.warn(
+            "label", path, f"holds 0 and {IGNORE} only, and {IGNORE} is ignored: is {IGNORE} class 1 of a binary mask? "
+            "Write class ids 0 and 1",
+        )  # fmt: skip
+    palette = read_head(path).palette
     if palette:
-        check_index_colors(np.unique(label), palette, path, label_set, findings)
+        check_index_colors(ids, palette, path, label_set, findings)
 
 
 def check_index_colors(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sartm_core.check_data.findings import FAULT, WARNING, Findings
+from sartm_core.check_data.inputs import Look, input_lines
 from sartm_core.check_data.structure import EXPECTED
 from sartm_core.check_data.walk import Counts
 from sartm_core.support.classes import IGNORE, LabelSet
 
 
-def as_dict(dataset: str, label_set: LabelSet | None, counts: Counts, findings: Findings) -> dict[str, Any]:
+def as_dict(
+    dataset: str, label_set: LabelSet | None, counts: Counts, looks: Sequence[Look], findings: Findings
+) -> dict[str, Any]:
     """Everything that was counted and found."""
     return {
         "dataset": dataset,
@@ -27,6 +31,7 @@ def as_dict(dataset: str, label_set: LabelSet | None, counts: Counts, findings: 
             for split, count in counts.splits.items()
         },
         "shift": counts.shift_summary(),
+        "inputs": [look.as_dict() for look in looks],
         "findings": findings.as_dicts(),
     }
 
@@ -55,6 +60,7 @@ def as_text(result: dict[str, Any]) -> str:
         sizes = "; ".join(f"{n} x {text}" for text, n in row["sizes"].items() if text)
         lines.append(f"  {split:<6} {row['frames']}{expected} frames: {sizes or 'no readable image'}")
     lines += share_table(result["splits"]) + [shift_line(result["shift"]), ""]
+    lines += [*input_lines(result["inputs"]), ""] if result["inputs"] else []
     lines += [f"{item['level']:<8} {item['file']}: {item['message']}" for item in result["findings"]]
     return "\n".join([*lines, f"{result['faults']} faults, {result['warnings']} warnings"]) + "\n"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sartm_core.check_data.findings import Findings
 from sartm_core.data.datasets import open_dataset
-from sartm_core.data.images import IMAGE_SUFFIXES
+from sartm_core.data.images import composed, is_frame
 from sartm_core.data.layouts import layouts_of
 from sartm_core.data.pairs import CAMERAS, KINDS, ListedPairs, Pairs
 
@@ -104,7 +104,7 @@ def check_folders(frames: Pairs, findings: Findings) -> None:
                 need = "; training and scores need labels" if kind == "label" else ""
                 findings.fault("missing", folder.path, f"no such folder for the {kind} images{need}")
                 continue
-            names = Counter(path.stem for path in folder.path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+            names = Counter(composed(path.stem) for path in folder.path.iterdir() if is_frame(path))
             twice = sorted(name for name, times in names.items() if times > 1)
             if twice:
                 findings.warn(

@@ -58,7 +58,7 @@ def run(config: CompareConfig, a: str, b: str, output: Path) -> str:
 
 def titles(a: str, b: str) -> dict[str, str]:
     """What to call the two: their files, with the folders where those are named alike. No paths of this machine."""
-    paths = [checkpoint_path(checkpoint).resolve() for checkpoint in (a, b)]
+    paths = [checkpoint_path(checkpoint).absolute() for checkpoint in (a, b)]
     alike = paths[0].name == paths[1].name
     return {
         key: f"{path.parent.name}/{path.name}" if alike else path.name for key, path in zip("ab", paths, strict=True)
@@ -118,7 +118,7 @@ def in_text(content: dict[str, Any], output: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = new_parser("compare", __doc__)
     for name in "AB":
-        text = f"weights {name}: a `.safetensors` file, `default` (shipped), or an exported file with --engine auto"
+        text = f"weights {name}: a `.safetensors` file, `default`, `hf:OWNER/NAME`, an exported file with --engine auto"
         parser.add_argument(f"weights_{name.lower()}", metavar=name, help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the report")
     add_config_options(parser, CompareConfig)

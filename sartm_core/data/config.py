@@ -11,6 +11,7 @@ from sartm_core.support.classes import LABEL_SETS
 from sartm_core.support.fields import at_least, one_of
 
 CACHES = ("memory", "none")
+SCALES_OF = ("input", "crop")
 RESERVED = ("miou", "synthetic")
 """Names beside those of the sources among validation scores."""
 SYNTHETIC_TRAIN = 512
@@ -61,7 +62,8 @@ class DataConfig:
     """Whose ids the label files hold: `mfnet`, `pst900` or `fmb`; mapped to the model's classes by name. None: the
     data set's own; for `folder` those of its classes.yaml, and without one `mfnet`."""
     train_split: str = "train"
-    """Split with the training frames: `train.txt` in the root, or the data set's own (docs/datasets.md)."""
+    """Split with the training frames: `train.txt` in the root, or the data set's own (docs/datasets.md); `train+val` is
+    both, see `trainer.keep`."""
     val_split: str = "val"
     """Split with the validation frames; PST900 and FMB have none, `val` is then a fixed tenth of train."""
     repeat: int = 1
@@ -84,6 +86,10 @@ class DataConfig:
     """Height and width of a training crop, multiples of 32."""
     scale_range: tuple[float, float] = (0.5, 2.0)
     """Random resize before the crop, smallest and largest factor."""
+    scale_of: str = "input"
+    """What 1 in `scale_range` is: `input`: a frame as large as the model sees it (`preprocess.input_size`), below 1 the
+    rest of a crop of that size is padding; `crop`: the smallest size at which a frame fills the crop, so that from 1 on
+    nothing is padding, whatever the camera."""
     focus: float = 0.0
     """Probability that a crop is placed around a pixel of a class other than 0: one of the classes of the source, each
     equally often, in one of the frames that hold it."""
@@ -121,6 +127,7 @@ class DataConfig:
         if self.synthetic_train is None:
             object.__setattr__(self, "synthetic_train", 0 if self.sources else SYNTHETIC_TRAIN)
         one_of("DataConfig", "cache", self.cache, CACHES)
+        one_of("DataConfig", "scale_of", self.scale_of, SCALES_OF)
         if len(self.crop_size) != 2 or any(n <= 0 or n % STRIDE for n in self.crop_size):
             raise ValueError(
                 f"DataConfig.crop_size: got {self.crop_size}, expected (height, width) in multiples of {STRIDE}"

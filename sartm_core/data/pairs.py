@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +18,8 @@ from sartm_core.data.splits import SPLITS, hold_out, read_split
 from sartm_core.support.classes import LABEL_SETS, MFNET, LabelSet
 
 CAMERAS = ("rgb", "thermal")
+LOOKED_AT = 16
+"""Frames of a data set that stand for all where only a look is taken."""
 KINDS = (*CAMERAS, "label")
 
 
@@ -64,6 +66,12 @@ class ImageFolder:
         return self.files.get(name, self.path / f"{name}{self.tail}.*")
 
 
+def spread_over(names: Sequence[str]) -> list[str]:
+    """At most `LOOKED_AT` of the names, evenly from first to last."""
+    places = np.linspace(0, len(names) - 1, min(LOOKED_AT, len(names))).round().astype(int)
+    return [names[place] for place in places]
+
+
 class Pairs(Sequence[Sample]):
     """Frames of one data set and split. Subclasses name the folders, the first that is there counts."""
 
@@ -90,7 +98,7 @@ class Pairs(Sequence[Sample]):
         self.split = split
         self.label_set = self.find_label_set(label_set)
         self.cameras = self.find_cameras()
-        self.names, self.files = self.find(split)
+        self.names, self.files = self.find(split) if split is None else self.find_union(split)
         if check:
             self.check()
 
@@ -119,6 +127,15 @@ class Pairs(Sequence[Sample]):
     def find(self, split: str | None) -> tuple[list[str], dict[str, FrameFiles]]:
         """Frame names in order and the files of each."""
 
+    def find_union(self, split: str) -> tuple[list[str], dict[str, FrameFiles]]:
+        """The same for `train`, or for several splits, `train+val`, each frame once; see `merged`."""
+        first, *others = split.split("+")
+        names, files = self.find(first)
+        for part in others:
+            added = self.find(part)[1]
+            names = names + merged(files, part, added)
+        return names, files
+
     def check(self) -> None:
         """ValueError unless there are frames and each has the image of every camera."""
         if not self.names:
@@ -142,6 +159,10 @@ class Pairs(Sequence[Sample]):
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         name = self.names[index]
         return Sample(name, self.rgb_of(name), self.thermal_of(name), self.label_of(name))
+
+    def some_images(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+        """rgb and thermal of some frames from all over the data set."""
+        return ((self.rgb_of(name), self.thermal_of(name)) for name in spread_over(self.names))
 
     def file_of(self, name: str) -> Path:
         """The file that stands for a frame: its rgb image, or its thermal one alone."""
@@ -170,6 +191,15 @@ def files_of(folders: dict[str, ImageFolder], name: str) -> FrameFiles:
     return FrameFiles(*(folders[kind][name] for kind in KINDS))
 
 
+def merged(files: dict[str, FrameFiles], part: str, added: dict[str, FrameFiles]) -> list[str]:
+    """Put the frames of another part to `files`; returns their names. Another frame of the same name gets its part in
+    front; a frame that is there already is left out."""
+    others = {name: found for name, found in added.items() if files.get(name) != found}
+    new = {f"{part}_{name}" if name in files else name: found for name, found in others.items()}
+    files |= new
+    return list(new)
+
+
 class ListedPairs(Pairs):
     """One folder tree; `SPLIT.txt` beside it lists the frames of a split."""
 
@@ -195,7 +225,7 @@ class ListedPairs(Pairs):
 
 class PartedPairs(Pairs):
     """`train/` and `test/` with a folder tree each. "val" is a `val/` of the user's own where there is one, else a
-    fixed hold-out of train/, with "train" the rest of it and "trainval" the whole."""
+    fixed hold-out of train/, with "train" the rest of it and "trainval" the whole of train/."""
 
     @classmethod
     def matches(cls, root: Path) -> bool:
@@ -227,8 +257,5 @@ class PartedPairs(Pairs):
         files: dict[str, FrameFiles] = {}
         for part in SPLITS:
             folders = self.image_folders(self.root / part)
-            files |= {
-                f"{part}_{name}" if name in files else name: files_of(folders, name)
-                for name in sorted(folders["rgb"].files)
-            }
+            merged(files, part, {name: files_of(folders, name) for name in sorted(folders["rgb"].files)})
         return list(files), files

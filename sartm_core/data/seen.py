@@ -92,6 +92,15 @@ def seen_in_run(train: Any, val: Iterable[Any]) -> Seen:
     return tuple(dict.fromkeys(found))
 
 
+def in_both(train: Any, val: Iterable[Any]) -> tuple[int, int]:
+    """How many frames on disk of the validation sets a run also trains on, by their files; and of how many."""
+    learnt, chosen = (
+        {frames.file_of(name).resolve() for part in sets for frames in frames_behind(part) for name in frames.names}
+        for sets in ([train], val)
+    )
+    return len(learnt & chosen), len(chosen)
+
+
 def inherited(seen: Seen, ancestor: str) -> Seen:
     """What weights take over from the file they start from, which they call `ancestor`."""
     return tuple(replace(entry, by=entry.by or ancestor) for entry in seen) or (SeenFrames(UNKNOWN, by=ancestor),)

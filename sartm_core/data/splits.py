@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
-from sartm_core.data.images import IMAGE_SUFFIXES
+from sartm_core.data.images import IMAGE_SUFFIXES, composed
 
 SPLITS = ("train", "val", "test")
 HOLD_OUT = 10
@@ -33,7 +33,7 @@ def frame_name(line: str) -> str:
     if len(columns) > 1 and columns[0].lower().endswith(IMAGE_SUFFIXES):
         line = columns[0]
     name = line.replace("\\", "/").rsplit("/", 1)[-1]
-    return name[: -len(Path(name).suffix)] if name.lower().endswith(IMAGE_SUFFIXES) else name
+    return composed(name[: -len(Path(name).suffix)] if name.lower().endswith(IMAGE_SUFFIXES) else name)
 
 
 def hold_out(names: Collection[str]) -> tuple[list[str], list[str]]:

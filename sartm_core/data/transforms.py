@@ -35,8 +35,6 @@ THERMAL_NOISE = 0.1
 """Noise at full `thermal_jitter`, 1 sigma at most, in normalised units: from the median to the 99th percentile is 1."""
 THERMAL_OFFSET = 0.5
 """Offset at full `thermal_jitter`, in normalised units."""
-GAMMA_SPAN = 1.0 - THERMAL_CLIP[0]
-"""A gamma leaves the lowest normalised value and 1 where they are."""
 
 
 @dataclass
@@ -68,17 +66,29 @@ def chance(probability: float) -> bool:
     return torch.rand(()).item() < probability
 
 
-def augment(frame: Frame, config: DataConfig, zoom: float = 1.0, around: tuple[int, int] | None = None) -> Frame:
+def augment(
+    frame: Frame,
+    config: DataConfig,
+    zoom: float = 1.0,
+    around: tuple[int, int] | None = None,
+    clip: tuple[float, float] = THERMAL_CLIP,
+) -> Frame:
     """All of it; the result has `config.crop_size`. `zoom`: the factor at which the robot sees this camera; `around`:
-    row and column of a pixel that the crop shall hold."""
+    row and column of a pixel that the crop shall hold; `clip`: where normalised thermal values lie."""
     shift_thermal(frame, config.thermal_shift)
     low, high = config.scale_range
-    scale_and_crop(frame, config.crop_size, (low * zoom, high * zoom), around)
+    one = zoom if config.scale_of == "input" else filling(frame, config.crop_size)
+    scale_and_crop(frame, config.crop_size, (low * one, high * one), around)
     if chance(config.hflip):
         frame.apply(TF.horizontal_flip)
     jitter_rgb(frame, config)
-    jitter_thermal(frame, config.thermal_jitter)
+    jitter_thermal(frame, config.thermal_jitter, clip)
     return frame
+
+
+def filling(frame: Frame, size: tuple[int, int]) -> float:
+    """The smallest factor at which a frame covers a crop of `size` whole."""
+    return max(crop / length for crop, length in zip(size, frame.label.shape[-2:], strict=True))
 
 
 def shift_thermal(frame: Frame, pixels: float) -> None:
@@ -165,13 +175,14 @@ def blur(image: Tensor, sigma: float) -> Tensor:
     return image
 
 
-def jitter_thermal(frame: Frame, strength: float) -> None:
-    """Gamma, gain, offset, noise and blur, on the normalised thermal image only; it stays within `THERMAL_CLIP`."""
+def jitter_thermal(frame: Frame, strength: float, clip: tuple[float, float] = THERMAL_CLIP) -> None:
+    """Gamma, gain, offset, noise and blur, on the normalised thermal image only; it stays within `clip`."""
     if not strength or frame.thermal is None:
         return
-    low, high = THERMAL_CLIP
-    unit = (frame.thermal - low).clamp_(min=0) / GAMMA_SPAN  # the coldest is 0: a power of no negative number
-    values = unit.pow_(math.exp(uniform(-strength, strength))).mul_(GAMMA_SPAN).add_(low)
+    low, high = clip
+    span = 1.0 - low  # a gamma leaves the lowest value and 1 where they are
+    unit = (frame.thermal - low).clamp_(min=0) / span  # the coldest is 0: a power of no negative number
+    values = unit.pow_(math.exp(uniform(-strength, strength))).mul_(span).add_(low)
     values.mul_(uniform(1 - strength, 1 + strength)).add_(THERMAL_OFFSET * uniform(-strength, strength))
     values.add_(torch.randn(values.shape), alpha=THERMAL_NOISE * uniform(0, strength))
     if chance(strength / 2):

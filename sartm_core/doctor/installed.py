@@ -20,6 +20,8 @@ EXTRAS = {
     "onnx": "engine onnxruntime, sartm export --format onnx",
     "pretrained": "training from model.pretrained without a hub",
     "minilm": "training with loss.teacher minilm",
+    "hub": "sartm push, --checkpoint hf:OWNER/NAME",
+    "wandb": "training with trainer.logger wandb",
 }
 """Extra of setup.py -> what needs it."""
 MIB, GIB = 2**20, 2**30

@@ -53,7 +53,7 @@ class WeightsAndFrames(FramesConfig):
     """What evaluation and figures are made of."""
 
     checkpoint: str = DEFAULT
-    """A `.safetensors` file of a training run, or `default`, the weights shipped with the package."""
+    """A `.safetensors` file of a training run, `default`, the weights shipped with the package, or `hf:OWNER/NAME`."""
 
 
 @dataclass(frozen=True)

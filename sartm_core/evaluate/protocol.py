@@ -15,7 +15,6 @@ from sartm_core.evaluate.conventions import usual
 from sartm_core.evaluate.run import Evaluation
 from sartm_core.evaluate.scores import absent
 from sartm_core.evaluate.sources import HELD_OUT_SEED
-from sartm_core.model.checkpoint import sha256
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.classes import IGNORE
 from sartm_core.support.fields import to_dict
@@ -36,7 +35,7 @@ def protocol(
     info = segmenter.info
     return {
         "weights": weights.name,
-        "sha256": sha256(weights),
+        "sha256": segmenter.sha256,
         **({"base_weights": f"{info.base_name} (sha256 {info.base_sha256})"} if info.base_sha256 else {}),
         "selection": selection(info.protocol),
         "dataset": dataset,
@@ -111,8 +110,12 @@ def overlap(config: EvaluateConfig, dataset: str, training: dict[str, Any]) -> d
 
 def share_frames(scored: str | None, used: str) -> bool:
     """Whether two splits have frames in common, by their names; None or "" is all frames."""
-    parts = {"trainval": {"trainval", "train", "val"}}
-    return not scored or not parts.get(scored, {scored}).isdisjoint(parts.get(used, {used}))
+    return not scored or not parts_of(scored).isdisjoint(parts_of(used))
+
+
+def parts_of(split: str) -> set[str]:
+    """The splits of a union, `train+val`; `trainval` is one too."""
+    return {"trainval", "train", "val"} if split == "trainval" else set(split.split("+"))
 
 
 def class_mapping(label_names: tuple[str, ...], classes: tuple[str, ...]) -> dict[str, Any]:

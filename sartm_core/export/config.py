@@ -24,7 +24,7 @@ class ExportConfig:
     format: str = "onnx"
     """`onnx` (ONNX Runtime, TensorRT) or `openvino` (Intel and ARM CPUs)."""
     checkpoint: str = "default"
-    """A `.safetensors` file, or `default`, the small model shipped with the package."""
+    """A `.safetensors` file, `default`, the small model shipped with the package, or `hf:OWNER/NAME`."""
     sam2: str | None = None
     """The official SAM2 file, for adapter checkpoints."""
     output: str | None = None

@@ -1,9 +1,9 @@
 r"""Draw the figures of the paper from trained weights and runs, and how a training went.
 
-    sartm figures qualitative --checkpoint runs/b/weights.safetensors \
-        --baseline runs/a/weights.safetensors --dataset fmb --data DIR --split test --output figures    # Figures 4 to 6
-    sartm figures tsne --checkpoint runs/a/weights.safetensors \
-        --compare runs/b/weights.safetensors --titles "without language" SARTM --data DIR --output figures  # Figure 7
+    sartm figures qualitative --checkpoint runs/b/weights.safetensors --baseline runs/a/weights.safetensors \
+        --others MRFS=masks/mrfs --dataset fmb --data DIR --split test --output figures                 # Figures 4 to 6
+    sartm figures tsne --ablation runs/ablation/fmb --dataset fmb --data DIR --split test --output figures    # Figure 7
+    sartm figures tsne --checkpoint runs/a/weights.safetensors --compare runs/b/weights.safetensors --output figures
     sartm figures similarity --run runs/b --epochs 1 5 9 --output figures                    # Figure 8
     sartm figures curves --run runs/b --output figures                      # how the training went
     sartm figures ranks --run runs/b --output figures                       # docs/training.md, Collapse

@@ -5,9 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sartm_core.evaluate.config import WeightsAndFrames
+from sartm_core.runtime.opening import DEFAULT
 from sartm_core.support.fields import at_least, one_of
 
 PICKS = ("auto", "most-improved", "random", "first")
+FIGURE_7 = (
+    ("(a) without auxiliary head", "without_aux_head"),
+    ("(a) SARTM", "full"),
+    ("(b) without language", "without_language"),
+    ("(b) SARTM", "full"),
+)
+"""Panels of the paper's figure: title, variant of the components table."""
+
+
+def named_folder(text: str) -> tuple[str, str]:
+    """NAME and DIR of `NAME=DIR`. ValueError when it is not written so."""
+    name, _, folder = text.partition("=")
+    if not name or not folder:
+        raise ValueError(f"QualitativeConfig.others: got {text!r}, expected NAME=DIR: a column title and a folder")
+    return name, folder
 
 
 @dataclass(frozen=True)
@@ -15,14 +31,17 @@ class QualitativeConfig(WeightsAndFrames):
     """Figures 4 to 6: frames beside truth and masks, boxes where they differ."""
 
     baseline: str | None = None
-    """Another one with the same classes to compare with; None for ours alone."""
+    """Another one with the same classes to compare with."""
+    others: tuple[str, ...] = ()
+    """Other methods to compare with, each `NAME=DIR`: column title and folder of masks, a `FRAME.png` each with the ids
+    or colours of the data set's labels."""
     names: tuple[str, ...] = ()
     """Frames to show, by name; none: `count` frames by `pick`."""
     count: int = 4
     """Number of frames, where they are not named."""
     pick: str = "auto"
-    """`most-improved` (highest mIoU above the baseline's), `random`, `first`, or `auto`: most-improved with a baseline,
-    else random."""
+    """`most-improved` (mIoU farthest above the best of the baseline and the others), `random`, `first`, or `auto`:
+    most-improved where there is something to compare with, else random."""
     candidates: int = 200
     """Most frames that `most-improved` looks at, spread evenly over the split."""
     seed: int = 0
@@ -37,11 +56,24 @@ class QualitativeConfig(WeightsAndFrames):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("QualitativeConfig", "pick", self.pick, PICKS)
-        if self.pick == "most-improved" and self.baseline is None:
-            raise ValueError("QualitativeConfig.pick: most-improved needs --baseline FILE to compare with")
+        if self.pick == "most-improved" and not self.compares:
+            raise ValueError(
+                "QualitativeConfig.pick: most-improved needs --baseline FILE or --others NAME=DIR to compare with"
+            )
+        if self.others and not self.data:
+            raise ValueError("QualitativeConfig.others: masks of a data set's frames; give its folder (--data DIR)")
+        titles = [*(named_folder(text)[0] for text in self.others), self.title]
+        titles += [self.baseline_title] if self.baseline else []
+        if len(set(titles)) < len(titles):
+            raise ValueError(f"QualitativeConfig: column titles repeat: {titles}; every column needs its own")
         for name in ("count", "candidates"):
             at_least("QualitativeConfig", name, getattr(self, name), 1)
         at_least("QualitativeConfig", "boxes", self.boxes, 0)
+
+    @property
+    def compares(self) -> bool:
+        """Whether there are masks beside ours."""
+        return bool(self.baseline or self.others)
 
 
 @dataclass(frozen=True)
@@ -52,6 +84,11 @@ class TsneConfig(WeightsAndFrames):
     """More of them with the same classes and input size, a panel each, at the same cells of the same frames."""
     titles: tuple[str, ...] = ()
     """Panel titles, checkpoint first; none: the names of the run folders."""
+    ablation: str | None = None
+    """Instead of checkpoints: the --output folder of `sartm ablate --table components`, for the paper's four panels,
+    (a) without auxiliary head and with it, (b) without language and with it."""
+    run_seed: int = 0
+    """Seed of the runs of `ablation` to show."""
     frames: int = 100
     """Most frames to take cells from, spread evenly over the split."""
     points: int = 200
@@ -65,10 +102,11 @@ class TsneConfig(WeightsAndFrames):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.titles and len(self.titles) != 1 + len(self.compare):
-            raise ValueError(
-                f"TsneConfig.titles: got {len(self.titles)}, expected one a panel: {1 + len(self.compare)}"
-            )
+        if self.ablation and (self.compare or self.checkpoint != DEFAULT):
+            raise ValueError("TsneConfig.ablation: names all panels; leave out --checkpoint and --compare")
+        panels = len(FIGURE_7) if self.ablation else 1 + len(self.compare)
+        if self.titles and len(self.titles) != panels:
+            raise ValueError(f"TsneConfig.titles: got {len(self.titles)}, expected one a panel: {panels}")
         for name in ("frames", "points", "neighbors", "perplexity"):
             at_least("TsneConfig", name, getattr(self, name), 1)
 

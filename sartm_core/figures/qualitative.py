@@ -1,4 +1,4 @@
-"""Figures 4 to 6: rgb, thermal, truth, the baseline's masks and ours, with boxes where they differ."""
+"""Figures 4 to 6: rgb, thermal, truth, the masks of others and ours, with boxes where they differ."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from tqdm import tqdm
 from sartm_core.data.checked import need_label
 from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.metrics import ConfusionMatrix
-from sartm_core.evaluate.run import label_table
 from sartm_core.figures.boxes import Box, region_boxes
 from sartm_core.figures.config import QualitativeConfig
+from sartm_core.figures.methods import Methods, open_methods
 from sartm_core.figures.sheet import Mark, Panel, Row, write_sheet
-from sartm_core.figures.sources import check_same_classes, find_frames, open_source, spread
-from sartm_core.model.checkpoint import sha256
-from sartm_core.runtime.opening import checkpoint_path
-from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.figures.sources import find_frames, open_source, spread
 from sartm_core.support.classes import IGNORE, LabelSet
 from sartm_core.support.files import write_json
 from sartm_core.support.visualize import IGNORE_COLOR, colorize, thermal_to_gray
@@ -36,7 +33,7 @@ class Shot:
     truth: np.ndarray
     """(H, W) uint8 ids of the checkpoints' classes, 255 unknown."""
     guesses: tuple[np.ndarray, ...]
-    """(H, W) uint8 of each segmenter: the baseline's, if there is one, then ours."""
+    """(H, W) uint8 of each method, ours last."""
     miou: tuple[float, ...]
     """Of each guess on this frame alone, over the classes that occur; 0..1."""
 
@@ -44,51 +41,35 @@ class Shot:
 def qualitative(config: QualitativeConfig, output: Path) -> list[Path]:
     """Write `qualitative.png` and `qualitative.json`. ValueError and OSError name what is wrong."""
     names, frames, labels = open_source(config)
-    segmenters = load_segmenters(config)
-    table = label_table(labels.names, segmenters[-1].classes)
+    named = [names[index] for index in find_frames(names, config.names)]
+    methods = open_methods(config, named or names, labels)
 
     def shoot(index: int) -> Shot:
-        return take(frames[index], labels, table, segmenters)
+        return take(frames[index], labels, methods)
 
     chosen, about = choose(config, names, shoot)
     shots = [shoot(index) for index in tqdm(chosen, unit="frame", disable=None)]
-    titles = ["rgb", "thermal", "truth", *([config.baseline_title] if config.baseline else []), config.title]
-    marks = kinds_of_marks(config)
+    titles = [method.title for method in methods.columns]
+    marks = kinds_of_marks(titles)
     boxes = [find_boxes(shot, marks)[: config.boxes] for shot in shots]
     output.mkdir(parents=True, exist_ok=True)
-    rows = [row(shot, found, segmenters[-1]) for shot, found in zip(shots, boxes, strict=True)]
+    rows = [row(shot, found, methods) for shot, found in zip(shots, boxes, strict=True)]
     used = [mark for mark in marks if any(kind == mark for found in boxes for kind, _ in found)]
-    write_sheet(output / "qualitative.png", rows, titles, legend(shots, segmenters[-1]), used)
+    write_sheet(output / "qualitative.png", rows, ("rgb", "thermal", "truth", *titles), legend(shots, methods), used)
     facts = {
-        "weights": {
-            title: {"file": path.name, "sha256": sha256(path)}
-            for title, path in zip(titles[3:], checkpoint_paths(config), strict=True)
-        },
+        "masks": {method.title: method.facts for method in methods.columns},
         **about,
-        "frames": [facts_of(shot, found, titles[3:]) for shot, found in zip(shots, boxes, strict=True)],
+        "frames": [facts_of(shot, found, titles) for shot, found in zip(shots, boxes, strict=True)],
     }
     write_json(output / "qualitative.json", facts)
     return [output / "qualitative.png", output / "qualitative.json"]
 
 
-def checkpoint_paths(config: QualitativeConfig) -> list[Path]:
-    """The baseline's file, if there is one, then ours."""
-    return [checkpoint_path(file) for file in (config.baseline, config.checkpoint) if file]
-
-
-def load_segmenters(config: QualitativeConfig) -> list[Segmenter]:
-    """The baseline, if there is one, and ours. ValueError when their classes differ."""
-    paths = checkpoint_paths(config)
-    segmenters = [Segmenter.load(path, config.device, "fp32", "torch", sam2=config.sam2) for path in paths]
-    check_same_classes(segmenters[-1].classes, segmenters[0].classes, (str(paths[-1]), str(paths[0])))
-    return segmenters
-
-
-def take(sample: Sample, labels: LabelSet, table: np.ndarray, segmenters: Sequence[Segmenter]) -> Shot:
-    """Segment a frame with every segmenter and score it."""
-    truth = table[need_label(sample, labels.names)]  # (H, W)
-    guesses = tuple(segmenter(sample.rgb, sample.thermal).mask for segmenter in segmenters)
-    return Shot(sample, truth, guesses, tuple(frame_miou(g, truth, len(segmenters[0].classes)) for g in guesses))
+def take(sample: Sample, labels: LabelSet, methods: Methods) -> Shot:
+    """The masks of a frame and their scores."""
+    truth = methods.table[need_label(sample, labels.names)]  # (H, W)
+    guesses = tuple(method.mask(sample) for method in methods.columns)
+    return Shot(sample, truth, guesses, tuple(frame_miou(g, truth, len(methods.classes)) for g in guesses))
 
 
 def frame_miou(guess: np.ndarray, truth: np.ndarray, num_classes: int) -> float:
@@ -102,7 +83,7 @@ def choose(config: QualitativeConfig, names: Sequence[str], shoot: Any) -> tuple
     """Indices of the frames to show, and how they were chosen, for the report."""
     if config.names:
         return find_frames(names, config.names), {"pick": "by name"}
-    pick = config.pick if config.pick != "auto" else "most-improved" if config.baseline else "random"
+    pick = config.pick if config.pick != "auto" else "most-improved" if config.compares else "random"
     count = min(config.count, len(names))
     if pick == "first":
         return list(range(count)), {"pick": pick}
@@ -111,14 +92,14 @@ def choose(config: QualitativeConfig, names: Sequence[str], shoot: Any) -> tuple
         return sorted(chosen.tolist()), {"pick": pick, "seed": config.seed}
     gains = {}
     for index in tqdm(spread(len(names), config.candidates), unit="frame", disable=None):
-        baseline, ours = shoot(index).miou
-        if not np.isnan(ours - baseline):
-            gains[index] = ours - baseline
+        *others, ours = shoot(index).miou
+        if not np.isnan(ours):  # one frame's are all numbers or none
+            gains[index] = ours - max(others)
     if not gains:
         raise ValueError("--pick most-improved: no frame has a labelled pixel; use --pick first")
     values = np.array(list(gains.values()))
     about = {
-        "pick": "the frames with the largest gain in mIoU over the baseline, not typical ones",
+        "pick": "the frames with the largest gain in mIoU over the best of the others, not typical ones",
         "frames looked at": len(gains),
         "mean gain of all of them, points": round(100 * float(values.mean()), 2),
         "share of them with a gain": round(float((values > 0).mean()), 3),
@@ -126,41 +107,44 @@ def choose(config: QualitativeConfig, names: Sequence[str], shoot: Any) -> tuple
     return sorted(gains, key=lambda index: -gains[index])[:count], about
 
 
-def kinds_of_marks(config: QualitativeConfig) -> tuple[Mark, ...]:
-    """The kinds of boxes of a figure."""
-    if not config.baseline:
-        return (Mark(RED, "-", f"{config.title} differs from the truth"),)
+def kinds_of_marks(titles: Sequence[str]) -> tuple[Mark, ...]:
+    """The kinds of boxes of a figure with these columns of masks, ours last."""
+    *others, ours = titles
+    if not others:
+        return (Mark(RED, "-", f"{ours} differs from the truth"),)
+    if len(others) == 1:
+        return Mark(RED, "-", f"right in {ours} only"), Mark(ORANGE, "--", f"right in {others[0]} only")
     return (
-        Mark(RED, "-", f"right in {config.title} only"),
-        Mark(ORANGE, "--", f"right in {config.baseline_title} only"),
+        Mark(RED, "-", f"right in {ours}, wrong in most others"),
+        Mark(ORANGE, "--", f"wrong in {ours}, right in most others"),
     )
 
 
 def find_boxes(shot: Shot, marks: Sequence[Mark]) -> list[tuple[Mark, Box]]:
     """Boxes of each kind, the largest region first; pixels without a label are in none."""
     known = shot.truth != IGNORE
-    right = [guess == shot.truth for guess in shot.guesses]
-    ours, other = right[-1], right[0]
-    regions = [known & ours & ~other, known & other & ~ours] if len(right) > 1 else [known & ~ours]
+    *others, ours = (guess == shot.truth for guess in shot.guesses)
+    right = sum(others, np.zeros(known.shape, int))  # (H, W) how many of the others are
+    regions = [known & ours & (2 * right < len(others)), known & ~ours & (2 * right > len(others))]
+    if not others:
+        regions = [known & ~ours]
     found = [(mark, box) for mark, region in zip(marks, regions, strict=True) for box in region_boxes(region)]
     return sorted(found, key=lambda pair: -pair[1].pixels)
 
 
-def row(shot: Shot, boxes: Sequence[tuple[Mark, Box]], segmenter: Segmenter) -> Row:
+def row(shot: Shot, boxes: Sequence[tuple[Mark, Box]], methods: Methods) -> Row:
     """The panels of a frame."""
-    masks = [colorize(mask, segmenter.palette) for mask in (shot.truth, *shot.guesses)]
+    masks = [colorize(mask, methods.palette) for mask in (shot.truth, *shot.guesses)]
     captions = ["", *("no labelled pixel" if np.isnan(v) else f"mIoU {100 * v:.1f}" for v in shot.miou)]
     plain = (Panel(shot.sample.rgb), Panel(thermal_to_gray(shot.sample.thermal)))
     marked = (Panel(mask, caption, tuple(boxes)) for mask, caption in zip(masks, captions, strict=True))
     return Row(shot.sample.name, (*plain, *marked))
 
 
-def legend(shots: Sequence[Shot], segmenter: Segmenter) -> list[tuple[str, tuple[int, int, int]]]:
+def legend(shots: Sequence[Shot], methods: Methods) -> list[tuple[str, tuple[int, int, int]]]:
     """Names and colours of what occurs in any mask, in id order."""
     ids = sorted({int(i) for shot in shots for mask in (shot.truth, *shot.guesses) for i in np.unique(mask)})
-    return [
-        (segmenter.classes[i], segmenter.palette[i]) if i != IGNORE else ("not labelled", IGNORE_COLOR) for i in ids
-    ]
+    return [(methods.classes[i], methods.palette[i]) if i != IGNORE else ("not labelled", IGNORE_COLOR) for i in ids]
 
 
 def facts_of(shot: Shot, boxes: Sequence[tuple[Mark, Box]], titles: Sequence[str]) -> dict[str, Any]:

@@ -19,12 +19,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sartm_core.evaluate.run import label_table
+from sartm_core.figures import ablation
 from sartm_core.figures.cells import Cells, choose_cells, features, grid_size
 from sartm_core.figures.config import TsneConfig
 from sartm_core.figures.sources import check_same_classes, open_source, spread
+from sartm_core.model import hub
 from sartm_core.model.checkpoint import sha256
 from sartm_core.model.sartm import SARTM
-from sartm_core.runtime.opening import checkpoint_path
+from sartm_core.runtime.opening import checkpoint_path, stem
 from sartm_core.runtime.segmenter import pick_device
 from sartm_core.support.classes import Color
 from sartm_core.support.files import replacing, write_json
@@ -41,8 +43,9 @@ LIGHT = 0.75
 
 def tsne(config: TsneConfig, output: Path) -> list[Path]:
     """Write `tsne.png` and `tsne.json`. ValueError and OSError name what is wrong."""
+    shown = panels_of(config)
     names, frames, labels = open_source(config)
-    paths = [checkpoint_path(file) for file in (config.checkpoint, *config.compare)]
+    paths = list(dict.fromkeys(path for _, path in shown))  # one may have several panels
     models = [SARTM.load(path, config.sam2) for path in paths]
     indices = spread(len(names), config.frames)
     check_comparable(models, paths, frames[indices[0]])
@@ -53,15 +56,14 @@ def tsne(config: TsneConfig, output: Path) -> list[Path]:
     )
     if len(cells) < FEWEST_CELLS:
         raise ValueError(f"--frames {config.frames}: only {len(cells)} labelled cells; give more frames")
-    titles = config.titles or tuple(path.parent.name if path.stem == "weights" else path.stem for path in paths)
     device = pick_device(config.device)
-    panels = []
-    for model, path, title in zip(models, paths, titles, strict=True):
-        unit = unit_vectors(features(model, frames, cells, device, title))
-        log.info("%s: t-SNE of %d cells", title, len(cells))
+    found = {}
+    for model, path in zip(models, paths, strict=True):
+        unit = unit_vectors(features(model, frames, cells, device, path.parent.name))
+        log.info("%s: t-SNE of %d cells", path, len(cells))
         points = embed(unit, config.perplexity, config.seed)
-        facts = {"title": title, "file": path.name, "sha256": sha256(path), **scores(unit, cells, classes, config)}
-        panels.append((points, facts))
+        found[path] = points, {"file": path.name, "sha256": sha256(path), **scores(unit, cells, classes, config)}
+    panels = [(found[path][0], {"title": title, **found[path][1]}) for title, path in shown]
     output.mkdir(parents=True, exist_ok=True)
     draw_figure(output / "tsne.png", panels, cells, classes, palette, config.neighbors)
     about = {
@@ -73,6 +75,20 @@ def tsne(config: TsneConfig, output: Path) -> list[Path]:
     }
     write_json(output / "tsne.json", about)
     return [output / "tsne.png", output / "tsne.json"]
+
+
+def panels_of(config: TsneConfig) -> list[tuple[str, Path]]:
+    """(title, weights) of each panel."""
+    if config.ablation:
+        own = ablation.panels(Path(config.ablation), config.run_seed)
+    else:
+        own = [(name_of(file), checkpoint_path(file)) for file in (config.checkpoint, *config.compare)]
+    return list(zip(config.titles, (path for _, path in own), strict=True)) if config.titles else own
+
+
+def name_of(file: str) -> str:
+    """That of a run's folder, where the file is called like all of them."""
+    return Path(file).parent.name if Path(file).name == hub.WEIGHTS else stem(file)
 
 
 def check_comparable(models: Sequence[SARTM], paths: Sequence[Path], sample: Any) -> None:

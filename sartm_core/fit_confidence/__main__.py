@@ -33,7 +33,7 @@ class FitConfig:
     """Which weights, on which frames."""
 
     checkpoint: str = DEFAULT
-    """A `.safetensors` file of a training run, or `default`, the weights shipped with the package."""
+    """A `.safetensors` file of a training run, `default`, the weights shipped with the package, or `hf:OWNER/NAME`."""
     sam2: str | None = None
     """Official SAM2 file, for adapter checkpoints."""
     data: str | None = None

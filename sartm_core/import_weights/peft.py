@@ -82,7 +82,7 @@ def read_adapter(folder: Path) -> Adapter:
     """The updates in an adapter folder. ValueError or FileNotFoundError names the file and what does not fit."""
     settings = read_settings(folder / CONFIG)
     path = folder / WEIGHTS
-    tensors = read_tensors(path)
+    tensors = read_tensors(path).tensors
     halves: dict[tuple[int, str], dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in tensors.items():
         match = NAME.fullmatch(name)

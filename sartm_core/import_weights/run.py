@@ -42,9 +42,15 @@ def import_weights(sources: Sources) -> Imported:
     """Read, check, fill a network. ValueError or FileNotFoundError names the file and what does not fit."""
     adapters = {modality: read_adapter(folder) for modality, folder in sources.per_modality.items()}
     shared = read_adapter(sources.lora) if sources.lora else None
-    tensors = read_tensors(sources.weights)
-    take = import_authors if is_authors(tensors) else import_sam2
-    imported = take(tensors, sources.weights, sources.classes)
+    file = read_tensors(sources.weights)
+    take = import_authors if is_authors(file.tensors) else import_sam2
+    try:
+        imported = take(file.tensors, sources.weights, sources.classes)
+    except ValueError as error:
+        raise ValueError("; ".join((str(error), *file.notes))) from error
+    imported.used = [file.names[name] for name in imported.used]  # the report is about the file
+    imported.ignored = {file.names[name]: why for name, why in imported.ignored.items()}
+    imported.notes = [*imported.notes, *file.notes]
     if shared is not None:
         add_shared(imported, shared)
     if adapters:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sartm_core.model.checkpoint import SKIPPED, TAKEN, comes_from_sam2
 from sartm_core.model.sartm import SARTM
+from sartm_core.support.torch_file import shared_prefix
 
 ENCODER, STAND_IN = "encoder.", "stand_in."
 CLASS_PARTS = ("mask_decoder.sam.mask_tokens.", "mask_decoder.sam.output_hypernetworks_mlps.")
@@ -63,7 +64,11 @@ class Imported:
 def backbone_of(source: Mapping[str, Tensor], path: Path) -> str:
     """Name of the backbone with these tensors of a SAM2 model. ValueError names the file."""
     if PATCHES not in source:
-        raise ValueError(f"{path}: lacks {PATCHES!r}; expected the weights of a SAM2 model or of its image encoder")
+        prefix = shared_prefix(source)
+        hint = f" (all its names begin with {prefix!r}: write it without)" if prefix else ""
+        raise ValueError(
+            f"{path}: lacks {PATCHES!r}; expected the weights of a SAM2 model or of its image encoder{hint}"
+        )
     blocks = "image_encoder.trunk.blocks."
     count = len({name[len(blocks) :].split(".")[0] for name in source if name.startswith(blocks)})
     shape = (source[PATCHES].shape[0], count)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sartm_core.data.images import opened
 from sartm_core.support.classes import IGNORE
+from sartm_core.support.pixels import read_head
 
 
 def rgb_size(path: Path) -> tuple[int, int]:
     """(H, W) of a colour image."""
-    with opened(path) as image:
-        return image.height, image.width
+    return read_head(path).size
 
 
 def check_size(where: str, have: tuple[int, ...], want: tuple[int, int]) -> None:

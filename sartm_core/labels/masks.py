@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from sartm_core.data.images import BROKEN, grey_step
 from sartm_core.labels.labelmap import Label
 from sartm_core.support.classes import IGNORE, Color, bit_reversed_color, color_codes
+from sartm_core.support.pixels import bits, grey_step, opened, orientation, upright
 from sartm_core.support.visualize import png
 
 GREY_MODES = ("L", "1")
@@ -42,15 +41,13 @@ def read_mask(data: bytes, labels: Sequence[Label], ids: Sequence[int], where: s
     Raises:
         ValueError: names `where` and the colour or the value that no label has, with its number of pixels.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode not in (*GREY_MODES, *COLOR_MODES):
-                raise ValueError(f"{where}: mode {image.mode}, expected an 8-bit colour or grey PNG")
-            grey = image.mode in GREY_MODES
-            step = grey_step(image)
-            array = np.array(image if grey else image.convert("RGB"), np.uint8)  # (H, W) or (H, W, 3)
-    except BROKEN as error:
-        raise ValueError(f"{where}: not a readable image ({error})") from error
+    with opened(data, where) as image:
+        if image.mode not in (*GREY_MODES, *COLOR_MODES) or bits(image) > 8:
+            raise ValueError(f"{where}: {bits(image)} bits, mode {image.mode}; expected an 8-bit colour or grey PNG")
+        grey = image.mode in GREY_MODES
+        step = grey_step(image)
+        array = np.array(image if grey else image.convert("RGB"), np.uint8)  # (H, W) or (H, W, 3)
+        array = upright(array, orientation(image))
     return from_places(array // np.uint8(step), ids, where) if grey else from_colors(array, labels, ids, where)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sartm_core.losses import LOSSES
-from sartm_core.losses.semantic import CENTRES
 from sartm_core.losses.teachers import TEACHERS
 from sartm_core.support.fields import at_least, one_of
 
@@ -37,9 +36,9 @@ class LossConfig:
     at the features a tenth as much as the segmentation does. Not in the paper."""
     project: bool = False
     """L_cr and L_se see a trained linear projection of the prototypes, which only training has. Not in the paper."""
-    centre: str = "none"
-    """What L_se takes the mean over the classes from before it compares: `none` (paper), `text`, or `both` the text and
-    the prototypes. Class names are all alike to a text encoder (cosine 0.79 for CLIP)."""
+    centre_text: bool = False
+    """L_se takes the mean over the classes off the text first: class names are all alike to a text encoder (cosine 0.79
+    for CLIP), and prototypes that follow them collapse to one direction. Not in the paper."""
     decorrelation: float = 0.0
     """Weight of the mean squared correlation between channels of F~n and of the trunk's deepest stage, against features
     that shrink to a few directions. Not in the paper."""
@@ -63,7 +62,6 @@ class LossConfig:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
             at_least("LossConfig", name, getattr(self, name), 0)
-        one_of("LossConfig", "centre", self.centre, CENTRES)
         at_least("LossConfig", "decorrelation", self.decorrelation, 0)
         if self.balance and not self.w0:
             raise ValueError("LossConfig.balance: w2 and w3 are parts of the gradient of w0 * L_seg(S~0), but w0 is 0")

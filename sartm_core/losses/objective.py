@@ -23,6 +23,9 @@ DISTILLATION = ("cr", "se")
 """Terms that `balance` weighs, in the order of `factors`."""
 MOMENTUM = 0.8
 """Part of the old factor that a measurement leaves."""
+STEEPEST = 1.5
+"""A factor grows by this much at most from one measurement to the next: a term whose gradient vanishes for a moment
+would take over when it comes back."""
 SHARE = "share_"
 """What the names of gradient shares begin with."""
 
@@ -103,9 +106,10 @@ class Objective(nn.Module):
         for i, name in enumerate(DISTILLATION):
             if self.training and norms.get(name, 0.0) > 0 and "s0" in norms:
                 wanted = weights["s0"] * norms["s0"] / norms[name]
+                old = self.factors[i]
                 if wanted.isfinite():
-                    old = self.factors[i]
-                    self.factors[i] = MOMENTUM * old + (1 - MOMENTUM) * wanted if old > 0 else wanted
+                    moved = MOMENTUM * old + (1 - MOMENTUM) * wanted
+                    self.factors[i] = torch.minimum(moved, STEEPEST * old) if old > 0 else wanted
             if name in weights:
                 weights[name] = weights[name] * self.factors[i]
         return weights
@@ -139,7 +143,7 @@ class Objective(nn.Module):
             bank = self.project(self.bank).detach()  # (C, width)
             terms["cr"] = (w2, consistency_loss(seen_by_terms, present, bank, self.seen))
         if w3 and self.text is not None:
-            terms["se"] = (w3, semantic_loss(seen_by_terms, present, self.text, self.config.centre))
+            terms["se"] = (w3, semantic_loss(seen_by_terms, present, self.text, self.config.centre_text))
         if self.training:
             update_bank(self.bank, self.seen, prototypes.detach(), present)
         return terms

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sartm_core.data.seen import SeenFrames
+from sartm_core.model import hub
 from sartm_core.model.aux_heads import build_aux_head
 from sartm_core.model.confidence import Confidence
 from sartm_core.model.config import MODALITIES, ModelConfig
@@ -205,6 +206,12 @@ class SARTM(nn.Module):
         from sartm_core.model.checkpoint import load
 
         return load(path, sam2)
+
+    @classmethod
+    def from_pretrained(cls, repository: str | Path, sam2: str | Path | None = None) -> SARTM:
+        """Weights of the Hugging Face Hub, `owner/name` or `owner/name@revision`, or a folder of `sartm push --output`;
+        see `sartm_core.model.hub.find`."""
+        return cls.load(hub.find(repository), sam2)
 
 
 def upsample(logits: Tensor, size: Sequence[int]) -> Tensor:

@@ -26,7 +26,8 @@ class PredictConfig:
     split: str | None = None
     """Only this split of `root`: `train`, `val`, `test` or another list. None: all frames."""
     checkpoint: str = DEFAULT
-    """A `.safetensors` file of a training run, an exported `.onnx` or `.xml`, or `default`, the shipped weights."""
+    """A `.safetensors` file of a training run, an exported `.onnx` or `.xml`, `default`, the shipped weights, or
+    `hf:OWNER/NAME`."""
     sam2: str | None = None
     """Official SAM2 file, for adapter checkpoints."""
     device: str = "auto"

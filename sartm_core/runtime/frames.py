@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sartm_core.data.images import EIGHT_BIT_MODES, read_rgb, read_thermal
+from sartm_core.data.images import read_rgb, read_thermal
+from sartm_core.support.pixels import EIGHT_BIT_MODES, bits, orientation, plain, upright
 
 Frame = np.ndarray | torch.Tensor | Image.Image | str | PathLike[str]
 """An array, a tensor, a Pillow image or the path of an image file."""
@@ -24,9 +25,11 @@ def as_rgb(frame: Frame | None) -> np.ndarray | None:
     Arrays pass as they are. ValueError names the argument, what was found and what was expected.
     """
     if isinstance(frame, Image.Image):
-        if frame.mode not in EIGHT_BIT_MODES:
-            raise ValueError(f"rgb: got a Pillow image of mode {frame.mode}, expected 8-bit colour or grey")
-        return np.array(frame.convert("RGB"))
+        if frame.mode not in EIGHT_BIT_MODES or bits(frame) > 8:
+            raise ValueError(
+                f"rgb: got a Pillow image of mode {frame.mode} and {bits(frame)} bits, expected 8-bit colour"
+            )
+        return upright(np.array(frame.convert("RGB")), orientation(frame))
     if isinstance(frame, torch.Tensor):
         array = of_tensor(frame)
         channels_first = array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3
@@ -38,8 +41,12 @@ def as_thermal(frame: Frame | None) -> np.ndarray | None:
     """Thermal as (h, w) uint8, uint16 or float32: as `as_rgb`; of a Pillow image in colour, whose channels are equal,
     the first."""
     if isinstance(frame, Image.Image):
-        values = np.array(frame.convert("RGB") if frame.mode in ("P", "PA", "1") else frame)
-        return np.ascontiguousarray(values[..., 0]) if values.ndim == 3 else values
+        if frame.mode in EIGHT_BIT_MODES and bits(frame) > 8:
+            raise ValueError(f"thermal: got a Pillow image that keeps 8 of {bits(frame)} bits; give the file's path")
+        values = upright(
+            np.array(frame.convert("RGB") if frame.mode in ("P", "PA", "1") else frame), orientation(frame)
+        )
+        return plain(values[..., 0] if values.ndim == 3 else values)
     if isinstance(frame, torch.Tensor):
         array = of_tensor(frame)
         return array[0] if array.ndim == 3 and len(array) == 1 else array

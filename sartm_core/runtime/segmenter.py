@@ -84,7 +84,7 @@ class Segmenter:
 
         Args:
             checkpoint: a `.safetensors` file of `SARTM.save`, a `.onnx` or `.xml` file of `sartm_core.export`, or
-                "default", what the package ships.
+                "default", what the package ships, or "hf:owner/name[@revision]" on the Hugging Face Hub.
             device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
             precision: "fp32", "bf16", "fp16"; "auto": the fastest that gives (nearly) the masks of fp32.
             engine: "torch", "torch-compile", "openvino", "onnxruntime"; "auto": the fastest that is installed. All but

@@ -39,16 +39,24 @@ def _plain(value: Any) -> Any:
 
 
 def from_dict(cls: type[T], values: dict[str, Any], where: str = "") -> T:
-    """Build a config from plain values (YAML, JSON). Unknown keys and wrong types are errors naming the key."""
+    """Build a config from plain values (YAML, JSON). Unknown keys and wrong types are errors naming the key,
+    all of them at once, a line each."""
     if not isinstance(values, dict):
         raise ValueError(f"{where or cls.__name__}: got {values!r}, expected a mapping of {cls.__name__} fields")
     hints = typing.get_type_hints(cls)
-    for key in values:
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {sorted(hints)}"
-            raise ValueError(f"{where}{key}: unknown key of {cls.__name__}; {hint}")
-    return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
+    converted, errors = {}, []
+    for key, value in values.items():
+        try:
+            if key not in hints:
+                near = difflib.get_close_matches(str(key), hints, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known keys: {sorted(hints)}"
+                raise ValueError(f"{where}{key}: unknown key of {cls.__name__}; {hint}")
+            converted[key] = _convert(hints[key], value, f"{where}{key}")
+        except ValueError as error:
+            errors.append(str(error))
+    if errors:
+        raise ValueError("\n".join(errors))
+    return cls(**converted)
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -96,6 +104,14 @@ def differences(have: dict[str, Any], want: dict[str, Any], prefix: str = "") ->
     return odd
 
 
+def near_files(path: Path) -> str:
+    """Files in its folder that are named like one that is not there; "" for none."""
+    there = sorted(found.name for found in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
+    longer = [name for name in there if name.startswith(path.stem)]
+    near = longer or difflib.get_close_matches(path.name, there, 1)
+    return f"; its folder has {' and '.join(near)}" if near else ""
+
+
 def load_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML file as a dict; errors name the file."""
     import yaml  # not at the top: `sartm doctor` must work without it
@@ -103,7 +119,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(Path(path).read_text())
     except OSError as error:
-        raise ValueError(f"--config {path}: cannot be read ({error.strerror})") from error
+        raise ValueError(f"--config {path}: cannot be read ({error.strerror}){near_files(Path(path))}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"--config {path}: not UTF-8 text ({error.reason})") from error
     except yaml.YAMLError as error:

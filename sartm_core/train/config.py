@@ -9,8 +9,23 @@ from sartm_core.losses.config import LossConfig
 from sartm_core.model.config import SAM2_BACKBONES, ModelConfig
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.support.fields import at_least, one_of
+from sartm_core.train.loggers import LOGGERS
 
 COMPILERS = ("none", "inductor", "eager")
+KEEPS = ("best", "last")
+FEWEST_STEPS = 2
+"""Of a dry run: the first one is not timed."""
+MAY_CHANGE = {
+    "sam2", "init",  # the checkpoint knows its SAM2 file by content
+    "data.root", "data.workers", "data.cache", "data.cache_mb",
+    "loss.teacher_weights",  # the embeddings are in the checkpoint
+    "optim.lr", "optim.encoder_lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
+    *(f"trainer.{name}" for name in (
+        "max_epochs", "max_steps", "val_batch_size", "val_every", "checkpoint_every", "threads", "accelerator",
+        "activation_checkpointing", "compile", "fit_confidence", "logger",
+    )),
+}  # fmt: skip
+"""Fields that a run may go on with changed; files may have moved."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,9 @@ class TrainerConfig:
     """CPU threads of torch; 0 leaves torch's own choice."""
     val_every: int = 1
     """Validate after every this many epochs."""
+    keep: str = "best"
+    """Which weights the run leaves: `best` of the validations, or the `last`, for a run whose validation frames also
+    train (`data.train_split train+val`): scores on those pick nothing."""
     checkpoint_every: int = 0
     """Write `checkpoints/last.ckpt` also after every this many optimizer steps; 0: after every epoch only."""
     fit_confidence: bool = True
@@ -71,6 +89,8 @@ class TrainerConfig:
     compile: str = "none"
     """torch.compile of the training forward and backward pass: `inductor` compiles (minutes at the start, wants a C++
     compiler or Triton), `eager` only traces it, in seconds, to tell whose fault a failure is; `none`."""
+    logger: tuple[str, ...] = ()
+    """Where curves and pictures go beside TensorBoard: `wandb`, Weights & Biases."""
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "accumulate", "val_batch_size", "val_every"):
@@ -85,6 +105,9 @@ class TrainerConfig:
         one_of("TrainerConfig", "precision", self.precision, ("32-true", "bf16-mixed", "16-mixed"))
         one_of("TrainerConfig", "accelerator", self.accelerator, ("auto", "cpu", "gpu"))
         one_of("TrainerConfig", "compile", self.compile, COMPILERS)
+        for name in self.logger:
+            one_of("TrainerConfig", "logger", name, tuple(LOGGERS))
+        one_of("TrainerConfig", "keep", self.keep, KEEPS)
 
 
 @dataclass(frozen=True)
@@ -96,7 +119,7 @@ class TrainConfig:
     sam2: str | None = None
     """Official SAM2 file to start from, as Meta ships it (`sam2.1_hiera_base_plus.pt`); not for `hiera_nano`."""
     init: str | None = None
-    """SARTM `.safetensors` to start from instead, or `default` for the shipped one."""
+    """SARTM `.safetensors` to start from instead, `default` for the shipped one, or `hf:OWNER/NAME`."""
     init_as_base: bool = False
     """Take from `init` only what an official SAM2 file would give, its encoder and mask decoder; adapters, fusion,
     classes and heads start fresh, so they may be others."""

@@ -18,6 +18,7 @@ from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.normalise import normalize_rgb, normalize_thermal
 from sartm_core.preprocess.prepare import prepare
 from sartm_core.preprocess.resize import resize
+from sartm_core.preprocess.thermal import mode_of
 from sartm_core.support.classes import remap_table
 from sartm_core.train.config import TrainConfig
 
@@ -54,7 +55,7 @@ class TrainingFrames(Dataset[Item]):
         )
         pixel = None if around is None else some_pixel(sample.label, around)
         zoom = math.sqrt(math.prod(norm.model_size(height, width)) / (height * width))
-        frame = augment(frame, data, zoom, pixel)
+        frame = augment(frame, data, zoom, pixel, mode_of(norm.thermal.mode).CLIP)
         size = frame.label.shape[-2:]
         return {
             "rgb": torch.zeros(3, *size) if frame.rgb is None else normalize_rgb(channels_last(frame.rgb), norm),

@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
 from torch import Tensor, nn
 
 from sartm_core.evaluate.metrics import ConfusionMatrix
@@ -18,11 +18,13 @@ from sartm_core.model.config import MODALITIES
 from sartm_core.model.sartm import SARTM
 from sartm_core.support.distributed import all_sum, world_size
 from sartm_core.support.reports import number
-from sartm_core.support.visualize import contact_sheet, overlay
+from sartm_core.support.visualize import contact_sheet, legend_of, overlay
 from sartm_core.train.compiling import compiled
 from sartm_core.train.config import OptimConfig, TrainConfig
 from sartm_core.train.errors import TrainingError
 from sartm_core.train.frames import Item
+from sartm_core.train.loggers import show
+from sartm_core.train.pictures import SHOWN_FRAMES, colors
 
 SHARES_EVERY = 10
 """Steps from one look at the gradient shares to the next; a multiple of the trainer's `log_every_n_steps`. A look costs
@@ -31,8 +33,6 @@ WARMUP_START = 0.1
 """The learning rate starts at this part of `optim.lr`."""
 TRUNK = "model.encoder.trunk."
 """Where the names of the trunk's parameters begin."""
-SHOWN_FRAMES = 4
-"""Validation frames drawn into TensorBoard."""
 
 
 class LitSARTM(L.LightningModule):
@@ -43,6 +43,7 @@ class LitSARTM(L.LightningModule):
         self.model, self.config, self.val_names = model, config, list(val_names)
         self.objective = Objective(config.loss, config.model.num_classes, model.encoder.width, text)
         self.confusion = [ConfusionMatrix(config.model.num_classes) for _ in self.val_names]
+        self.sheets: dict[str, Image.Image] = {}  # sample pictures of the last validation, by its set
         self.ranks: dict[str, float] = {}  # of the last validation, by `training.ranks.CollapseAlarm`
         self.validated_step = -1  # optimizer steps behind the scores in `confusion`
         self.compiled = compiled(model, config.trainer.compile)
@@ -82,19 +83,18 @@ class LitSARTM(L.LightningModule):
         return ids
 
     def draw(self, batch: Item, ids: Tensor, name: str) -> None:
-        """The first frames of a validation set with truth and prediction, into TensorBoard."""
-        if not isinstance(self.logger, TensorBoardLogger) or not self.trainer.is_global_zero:
+        """The first frames of a validation set with truth and prediction, for people and for the loggers."""
+        if not self.trainer.is_global_zero:
             return
         norm, palette = self.model.info.preprocess, self.config.model.palette or ()
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (norm.rgb_mean, norm.rgb_std))
         rows = []
         for rgb, label, guess in zip(batch["rgb"][:SHOWN_FRAMES].cpu(), batch["label"].cpu(), ids.cpu(), strict=False):
-            picture = ((rgb * std + mean).clamp(0, 1) * 255).to(torch.uint8)[None]
-            picture = nn.functional.interpolate(picture, label.shape)[0].permute(1, 2, 0).numpy()  # (H, W, 3)
+            picture = colors(nn.functional.interpolate(rgb[None], label.shape)[0], norm)  # (H, W, 3)
             masks = (image.to(torch.uint8).numpy() for image in (label, guess))
             rows.append([picture, *(overlay(picture, mask, palette) for mask in masks)])
-        sheet = torch.from_numpy(np.array(contact_sheet(rows, ("rgb", "truth", "prediction"))))
-        self.logger.experiment.add_image(f"val/{name}", sheet, self.global_step, dataformats="HWC")
+        legend = legend_of(self.config.model.classes, palette)
+        self.sheets[name] = contact_sheet(rows, ("rgb", "truth", "prediction"), batch["name"], legend)
+        show(self.loggers, f"val/{name}", np.array(self.sheets[name]), self.global_step)
 
     def reduce_counts(self) -> None:
         """Every process has counted its own frames: add them up, once, when validation ends."""

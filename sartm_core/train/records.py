@@ -6,6 +6,7 @@ import json
 import math
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,11 @@ def shareable(config: TrainConfig) -> dict[str, Any]:
 
 
 class BestWeights(Callback):
-    """Writes `weights.safetensors` and `metrics.json` whenever the mean validation mIoU is the best so far."""
+    """Writes `weights.safetensors` and `metrics.json` whenever the mean validation mIoU is the best so far; with
+    `trainer.keep` last at every validation. `learnt`: how many validation frames also train, in words."""
 
-    def __init__(self, output: Path, config: TrainConfig) -> None:
-        self.output, self.config = output, config
+    def __init__(self, output: Path, config: TrainConfig, learnt: str = "") -> None:
+        self.output, self.config, self.learnt = output, config, learnt
         self.best = -1.0
         self.seconds, self.started = 0.0, time.monotonic()
 
@@ -59,24 +61,30 @@ class BestWeights(Callback):
                 f"validation of {empty} saw no labelled pixel, so there is no score to choose weights by. Look at its "
                 f"labels: sartm check-data (255 is ignored), or choose another --data.val_split"
             )
-        if scores["miou"] <= self.best:
+        if self.config.trainer.keep == "best" and scores["miou"] <= self.best:
             return
-        self.best = scores["miou"]
+        self.best = max(self.best, scores["miou"])
         if not trainer.is_global_zero:
             return
         epoch = min(trainer.current_epoch + 1, self.config.trainer.max_epochs)
         progress = {"epoch": epoch, "step": trainer.global_step, "seconds": round(self.elapsed())}
-        selection = f"best mean mIoU of the epochs on: {', '.join(pl_module.val_names)} ({self.config.data.val_split})"
         model = pl_module.model
         protocol = {
             "config": shareable(self.config),
-            "selection": selection,
+            "selection": self.selection(pl_module.val_names),
             **progress,
             "versions": {"python": platform.python_version(), **versions(VERSIONED)},
         }
         model.info = replace(model.info, metrics=scores, protocol=protocol)
         save(model, self.output / "weights.safetensors")
         write_text(self.output / "metrics.json", to_json({**progress, "finished": False, **scores}))
+
+    def selection(self, val_names: Sequence[str]) -> str:
+        """How these weights were chosen, in words."""
+        sets = f"{', '.join(val_names)} ({self.config.data.val_split})"
+        picked = self.config.trainer.keep == "best"
+        text = f"best mean mIoU of the epochs on: {sets}" if picked else f"none, the last weights; validated on: {sets}"
+        return f"{text}; {self.learnt}" if self.learnt else text
 
     def finish(self, more: dict[str, Any] | None = None) -> dict[str, Any]:
         """Mark `metrics.json` as that of a finished run, with `more` in it; returns its content, {} when nothing was

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from sartm_core.model.config import TIMM
 from sartm_core.model.trunks.timm import TimmTrunk, extractor
+from sartm_core.support.torch_file import read_torch
 
 log = logging.getLogger(__name__)
 
@@ -79,17 +79,11 @@ def find_file(source: str) -> Path:
 def read_weights(path: Path, name: str) -> dict[str, Tensor]:
     """The tensors of a `.safetensors` file, or one of `torch.save`, under timm's names. No code is unpickled."""
     try:
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = load(path.read_bytes()) if path.suffix == ".safetensors" else read_torch(path).tensors
     except (SafetensorError, OSError) as error:
         raise ValueError(f"ModelConfig.pretrained: {path} cannot be read ({error})") from error
-    except Exception as error:  # torch raises many types for a file that is no checkpoint
-        raise ValueError(f"ModelConfig.pretrained: {path} is not a file of weights ({error})") from error
-    weights = weights.get("state_dict", weights) if isinstance(weights, dict) else weights
-    if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise ValueError(f"ModelConfig.pretrained: {path} holds no tensors by name; expected a file of timm's")
+    except ValueError as error:
+        raise ValueError(f"ModelConfig.pretrained: {error}; expected a file of timm's") from error
     if "_conv_stem.weight" not in weights:
         return weights
     if name != LITE0_MODEL:

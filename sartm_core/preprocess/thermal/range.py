@@ -6,7 +6,9 @@ import numpy as np
 from torch import Tensor
 
 from sartm_core.preprocess.config import ThermalNorm
-from sartm_core.preprocess.thermal.parts import stretched, stretched_traced
+from sartm_core.preprocess.thermal.parts import THERMAL_CLIP, stretched, stretched_traced
+
+CLIP = THERMAL_CLIP
 
 
 def normalized(thermal: np.ndarray, norm: ThermalNorm) -> np.ndarray:

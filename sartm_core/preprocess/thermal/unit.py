@@ -7,6 +7,10 @@ import torch
 from torch import Tensor
 
 from sartm_core.preprocess.config import ThermalNorm
+from sartm_core.preprocess.thermal.parts import THERMAL_CLIP
+
+CLIP = THERMAL_CLIP
+"""Of jittered values; 8 and 16 bits lie in 0..1."""
 
 
 def normalized(thermal: np.ndarray, norm: ThermalNorm) -> np.ndarray:

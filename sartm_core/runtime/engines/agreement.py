@@ -45,7 +45,7 @@ def agreement(
 
 def as_camera(kelvin: np.ndarray, norm: ThermalNorm) -> np.ndarray:
     """A scene's temperatures as the camera gives them that the weights were trained for, by their normalisation."""
-    if norm.mode == "percentile":  # of any unit
+    if norm.mode in ("percentile", "standardise"):  # of any unit
         return kelvin
     low, high = (float(v) for v in np.percentile(kelvin, OF_SCENE))
     share = np.clip((kelvin - low) / (high - low), 0, 1)

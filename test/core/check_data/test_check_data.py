@@ -115,7 +115,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "unreadable label": (lambda r: break_file(r / "labels/00002N.png"), "labels/00002N.png: not a readable image ("),
     "16-bit rgb": (
         lambda r: save(r / "rgb/00002N.png", thermal_of("x", bits=16)),
-        "rgb/00002N.png: mode I;16, expected an 8-bit colour image",
+        "rgb/00002N.png: 16 bits a channel, mode I;16; expected an 8-bit colour image",
     ),
     "label of another size": (
         lambda r: save(r / "labels/00003D.png", label_of("x", 3, (24, 64))),
@@ -277,3 +277,25 @@ def test_another_label_set_can_be_told(check, tmp_path: Path) -> None:
     assert check("folder", root)[0] == 0
     code, lines, _ = check("folder", root, "--label-set", "pst900")
     assert code == 1 and sum("ids [5, 6, 7, 8]" in line for line in lines) == 8
+
+
+def test_inputs_are_judged_by_every_mode_and_by_a_trainings_configuration(check, tmp_path: Path) -> None:
+    root = write_folder_with_classes(tmp_path / "data")
+    for path in (root / "thermal").glob("*"):
+        Image.fromarray(280 + np.asarray(Image.open(path)).astype(np.float32) / 10).save(path.with_suffix(".tif"))
+        path.unlink()
+    code, _, result = check("folder", root)
+    rows = {row["mode"] or row["camera"]: row for row in result["inputs"]}
+    assert code == 0 and list(rows) == ["rgb", "percentile", "standardise", "unit"]
+    assert [rows[mode]["refused"] for mode in rows] == [False, False, False, True] and rows["unit"]["mean"] > 280
+    text = (tmp_path / "checked" / "check_data.txt").read_text()
+    assert text.count("train refuses it") == 1 and "thermal unit" in text
+
+    config = tmp_path / "train.yaml"
+    config.write_text("preprocess: {thermal: {mode: unit}}\n")
+    code, lines, result = check("folder", root, "--config", str(config))
+    assert code == 1 and [row["mode"] for row in result["inputs"]] == ["", "unit"]
+    assert any("thermal input: a mean of 29" in line and "--preprocess.thermal.mode" in line for line in lines)
+    config.write_text("preprocess: {thermal: {mode: units}}\n")
+    with pytest.raises(SystemExit, match="2"):
+        check("folder", root, "--config", str(config))

@@ -211,7 +211,7 @@ def test_odd_image_files_are_named_or_converted(tmp_path: Path) -> None:
     (root / "rgb" / "00001D.jpg").unlink()
     assert FolderPairs(root)[0].rgb[0, 0].tolist() == [200, 10, 30], "a palette image gives its colours"
     Image.fromarray(np.zeros((48, 64), np.uint16)).save(root / "rgb" / "00001D.png")
-    with pytest.raises(ValueError, match=r"rgb/00001D\.png: mode I;16, expected an 8-bit colour image"):
+    with pytest.raises(ValueError, match=r"rgb/00001D\.png: 16 bits a channel, mode I;16; expected an 8-bit colour"):
         FolderPairs(root)[0]
     picture.save(root / "labels" / "00002N.png")
     with pytest.raises(ValueError, match=r"labels/00002N\.png: colour \(200, 10, 30\) on 3072 pixels is not in"):

@@ -121,6 +121,25 @@ def test_open_pairs_knows_the_split_layouts(tmp_path: Path, style: str, dataset:
     assert detect_dataset(write_mfnet_split(tmp_path, style=style)) == dataset
 
 
+@pytest.mark.parametrize("dataset", WRITERS)
+def test_splits_joined_by_plus_hold_each_frame_once(tmp_path: Path, dataset: str) -> None:
+    root = WRITERS[dataset](tmp_path)
+    parts = [open_dataset(dataset, root, split).names for split in ("train", "val")]
+    both = open_dataset(dataset, root, "train+val")
+    assert both.names == [*parts[0], *parts[1]] and both[len(parts[0])].name == parts[1][0]
+    assert open_dataset(dataset, root, "train+val+train").names == both.names
+    with pytest.raises(ValueError, match="tset"):
+        open_dataset(dataset, root, "train+tset")
+
+
+def test_equal_names_of_two_parts_are_two_frames(tmp_path: Path) -> None:
+    root = write_fmb(tmp_path)
+    for folder in ("Visible", "Infrared", "Label"):
+        (root / "test" / folder / "00002.png").rename(root / "test" / folder / "00001.png")
+    frames = open_dataset("fmb", root, "train+val+test")
+    assert "00001" in frames.names and "test_00001" in frames.names and len(frames) == 6
+
+
 def test_hold_out_is_the_same_everywhere() -> None:
     names = [f"{i:05d}" for i in range(1, 31)]
     train, val = hold_out(names)

@@ -15,6 +15,7 @@ from sartm_core.data.seen import CHOSE, TRAINED, UNKNOWN, SeenFrames, in_words, 
 from sartm_core.evaluate import __main__ as evaluate
 from sartm_core.model.sartm import SARTM
 from sartm_core.train import __main__ as train
+from sartm_core.train.module import LitSARTM
 from test.core.conftest import make_model
 from test.core.data.test_data import write_folder
 from test.core.runs import command, write_config
@@ -141,3 +142,28 @@ def test_generations_on_the_same_frames_are_written_once() -> None:
     )  # fmt: skip
     assert joined(own, inherited(own, "p")) == own
     assert in_words([], 3) == ""
+
+
+def test_picking_an_epoch_on_frames_that_train_is_told_in_words(tmp_path: Path, caplog) -> None:
+    root = write_split(tmp_path / "a", TRAIN, VAL)
+    weights = run(tmp_path, "union", root, "--data.train_split", "train+val")
+    assert "2 of 2 validation frames also train: picking the best epoch on them" in caplog.text
+    assert "--trainer.keep last" in caplog.text
+    info = SARTM.load(weights).info
+    words = "best mean mIoU of the epochs on: folder (val); 2 of 2 validation frames also train"
+    assert info.protocol["selection"] == words
+    assert [(entry.role, len(entry.names)) for entry in info.seen] == [(TRAINED, 5), (CHOSE, 2)]
+    caplog.clear()
+    run(tmp_path, "apart", root)
+    assert "also train" not in caplog.text
+
+
+def test_the_last_weights_are_kept_though_earlier_ones_scored_higher(tmp_path: Path, monkeypatch) -> None:
+    real = LitSARTM.scores
+    monkeypatch.setattr(LitSARTM, "scores", lambda self: {**real(self), "miou": 0.9 - self.current_epoch / 2})
+    root = write_split(tmp_path / "a", TRAIN, VAL)
+    config = write_config(tmp_path, data={"root": str(root)}, trainer={"max_epochs": 2, "fit_confidence": False})
+    for keep, kept in (("best", (1, "best mean mIoU of the epochs on")), ("last", (2, "none, the last weights"))):
+        assert train.main(command(config, tmp_path / keep, "--trainer.keep", keep)) == 0
+        protocol = SARTM.load(tmp_path / keep / "weights.safetensors").info.protocol
+        assert (protocol["epoch"], protocol["selection"].split(";")[0].split(":")[0]) == kept

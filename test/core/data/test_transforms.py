@@ -186,3 +186,34 @@ def test_all_random_numbers_come_from_torchs_generator() -> None:
         results.append(parts(augment(noise_frame(), everything)))
     assert all(torch.equal(a, b) for a, b in zip(results[0], results[1], strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(results[0], results[2], strict=True))
+
+
+@pytest.mark.parametrize("size", [(60, 90), (200, 40), (32, 64)])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_scales_of_the_crop_from_1_on_need_no_padding(seed: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(seed)
+    whole = Frame(torch.full((3, *size), 9, dtype=torch.uint8), None, torch.ones(1, *size, dtype=torch.uint8))
+    frame = augment(whole, config(scale_of="crop", scale_range=(1.0, 2.5)), zoom=0.3)
+    assert (frame.label == 1).all() and (frame.rgb == 9).all() and frame.label.shape == (1, 32, 64)
+
+
+def test_scale_1_of_the_crop_is_the_frame_that_just_fills_it() -> None:
+    frame = augment(position_frame(60, 90), config(scale_of="crop"))  # 32x64 of it resized by 64/90
+    assert frame.thermal[0, :, 0].max() < 1 and frame.thermal[0, :, -1].min() > 88
+
+
+def test_half_of_scale_1_is_padding_in_both_ways() -> None:
+    shares = []
+    for scale_of in ("input", "crop"):
+        torch.manual_seed(0)
+        frame = augment(noise_frame(32, 64), config(scale_of=scale_of, scale_range=(0.5, 0.5)))
+        shares.append((frame.rgb == 0).all(0).float().mean().item())
+    assert shares[0] == shares[1] and 0.7 < shares[0] < 0.76
+
+
+def test_jittered_thermal_stays_within_the_clip_of_its_mode() -> None:
+    torch.manual_seed(0)
+    frame = noise_frame()
+    frame.thermal = torch.linspace(-3, 6, 60 * 90).view(1, 60, 90)
+    jitter_thermal(frame, 0.1, (-3.0, 6.0))
+    assert frame.thermal.min() < -2 and frame.thermal.max() > 4.5, "it used to be cut at -1 and 4"

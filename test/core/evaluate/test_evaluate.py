@@ -188,6 +188,10 @@ def test_weights_of_another_data_set_are_named_with_both_class_lists() -> None:
         ("train", "train", "train", "trained and chose"),
         ("train", "val", "val", "chose"),
         ("trainval", "val", "test", ""),
+        ("train+val", "val", "val", "trained and chose"),
+        ("train+val", "test", "trainval", "trained"),
+        ("train", "val", "test+val", "chose"),
+        ("train+val", "val", "test", ""),
     ],
 )
 def test_frames_that_trained_the_weights_under_another_splits_name_give_a_warning(

@@ -9,14 +9,20 @@ import torch
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.normalise import normalize_thermal
 from sartm_core.preprocess.prepare import prepare
-from sartm_core.preprocess.thermal.percentile import traced_percentiles
+from sartm_core.preprocess.thermal.parts import traced_percentiles
 from sartm_core.runtime.exported.stages import Finish, Prepare, Thermal
 from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
 from sartm_core.runtime.postprocess import ids_and_confidence
 from test.core.conftest import make_batch, make_frames, make_model, train_lora
 
 SIZE = (64, 96)
-NORMS = (ThermalNorm(), ThermalNorm("percentile", 0.0, 100.0), ThermalNorm("range", 20.0, 180.5), ThermalNorm("unit"))
+NORMS = (
+    ThermalNorm(),
+    ThermalNorm("percentile", 0.0, 100.0),
+    ThermalNorm("range", 20.0, 180.5),
+    ThermalNorm("unit"),
+    ThermalNorm("standardise"),
+)
 TYPES = ("uint8", "uint16", "float32")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from sartm_core.ablate.paper import COMPONENTS
 from sartm_core.data.datasets import open_dataset
 from sartm_core.figures import __main__ as figures
 from sartm_core.figures.cells import Cells, choose_cells, features, grid_size
+from sartm_core.figures.config import FIGURE_7
 from sartm_core.figures.similarity import Prototypes, read_prototypes
 from sartm_core.figures.tsne import colors, embed, neighbor_accuracy, unit_vectors
 from sartm_core.losses.semantic import semantic_loss
@@ -71,6 +74,49 @@ def test_tsne_draws_a_panel_for_each_checkpoint(tmp_path: Path, root: Path, weig
     assert facts["panels"][0]["silhouette"] != facts["panels"][1]["silhouette"]
     width, height = Image.open(tmp_path / "tsne.png").size
     assert width == pytest.approx(2 * 3.2 * 300, abs=2) and height > 3.2 * 300
+
+
+def make_ablation(output: Path, full: Path, without: Path) -> None:
+    """The components table's folder, its run without language being another table's."""
+    for variant, file in (("full", full), ("without_aux_head", without)):
+        (output / "components" / variant / "seed1").mkdir(parents=True)
+        shutil.copy(file, output / "components" / variant / "seed1")
+    (output / "components" / "full" / "seed1.yaml").touch()
+    (output / "losses" / "cr" / "seed1").mkdir(parents=True)
+    shutil.copy(without, output / "losses" / "cr" / "seed1")
+    runs = {"full seed 1": "components/full/seed1", "without_language seed 1": "losses/cr/seed1"}
+    (output / "components" / "table.json").write_text(json.dumps({"runs": runs}))
+
+
+def test_figure_7_finds_its_runs(tmp_path: Path, root: Path, weights: Path, other: Path, capsys) -> None:
+    """The run without the head is not in the table, whose seed 1 is unfinished; that without language is shared."""
+    make_ablation(tmp_path / "abl", weights, other)
+    command = ["tsne", "--data", str(root), "--ablation", str(tmp_path / "abl"), "--points", "12"]
+    assert figures.main([*command, "--run_seed", "1", "--output", str(tmp_path)]) == 0
+    panels = json.loads((tmp_path / "tsne.json").read_text())["panels"]
+    titles = ["(a) without auxiliary head", "(a) SARTM", "(b) without language", "(b) SARTM"]
+    assert [panel.pop("title") for panel in panels] == titles
+    assert panels[0] == panels[2] != panels[1] == panels[3]
+    assert Image.open(tmp_path / "tsne.png").width == pytest.approx(4 * 3.2 * 300, abs=2)
+
+
+def test_figure_7_names_the_runs_it_lacks(tmp_path: Path, weights: Path, other: Path, capsys) -> None:
+    output = tmp_path / "abl"
+    make_ablation(output, weights, other)
+    command = ["tsne", "--ablation", str(output), "--output", str(tmp_path / "out")]
+    error = error_of(capsys, *command)
+    assert error.count("seed0/weights.safetensors") == 3
+    assert f"--only without_aux_head full without_language --seeds 0 --config CONFIG.yaml --output {output}" in error
+    (output / "losses" / "cr" / "seed1" / "weights.safetensors").unlink()
+    error = error_of(capsys, *command, "--run_seed", "1")
+    assert f"no {output / 'losses' / 'cr' / 'seed1' / 'weights.safetensors'}; to train: sartm ablate" in error
+    assert f"--only without_language --seeds 1 --config {output / 'components' / 'full' / 'seed1.yaml'}" in error
+    assert "leave out --checkpoint" in error_of(capsys, *command, "--compare", "x.safetensors")
+    assert "got 1, expected one a panel: 4" in error_of(capsys, *command, "--titles", "x")
+
+
+def test_figure_7_shows_the_components_table() -> None:
+    assert {variant for _, variant in FIGURE_7} == set(COMPONENTS.rows)
 
 
 def test_neighbors_vote_without_their_own_frame() -> None:

@@ -16,8 +16,9 @@ from sartm_core.figures.config import QualitativeConfig
 from sartm_core.figures.qualitative import ORANGE, RED, Shot, choose, find_boxes, kinds_of_marks
 from sartm_core.figures.sheet import COLUMN, GAP, NAME, TITLE, Mark, Panel, Row, shortened, write_sheet
 from sartm_core.figures.sources import spread
-from sartm_core.support.classes import IGNORE
+from sartm_core.support.classes import IGNORE, MFNET
 from sartm_core.support.cli import leaves
+from sartm_core.support.visualize import colorize
 from test.core.figure_data import error_of, other, root, weights, write_weights
 
 __all__ = ["other", "root", "weights"]  # fixtures
@@ -70,12 +71,17 @@ def test_boxes_tell_what_ours_gains_from_what_it_loses() -> None:
     baseline, ours = np.zeros_like(truth), np.zeros_like(truth)
     baseline[60:90, 120:180] = 2
     ours[20:40, 20:60] = 1
-    marks = kinds_of_marks(QualitativeConfig(baseline="b"))
+    marks = kinds_of_marks(("b", "SARTM"))
     worse, better = find_boxes(make_shot(truth, baseline, ours), marks)
     assert worse[0].color == ORANGE and worse[1].pixels == 1800 and worse[1].top < 60 < 90 < worse[1].bottom
     assert better[0].color == RED and better[1].pixels == 800
-    (alone,) = find_boxes(make_shot(truth, ours), kinds_of_marks(QualitativeConfig()))
+    (alone,) = find_boxes(make_shot(truth, ours), kinds_of_marks(("SARTM",)))
     assert alone[1].pixels == 1800, "without a baseline: where ours is not the truth; unlabelled pixels never count"
+    marks = kinds_of_marks(("a", "b", "c", "SARTM"))
+    worse, better = find_boxes(make_shot(truth, baseline, baseline, ours, ours), marks)
+    assert (worse[0].color, better[0].color) == (ORANGE, RED), "two of three others are a majority"
+    marks = kinds_of_marks(("a", "b", "SARTM"))
+    assert find_boxes(make_shot(truth, baseline, ours, ours), marks) == [], "one of two is none"
 
 
 # Figures 4 to 6
@@ -133,6 +139,64 @@ def test_random_frames_follow_the_seed() -> None:
         choose(QualitativeConfig(pick="random", count=4, seed=seed), names, shoot)[0] for seed in (1, 1, 2)
     )
     assert first == again != third and len(set(first)) == 4
+
+
+def save_masks(folder: Path, root: Path, kind: str, shift: int = 0) -> Path:
+    """The truth of all frames moved to the right: as grey `ids`, with a `palette`, or in the classes' `colours`."""
+    folder.mkdir()
+    for path in sorted((root / "labels").iterdir()):
+        mask = np.roll(np.array(Image.open(path)), shift, axis=1)
+        mask[mask == IGNORE] = 0  # no colour of a class
+        image = Image.fromarray(colorize(mask, MFNET.palette) if kind == "colours" else mask)
+        if kind == "palette":
+            image.putpalette([200 - value for value in range(192)])  # colours of no meaning
+        image.save(folder / path.name)
+    return folder
+
+
+@pytest.fixture
+def command(tmp_path: Path, root: Path, weights: Path) -> list[str]:
+    base = ["qualitative", "--data", str(root), "--checkpoint", str(weights), "--device", "cpu"]
+    return [*base, "--output", str(tmp_path / "out")]
+
+
+def test_masks_of_others_are_columns_before_ours(tmp_path: Path, root: Path, command: list[str], other: Path) -> None:
+    kinds = ("ids", "palette", "colours")
+    names = [f"{kind}={save_masks(tmp_path / kind, root, kind, shift)}" for shift, kind in enumerate(kinds)]
+    assert figures.main([*command, "--others", *names, "--baseline", str(other), "--count", "2"]) == 0
+    facts = json.loads((tmp_path / "out" / "qualitative.json").read_text())
+    assert list(facts["masks"]) == [*kinds, "baseline", "SARTM"]
+    assert facts["masks"]["ids"] == {"folder": "ids"} and len(facts["masks"]["SARTM"]["sha256"]) == 64
+    for frame in facts["frames"]:
+        ids, palette, colours = (frame["miou"][kind] for kind in kinds)
+        assert ids == 1.0 > palette > colours > 0.5, "farther and farther from the truth"
+    assert facts["mean gain of all of them, points"] < -50, "over the best of the others"
+    assert Image.open(tmp_path / "out" / "qualitative.png").width > 8 * 600
+
+
+def test_masks_that_do_not_fit_are_named(tmp_path: Path, root: Path, command: list[str], capsys) -> None:
+    folder = save_masks(tmp_path / "x", root, "ids")
+    others = [*command, "--others", f"x={folder}"]
+    (folder / "00004.png").unlink()
+    error = error_of(capsys, *others)
+    assert "no mask for 1 of 5 frames, the first '00004'" in error and "--names FRAME" in error
+    assert "did you mean '0000" in error_of(capsys, *others, "--names", "0003"), "no frame, so no mask to ask for"
+    named = [*others, "--names", "00001", "--boxes", "0"]
+    assert figures.main(named) == 0
+    Image.new("L", (48, 32)).save(folder / "00001.png")
+    assert "00001.png is 32x48, its frame 64x96 (height x width)" in error_of(capsys, *named)
+    Image.new("L", (96, 64), 9).save(folder / "00001.png")
+    assert "00001.png holds ids [9]; the data set has 9 classes, 0..8" in error_of(capsys, *named)
+    (folder / "00001.png").write_bytes(b"no picture")
+    assert "00001.png: not a readable image" in error_of(capsys, *named)
+
+
+def test_others_are_written_as_name_and_folder(tmp_path: Path, command: list[str], capsys) -> None:
+    for text in ("masks", "=masks", "MRFS="):
+        assert f"got {text!r}, expected NAME=DIR" in error_of(capsys, *command, "--others", text)
+    assert "no folder with images" in error_of(capsys, *command, "--others", f"MRFS={tmp_path / 'none'}")
+    assert "column titles repeat" in error_of(capsys, *command, "--others", "SARTM=x")
+    assert "give its folder" in error_of(capsys, "qualitative", "--others", "MRFS=x", "--output", str(tmp_path))
 
 
 def test_most_improved_needs_a_baseline(capsys, tmp_path: Path) -> None:

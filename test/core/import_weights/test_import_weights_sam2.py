@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sartm_core.import_weights.__main__ import main
+from sartm_core.import_weights.run import Sources, import_weights
 from sartm_core.import_weights.sam2 import import_sam2
 from sartm_core.train.start import build_model
 from test.core import foreign_weights as foreign
@@ -66,6 +68,26 @@ def test_the_package_s_model_is_a_base(tuned, tmp_path: Path) -> None:
     for name in ("image_encoder.trunk.blocks.3.attn.qkv.weight", "image_encoder.neck.convs.1.conv.weight"):
         assert torch.equal(run[name.replace("image_encoder", "encoder")], tuned[name])
     assert torch.equal(run["mask_decoder.sam.conv_s0.weight"], tuned["sam_mask_decoder.conv_s0.weight"])
+
+
+def test_wrapped_as_a_training_left_it(tuned, tmp_path: Path, capsys) -> None:
+    """DataParallel in Lightning, with its arguments: taken, said, and the report has the names of the file."""
+    path, output = tmp_path / "last.ckpt", tmp_path / "base.safetensors"
+    wrapped = {f"model.module.{name}": tensor for name, tensor in encoder_of(tuned).items()}
+    torch.save({"state_dict": wrapped, "args": Namespace(lr=1e-4)}, path)
+    assert main([str(path), "--output", str(output), "--classes", *CLASSES]) == 0
+    said = capsys.readouterr().out
+    assert "all names begin with 'model.'" in said and "all names begin with 'module.' (DataParallel or DDP)" in said
+    assert "not read: 'args' (Namespace)" in said
+    assert sorted(json.loads(output.with_suffix(".json").read_text())["used"]) == sorted(wrapped)
+
+
+def test_another_prefix_is_named(tuned, tmp_path: Path) -> None:
+    path = tmp_path / "odd.pt"
+    torch.save({f"module.student.{name}": tensor for name, tensor in tuned.items()}, path)
+    expected = r"all its names begin with 'student.': write it without\); all names begin with 'module.'.*taken off"
+    with pytest.raises(ValueError, match=expected):
+        import_weights(Sources(path, CLASSES))
 
 
 @pytest.mark.parametrize("prefix", ["", "image_encoder."])

@@ -49,7 +49,7 @@ def tree(root: Path) -> dict[Path, bytes]:
         ({MASK: None}, [], "no SegmentationClass/*.png"),
         ({MASK: png(GREEN)}, [], f"{MASK}: colour (0, 255, 0) on 12 pixels, and 1 other colours: no label"),
         ({MASK: png(np.full(SIZE, 4, np.uint8))}, [], f"{MASK}: grey value 4 on 3072 pixels; labelmap.txt has 4"),
-        ({MASK: png(DEEP)}, [], f"{MASK}: mode I;16"),
+        ({MASK: png(DEEP)}, [], f"{MASK}: 16 bits, mode I;16"),
         ({MASK: png(np.zeros((24, 32, 3), np.uint8))}, [], f"{MASK}: 32x24 pixels, its colour image has 64x48"),
         ({MASK: b"no picture"}, [], f"{MASK}: not a readable image"),
         ({MASK: GOOD[MASK][:-30]}, [], f"{MASK}: not a readable image"),

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sartm_core.losses.config import LossConfig
-from sartm_core.losses.objective import Objective
+from sartm_core.losses.objective import STEEPEST, Objective
 from sartm_core.losses.semantic import semantic_loss
 from sartm_core.losses.shares import gradient_norms, gradient_shares
 from sartm_core.model.sartm import SARTMOutput
@@ -115,24 +115,19 @@ def test_a_projection_starts_as_the_identity_and_trains() -> None:
     assert not list(make_objective(project=True, w2=0.0, w3=0.0).parameters()), "nothing untrained for DDP to wait for"
 
 
+def test_a_factor_does_not_explode_when_a_gradient_vanishes_for_a_moment() -> None:
+    """Regression: measured once at a hundredth of its gradient, L_se had four fifths of it for the rest of a run."""
+    objective = with_bank(make_objective(balance=True))
+    objective(*make_output(), measure=True)
+    before = objective.factors.clone()
+    terms = {"s0": (1.0, torch.tensor(1.0)), "se": (1.0, torch.tensor(1.0))}
+    objective._weights(terms, {"s0": torch.tensor(1.0), "se": torch.tensor(1e-9)})
+    assert torch.equal(objective.factors, before * torch.tensor([1.0, STEEPEST]))
+
+
 def test_centred_text_ignores_what_all_names_share() -> None:
     prototypes, text, shared = torch.randn(3, 8), torch.randn(3, 5), 3 * torch.ones(5)
-    centred = [semantic_loss(prototypes, PRESENT, t, "text") for t in (text, text + shared)]
+    centred = [semantic_loss(prototypes, PRESENT, t, centre_text=True) for t in (text, text + shared)]
     torch.testing.assert_close(*centred)
     plain = [semantic_loss(prototypes, PRESENT, t) for t in (text, text + shared)]
     assert abs(float(plain[0] - plain[1])) > 1e-3
-
-
-def test_centred_prototypes_ignore_what_all_present_classes_share() -> None:
-    prototypes, text = torch.randn(3, 8), torch.randn(3, 5)
-    present = torch.tensor([True, False, True])
-    moved = prototypes + 2 * torch.randn(8)
-    losses = [
-        semantic_loss(p, present, text, "both") for p in (prototypes, moved, moved * torch.tensor([[1], [9], [1]]))
-    ]
-    torch.testing.assert_close(losses[0], losses[1])
-    torch.testing.assert_close(losses[0], losses[2])  # an absent class has no say in the mean
-    assert (
-        abs(float(semantic_loss(prototypes, present, text, "text") - semantic_loss(moved, present, text, "text")))
-        > 1e-3
-    )

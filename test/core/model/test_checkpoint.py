@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_load_sam2_refuses_what_it_does_not_know(tiny: SARTM, official, tmp_path
         "lacks 1 tensors, first 'mask_decoder.no_mem_embed'",
     )
     refused({"model": {**source, "no_mem_embed": torch.zeros(1, 1, 7)}}, "another backbone size")
-    refused({"weights": source}, 'no "model" entry')
+    refused({"weights": source}, "entry 'weights' is a OrderedDict, expected tensors alone")
     bad.write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match="not a PyTorch weights file"):
         tiny.load_sam2(bad)
@@ -83,6 +84,19 @@ def test_load_sam2_refuses_what_it_does_not_know(tiny: SARTM, official, tmp_path
         tiny.load_sam2(tmp_path / "nowhere.pt")
     with pytest.raises(ValueError, match="takes no SAM2 file"):
         make_model().load_sam2(official[1])
+
+
+def test_load_sam2_takes_a_file_as_a_training_left_it(tiny: SARTM, official, tmp_path: Path) -> None:
+    """Compiled and in DDP, with settings beside it."""
+    source = torch.load(official[1], weights_only=True)["model"]
+    path = tmp_path / "tuned.pt"
+    content = {"model": {f"module._orig_mod.{name}": tensor for name, tensor in source.items()}}
+    torch.save({**content, "args": Namespace(lr=1e-4, output=tmp_path)}, path)
+    report = tiny.load_sam2(path)
+    assert sorted([*report.loaded, *report.skipped]) == sorted(source)
+    assert torch.equal(
+        tiny.state_dict()["encoder.neck.convs.1.conv.weight"], source["image_encoder.neck.convs.1.conv.weight"]
+    )
 
 
 class Bomb:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from sartm_core.model.fusion import FeatureFuse, FrmFfm, build_fusion
@@ -56,3 +57,15 @@ def test_the_softmax_over_sums_of_all_pixels_is_not_saturated(widths: tuple[int,
         shared = fuse.split[0](tokens).relu().chunk(2, dim=-1)[1]
         context = fuse.context(fuse.key_value[0](shared))  # (B, nH, d, d)
     assert context.amax(dim=-2).mean() < 0.2
+
+
+def test_weights_start_as_in_cmx() -> None:
+    """Linear layers at 0.02, convolutions by their fan-out, no biases: compared with CMX's own start once, equal."""
+    fusion = make_level(WIDTHS["base+"], 2)
+    for name, module in fusion.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            kernel = module.weight[0, 0].numel()
+            groups = module.groups if isinstance(module, nn.Conv2d) else 1
+            std = 0.02 if isinstance(module, nn.Linear) else (2 * groups / (kernel * len(module.weight))) ** 0.5
+            assert float(module.weight.detach().std()) == pytest.approx(std, rel=0.1), name
+            assert module.bias is None or not module.bias.count_nonzero(), name

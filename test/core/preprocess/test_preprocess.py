@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.normalise import normalize_pixels, normalize_thermal
 from sartm_core.preprocess.prepare import Pixels, prepare
-from sartm_core.preprocess.thermal.parts import THERMAL_CLIP
+from sartm_core.preprocess.thermal import mode_of
 from test.core.conftest import make_frames
 
 
@@ -51,14 +51,22 @@ def test_unit_divides_by_the_range_of_the_type() -> None:
     assert normalize_thermal(np.array([[0.25]], np.float32), norm)[0, 0] == 0.25
 
 
+@pytest.mark.parametrize("mode", ["percentile", "standardise"])
 @pytest.mark.parametrize("gain,offset,dtype", [(1, 0, np.float32), (0.04, 273.15, np.float32), (100, 5000, np.uint16)])
-def test_percentiles_forget_the_camera_unit(gain: float, offset: float, dtype: type) -> None:
+def test_percentiles_and_deviations_forget_the_camera_unit(gain: float, offset: float, dtype: type, mode: str) -> None:
     """The same scene in 8 bit, in kelvin and in counts gives the same input."""
     _, thermal = make_frames()
     converted = (thermal.astype(np.float64) * gain + offset).astype(dtype)
-    np.testing.assert_allclose(
-        normalize_thermal(converted, ThermalNorm()), normalize_thermal(thermal, ThermalNorm()), atol=2e-3
-    )
+    norm = ThermalNorm(mode)
+    np.testing.assert_allclose(normalize_thermal(converted, norm), normalize_thermal(thermal, norm), atol=2e-3)
+
+
+def test_standardised_frames_have_mean_0_and_deviation_1() -> None:
+    values = np.random.default_rng(0).normal(295.0, 4.0, (480, 640)).astype(np.float32)
+    values[100, 100], values[0, 0] = np.nan, 900.0
+    out = normalize_thermal(values, ThermalNorm("standardise"))
+    assert abs(out.mean()) < 0.02 and abs(out.std() - 1) < 0.02
+    assert out[100, 100] == 0 and (out.min(), out.max()) == (-3.0, 6.0), "missing is the mean; the rest is cut"
 
 
 def test_16_bit_scene_keeps_its_grey_levels() -> None:
@@ -72,16 +80,17 @@ def test_16_bit_scene_keeps_its_grey_levels() -> None:
 def test_normalised_values_are_always_finite_and_bounded(values: list[float]) -> None:
     thermal = np.array([values], np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        for norm in (ThermalNorm(), ThermalNorm("range", 0.0, 1.0)):
-            out = normalize_thermal(thermal, norm)
-            assert np.isfinite(out).all() and out.min() >= THERMAL_CLIP[0] and out.max() <= THERMAL_CLIP[1]
+        for norm in (ThermalNorm(), ThermalNorm("range", 0.0, 1.0), ThermalNorm("standardise")):
+            out, (low, high) = normalize_thermal(thermal, norm), mode_of(norm.mode).CLIP
+            assert np.isfinite(out).all() and out.min() >= low and out.max() <= high
 
 
 @pytest.mark.parametrize("dtype,level,noise", [(np.uint8, 80, 1), (np.uint16, 30000, 5), (np.float32, 295.0, 0.05)])
 def test_a_closed_shutter_does_not_become_a_hot_street(dtype: type, level: float, noise: float) -> None:
     """Noise of a flat frame used to be stretched over the whole range."""
     flat = (level + noise * np.random.default_rng(0).choice((-1, 0, 1), (48, 64), p=(0.005, 0.99, 0.005))).astype(dtype)
-    assert np.abs(normalize_thermal(flat, ThermalNorm())).max() <= 0.5
+    for mode in ("percentile", "standardise"):
+        assert np.abs(normalize_thermal(flat, ThermalNorm(mode))).max() <= 0.51
 
 
 def test_read_only_message_buffers_work() -> None:

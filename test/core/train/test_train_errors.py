@@ -126,3 +126,25 @@ def test_full_memory_says_what_to_do(tmp_path: Path, capsys, monkeypatch, error:
     monkeypatch.setattr(LitSARTM, "training_step", full)
     message = fails(capsys, command(write_config(tmp_path), tmp_path / "run"))
     assert "Tried to allocate" in message and "activation_checkpointing" in message and "--dry-run" in message
+
+
+def write_kelvin(root: Path) -> None:
+    for path in (root / "thermal").glob("*.png"):
+        counts = np.asarray(Image.open(path)).astype(np.float32)  # 28000..31000 of 0.01 K
+        Image.fromarray(counts / 100).save(path.with_suffix(".tif"))
+        path.unlink()
+
+
+def test_kelvin_in_unit_mode_is_refused_and_not_passed_as_295(tmp_path: Path, capsys) -> None:
+    config = write_config(tmp_path, preprocess={"input_size": [64, 96], "thermal": {"mode": "unit"}})
+    write_kelvin(tmp_path / "data")
+    for options in ([], ["--dry-run"]):
+        message = fails(capsys, command(config, tmp_path / "run", *options))
+        assert "data: thermal input: a mean of 295" in message and "--preprocess.thermal.mode standardise" in message
+    assert train.main(command(config, tmp_path / "run", "--preprocess.thermal.mode", "standardise")) == 0
+
+
+def test_1000_counts_in_unit_mode_are_warned_of(tmp_path: Path, caplog) -> None:
+    config = write_config(tmp_path, preprocess={"input_size": [64, 96], "thermal": {"mode": "unit"}})
+    assert train.main(command(config, tmp_path / "run", "--trainer.max_steps", "1")) == 0
+    assert "thermal input: a spread of 0.0" in caplog.text and "--preprocess.thermal.mode standardise" in caplog.text
