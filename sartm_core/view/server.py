@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from sartm_core.view.config import PageConfig
-from sartm_core.view.dropped import MAX_FILES, Upload, read_pair
+from sartm_core.view.dropped import MAX_FILES, Upload, read_dropped
 from sartm_core.view.model import Masks
 from sartm_core.view.source import WAIT_S, Listed, Live, Shown
 from sartm_core.view.wire import Encoded, body, encode
@@ -168,9 +168,10 @@ class Server:
             received.append(Upload(field.filename or "file", bytes(data)))  # type: ignore[union-attr]
         return received
 
-    def _segmented(self, dropped: list[Upload]) -> Encoded:
-        pair = read_pair(dropped)
-        return self._encode(self._masks(" and ".join(map(str, dropped)), pair.rgb, pair.thermal, pair.told))
+    def _segmented(self, files: list[Upload]) -> Encoded:
+        dropped = read_dropped(files)
+        name = " and ".join(file.name for file in files)
+        return self._encode(self._masks(name, dropped.rgb, dropped.thermal, dropped.told))
 
     def _encode(self, shown: Shown) -> Encoded:
         self.made += 1

@@ -240,8 +240,8 @@ async def small_picture(browser: Any, path: Path) -> None:
     with Image.open(path) as picture:
         small = picture.convert("RGB")
         small.thumbnail((WIDEST, WIDEST))
-    coarse = np.asarray(small) >> 2  # 6 bits a channel: a third of the bytes
-    Image.fromarray(coarse << 2 | coarse >> 4).save(path, optimize=True)
+    coarse = np.asarray(small) >> 3  # 5 bits a channel: half of the bytes
+    Image.fromarray(coarse << 3 | coarse >> 2).save(path, optimize=True)
     assert path.stat().st_size < LARGEST
 
 
