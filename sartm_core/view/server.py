@@ -22,7 +22,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from sartm_core.view.config import PageConfig
 from sartm_core.view.dropped import MAX_FILES, Upload, read_dropped
@@ -105,7 +105,7 @@ class Server:
 
     async def _page(self, request: web.Request) -> web.Response:
         name, kind = PAGE[request.path]
-        return web.Response(text=files("sartm_core.view").joinpath("page", name).read_text("utf-8"), content_type=kind)
+        return web.Response(text=(files("sartm_core.view") / "page" / name).read_text("utf-8"), content_type=kind)
 
     async def _about(self, _: web.Request) -> web.Response:
         source = self.source
@@ -142,9 +142,9 @@ class Server:
         return answer(frame.head | head, frame.pictures)
 
     async def _segment(self, request: web.Request) -> web.Response:
-        async with self._uploads:
-            dropped = await self._receive(request)
         try:
+            async with self._uploads:
+                dropped = await self._receive(request)
             frame = await self._work(lambda: self._segmented(dropped))
         except (ValueError, OSError) as error:
             raise web.HTTPBadRequest(text=str(error)) from error
@@ -155,17 +155,21 @@ class Server:
         limit = self.config.upload_mb * MB
         if not request.content_type.startswith("multipart/"):
             raise web.HTTPBadRequest(text="expected one or two files as multipart/form-data")
-        received, size = [], 0
-        async for field in await request.multipart():
+        received: list[Upload] = []
+        size = 0
+        reader = await request.multipart()
+        while (field := await reader.next()) is not None:
+            if not isinstance(field, BodyPartReader):
+                raise web.HTTPBadRequest(text="expected files, got another multipart within")
             data = bytearray()
-            while chunk := await field.read_chunk(CHUNK):  # type: ignore[union-attr]
+            while chunk := await field.read_chunk(CHUNK):
                 size += len(chunk)
                 if size > limit or len(received) == MAX_FILES:
                     raise web.HTTPRequestEntityTooLarge(
                         limit, size, text=f"at most {MAX_FILES} files of together {self.config.upload_mb} MB"
                     )
                 data += chunk
-            received.append(Upload(field.filename or "file", bytes(data)))  # type: ignore[union-attr]
+            received.append(Upload(field.filename or "file", bytes(data)))
         return received
 
     def _segmented(self, files: list[Upload]) -> Encoded:

@@ -287,6 +287,25 @@ def test_bad_drops_are_refused_in_words(
     asyncio.run(body())
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b"{}"),
+        ("multipart/form-data", b"--x\r\n\r\n--x--"),  # no boundary
+        ("multipart/form-data; boundary=x", b"rubbish"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\nhalf a"),
+    ],
+)
+def test_rubbish_instead_of_files_is_refused(kind: str, body: bytes) -> None:
+    async def run() -> None:
+        async with page(Frames(1)) as (client, _):
+            response = await client.post("/segment", data=body, headers={"Content-Type": kind})
+            assert response.status == 400
+
+    asyncio.run(run())
+
+
 def test_the_name_of_a_dropped_file_is_only_shown() -> None:
     async def body() -> None:
         async with page(Frames(1)) as (client, _):
