@@ -257,6 +257,7 @@ def test_pictures_for_the_docs(tmp_path: Path) -> None:
     async def body() -> None:
         folder = open_frames(config, root, masks)
         folder.title = "scenes"
+        folder.read(0)
         async with opened(folder, tmp_path / "one", masks=masks, celsius=config.celsius) as (browser, _):
             await says(browser, "#name", "1 of 6: 00001D")
             await put_pointer(browser, "overlay", 0.32, 0.55)
