@@ -28,8 +28,12 @@ exit would cut the thread off inside a library, and abort."""
 def run(make: Callable[[], Iterable[Any]], args: list[str] | None = None, name: str = "segment") -> int:
     """Make the nodes, rclpy's with a `close`, and spin them until Ctrl-C or SIGTERM. Exit code 0 then, 1 if they could
     not start."""
+    free = transport.shared_memory_free()
     transport.use_shipped_profile()
     log = get_logger(name)
+    small = transport.too_small(free, transport.SHIPPED_SEGMENT_BYTES)
+    if small:
+        log.warning(small)
     try:
         rclpy.init(args=args)
     except Exception as error:  # a params file that is not there or not YAML, an unknown --ros-args flag

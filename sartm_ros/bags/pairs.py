@@ -28,8 +28,13 @@ class BagPair:
     thermal: Incoming
     skew_ns: int
     """Thermal minus rgb stamp, after the offsets."""
-    logged_ns: int
-    """When the later one of the two was recorded."""
+    recorded_ns: tuple[int, int]
+    """When the two were recorded."""
+
+    @property
+    def logged_ns(self) -> int:
+        """When the later one of the two was recorded."""
+        return max(self.recorded_ns)
 
 
 def make_pairer(values: dict[str, Any]) -> NearestPairer:
@@ -96,7 +101,7 @@ class Pairing:
         made = []
         for place, pair in enumerate(pairs, start=self.pairer.counters.pairs - len(pairs)):
             (rgb, first_ns), (thermal, second_ns) = pair.rgb, pair.thermal
-            made.append(BagPair(place, rgb, thermal, pair.skew_ns, max(first_ns, second_ns)))
+            made.append(BagPair(place, rgb, thermal, pair.skew_ns, (first_ns, second_ns)))
         return made
 
 

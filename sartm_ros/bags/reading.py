@@ -111,12 +111,15 @@ class Bag:
                 counts[connection.topic] += connection.msgcount
         return counts
 
-    def messages(self, topics: Collection[str] | None = None) -> Iterator[Message]:
-        """The messages in the order they were recorded, of all topics or of some. BagError where the file is broken."""
+    def messages(
+        self, topics: Collection[str] | None = None, start_ns: int | None = None, stop_ns: int | None = None
+    ) -> Iterator[Message]:
+        """The messages in the order they were recorded, of all topics or of some; from the time `start_ns` on, and
+        before `stop_ns`. BagError where the file is broken."""
         wanted = [c for c in self.connections if topics is None or c.topic in topics]
         if not wanted:
             return
-        recorded = self._reader.messages(wanted)
+        recorded = self._reader.messages(wanted, start_ns, stop_ns)
         count = 0
         while True:
             try:

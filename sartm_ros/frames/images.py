@@ -23,6 +23,7 @@ THERMAL = {"mono8": "u1", "8UC1": "u1", "mono16": "u2", "16UC1": "u2", "16SC1": 
 FALSE_COLOR = (
     "colour pixels from a thermal camera: false colour loses the order of temperatures, only its brightness is used; "
     "look for the camera's palette setting (white-hot, grey) or, better, its 16-bit output (Y16, mono16, raw, TLinear)"
+    ". If the other camera is grey, the two topics are swapped"
 )
 """What `Incoming.warning` says of a thermal frame in colour."""
 NAN_PROBE_STEP = 16

@@ -112,12 +112,17 @@ def _named(text: str) -> list[tuple[str, str]]:
     found = []
     for part in [] if text == NONE else text.split(","):
         name, equals, file = (word.strip() for word in part.partition("="))
-        found.append((name, file) if equals and "/" not in name else (Path(part.strip()).stem, part.strip()))
+        found.append((name, file) if equals and "/" not in name else (called(part.strip()), part.strip()))
     return found
 
 
+def called(file: str) -> str:
+    """What a file is called without a name of its own: its stem; a repository without owner and revision."""
+    return file.partition("@")[0].rpartition("/")[2] if file.startswith(HUB) else Path(file).stem
+
+
 def _names(values: dict[str, Any]) -> list[str]:
-    problems, files = [], {Path(values["checkpoint"]).stem: values["checkpoint"]}
+    problems, files = [], {called(values["checkpoint"]): values["checkpoint"]}
     for name, file in _named(values["adapters"]):
         if name in ("", CHECKPOINT):
             problems.append(f"adapters: '{file}' cannot be called '{name}'; give it another name: NAME={file}")
