@@ -9,7 +9,8 @@ from typing import Any
 
 from sartm_ros.bags import topics as topic_choice
 from sartm_ros.bags.pairs import Pairing, all_pairs
-from sartm_ros.bags.reading import Bag, BagError
+from sartm_ros.bags.reading import Bag
+from sartm_ros.bags.storage import BagError
 from sartm_ros.frames.images import ImageError
 from sartm_ros.node.settings import Settings
 from sartm_ros.pairing.nearest import NS
@@ -32,7 +33,7 @@ def bag_pairs(
     settings = Settings.of(values)
     with Bag(path) as bag:
         pairing = Pairing(bag, topic_choice.choose(bag, rgb_topic, thermal_topic), values, settings)
-        for pair in all_pairs(bag, pairing):
+        for pair in all_pairs(pairing):
             if count and pair.index >= count:
                 return
             try:
@@ -41,7 +42,7 @@ def bag_pairs(
                 log.warning("%s", error)
                 continue
             yield Pair(f"{pair.rgb.stamp_ns / NS:.3f}", rgb, encode_thermal(thermal, encoding))
-        if not pairing.pairer.counters.pairs:
+        if not pairing.counters.pairs:
             raise BagError(pairing.why_none())
 
 

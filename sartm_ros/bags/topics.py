@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sartm_ros.bags.reading import COMPRESSED, Bag, BagError
+from sartm_ros.bags.reading import COMPRESSED, Bag
+from sartm_ros.bags.storage import BagError
 from sartm_ros.frames import compressed
 from sartm_ros.frames.colors import COLOR
 from sartm_ros.pairing.nearest import RGB, THERMAL
