@@ -46,6 +46,8 @@ from sartm_ros.bags.storage import CDR, BagError, Connection, Contents, Fault
 
 KEPT_BYTES = 32 << 20
 """Unpacked blocks are kept up to this size, the last one in any case."""
+READ_BYTES, ZERO_FILL = 1 << 20, 16
+"""Zeros at the end of a file are looked for in pieces of this size; fewer of them may well be a message's."""
 RUN_BYTES = 4 << 20
 """Messages outside of chunks are read in stretches of this size."""
 CHUNK_HEAD_BYTES = 128
@@ -187,6 +189,7 @@ class McapIndex:
 
     def _scan(self) -> None:
         self._forget()
+        self.size -= self._zeros()
         at, run, ended = self.data, None, False
         while at < self.size and not ended:
             head = self.at(at, PREFIX.size)
@@ -210,13 +213,25 @@ class McapIndex:
         if not ended:
             self._cut_off(at)
 
+    def _zeros(self) -> int:
+        """Bytes of zero at the end, which a file system puts where the last ones never came to the disk."""
+        end = self.size
+        while end > 0:
+            piece = self.at(max(0, end - READ_BYTES), min(end, READ_BYTES))
+            end -= len(piece)
+            if piece.strip(b"\0"):
+                end += len(piece.rstrip(b"\0"))
+                break
+        return self.size - end if self.size - end >= ZERO_FILL else 0
+
     def _cut_off(self, at: int) -> None:
         """The file ends without an end, or goes on with what is no record, at a byte."""
         head = self.at(at, PREFIX.size + CHUNK_HEAD_BYTES)
         if head[:1] == bytes([CHUNK]):
             try:
                 block = chunk_block(head[PREFIX.size :], at, self.size)
-                self._add(replace(block, size=min(block.size, self.size - block.offset), whole=False))
+                if block.offset < self.size:
+                    self._add(replace(block, size=min(block.size, self.size - block.offset), whole=False))
             except BROKEN:
                 pass  # cut within the chunk's head
         count = sum(self.contents.counts)

@@ -29,8 +29,8 @@ ZERO = "zero_stamp"
 """Why a frame was not paired, beside the node's reasons."""
 GAP_S = 0.5
 """Frames farther apart than this, and twice the tolerance, have nothing to do with each other."""
-LEAST_STRETCH = 5
-"""Time that goes back more often than every so many frames, on average, is disorder and no start from anew."""
+LEAST_STRETCH, RISING = 5, 0.8
+"""Between two starts of time are so many frames at least, this share of them in order; else all is disorder."""
 COLUMNS = 5
 
 
@@ -181,7 +181,9 @@ def restarts(times_ns: np.ndarray) -> list[int]:
         if (k + 1 == len(times_ns) or times_ns[k + 1] < times_ns[k - 1] - back)
         and (k < 2 or times_ns[k - 2] > times_ns[k])
     ]
-    return found if len(times_ns) >= LEAST_STRETCH * (len(found) + 1) else []
+    stretches = np.split(times_ns, found)
+    sound = all(len(s) >= LEAST_STRETCH and (np.diff(s) >= 0).mean() >= RISING for s in stretches)
+    return found if found and sound else []
 
 
 def pair_sorted(pairer: NearestPairer, streams: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 `header` reads the size without decoding; `rgb` and `thermal` decode, 8-bit pictures the short way, all others through
 the project's one door for pictures (`sartm_core.support.pixels`). Pictures are upright, as OpenCV's `imdecode` and so
-image_transport give them. What cannot be used is a `PictureError`; nothing else of Pillow's, warnings neither, comes out.
+image_transport give them. What cannot be used is a `PictureError`; nothing else of Pillow's comes out, no warnings.
 """
 
 from __future__ import annotations
@@ -53,23 +53,24 @@ class PictureError(ValueError):
     """Bytes that are no usable picture; the text says what was found and what was expected."""
 
 
-def header(data: Any, kind: str) -> tuple[int, int, bool]:
-    """Height, width and whether it has colour, of the bytes `data` of a message with the format `kind`."""
+def header(data: Any, kind: str, is_rgb: bool = False) -> tuple[int, int, bool]:
+    """Height, width and whether it has colour, of the bytes `data` of a message with the format `kind`.
+
+    is_rgb: of a colour camera, which 16 bits a channel are refused of.
+    """
     with _opened(data, kind) as (picture, content):
         height, width = picture.height, picture.width
         if orientation(content) in pixels.SIDEWAYS:
             height, width = width, height
+        if is_rgb:
+            _check_rgb(content)
         return height, width, picture.mode not in GRAY and _depth(content) < DEEP
 
 
 def rgb(data: Any, kind: str) -> np.ndarray:
     """Decode to (H, W, 3) uint8 in R, G, B order."""
     with _opened(data, kind) as (picture, content):
-        if _depth(content) >= DEEP:
-            raise PictureError(
-                "16 bits a channel; expected 8 of a colour camera, which 8 of the 16 to show is not ours to guess: "
-                "have the driver or a node before this one publish rgb8 or bgr8"
-            )
+        _check_rgb(content)
         return _upright(np.asarray(picture.convert("RGB")), content)
 
 
@@ -91,6 +92,14 @@ def _equal_channels(values: np.ndarray) -> np.ndarray:
             "three that are equal: publish mono16"
         )
     return np.ascontiguousarray(colors[..., 0])
+
+
+def _check_rgb(content: bytes) -> None:
+    if _depth(content) >= DEEP:
+        raise PictureError(
+            f"{_depth(content)} bits a channel; expected 8 of a colour camera, which 8 of them to show is not ours to "
+            "guess: have the driver or a node before this one publish rgb8 or bgr8"
+        )
 
 
 def _depth(content: bytes) -> int:

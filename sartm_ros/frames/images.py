@@ -179,7 +179,7 @@ def _cropped(topic: str, message: Any, crop: Crop, height: int, width: int) -> t
 
 def _parse_compressed(message: Any, thermal: bool, topic: str, crop: Crop) -> Incoming:
     try:
-        height, width, color = compressed.header(message.data, message.format)
+        height, width, color = compressed.header(message.data, message.format, not thermal)
     except compressed.PictureError as error:
         raise _bad(topic, message, str(error)) from None
     height, width = _cropped(topic, message, crop, height, width)
