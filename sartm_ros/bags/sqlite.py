@@ -14,6 +14,12 @@ from urllib.parse import quote
 
 from sartm_ros.bags.storage import CDR, BagError, Connection, Contents, Fault, Record, one_line
 
+PAGE_SIZE = slice(16, 18)
+"""Where in a file its bytes a page stand; 1 means 65536."""
+LAST_ROWS = 8
+"""The last page of a file belongs to one of the last rows."""
+LEAST_ZEROS = 16
+"""A shorter run of zeros may well be the camera's."""
 MOST_MISSING = 1000
 """Rows of a damaged table are tried by number until so many in succession are not there."""
 Row = tuple[int, int, int]
@@ -35,6 +41,7 @@ class SqliteFile:
             try:
                 self._read_topics()
                 self._count()
+                self._cut, self._last = self._cut_off()
             except BaseException:
                 self.close()
                 raise
@@ -126,6 +133,22 @@ class SqliteFile:
                 self.contents.counts[self._topics[topic]] += count
                 self.contents.span(begin_ns, end_ns)
 
+    def _cut_off(self) -> tuple[bytes, int]:
+        """The zeros that SQLite reads where the file ends within a page; the last row."""
+        with self.path.open("rb") as file:
+            page = int.from_bytes(file.read(100)[PAGE_SIZE], "big")
+        missing = -self.path.stat().st_size % (page if page > 1 else 1 << 16)
+        if missing:
+            self.faults["end"] = Fault(
+                f"{self.path}: not whole, its last page lacks {missing} bytes, what was on it is lost; {self._mend()}"
+            )
+        if missing < LEAST_ZEROS:
+            return b"", 0
+        try:
+            return bytes(missing), self._file.execute("SELECT max(id) FROM messages").fetchone()[0] or 0
+        except sqlite3.DatabaseError:
+            return bytes(missing), 0
+
     # Reading
 
     def _records(self, wanted: Collection[int], content: Any) -> Iterator[Record]:
@@ -169,7 +192,10 @@ class SqliteFile:
         row = self._file.execute("SELECT data FROM messages WHERE id = ?", (number,)).fetchone()
         if row is None:
             raise sqlite3.DatabaseError(f"row {number} is not there")
-        return bytes(row[0])
+        data = bytes(row[0])
+        if self._cut and number > self._last - LAST_ROWS and self._cut in data:
+            raise sqlite3.DatabaseError("the file breaks off within a message")
+        return data
 
     def _head(self, number: int, size: int) -> bytes:
         if not hasattr(self._file, "blobopen"):  # Python before 3.11
