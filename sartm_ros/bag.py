@@ -198,6 +198,8 @@ def play(args: argparse.Namespace) -> int:
     values = values_of(args)
     with Bag(args.bag) as bag:  # says what is wrong with the recording before ROS starts
         topics.choose(bag, args.rgb_topic, args.thermal_topic)
+        for fault in bag.faults:
+            print(f"bag: warning: {fault.text}", file=sys.stderr)
     try:
         from sartm_ros.bags.play import play as work
     except ImportError as error:

@@ -44,7 +44,7 @@ from sartm_ros.bags.mcap_records import (
 )  # fmt: skip
 from sartm_ros.bags.storage import CDR, BagError, Connection, Contents, Fault
 
-KEPT_BYTES = 32 << 20
+KEPT_BYTES = 16 << 20
 """Unpacked blocks are kept up to this size, the last one in any case."""
 READ_BYTES, ZERO_FILL = 1 << 20, 16
 """Zeros at the end of a file are looked for in pieces of this size; fewer of them may well be a message's."""
@@ -102,10 +102,9 @@ class McapIndex:
             indexed = False
         if not indexed:
             self._scan()
-        if self.foreign and not self.contents.connections:
-            raise BagError(f"{self.path}: {', '.join(sorted(set(self.foreign.values())))}")
-        if profile == "ros1" and not self.contents.connections:
-            raise BagError(f"{self.path}: {FOREIGN['ros1']}")
+        kinds = set(self.foreign.values()) or ({FOREIGN["ros1"]} if profile == "ros1" else set())
+        if kinds and not self.contents.connections:
+            raise BagError(f"{self.path}: {', '.join(sorted(kinds))}")
         for topic, what in self.foreign.items():
             self.faults[topic] = Fault(f"{self.path}: {topic}: {what}")
 

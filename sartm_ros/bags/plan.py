@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -205,7 +204,7 @@ def pair_sorted(pairer: NearestPairer, streams: dict[str, tuple[np.ndarray, np.n
     return pairs + rest(pairer)
 
 
-def rest(pairer: NearestPairer) -> Iterable[Any]:
+def rest(pairer: NearestPairer) -> list[Any]:
     """What may still pair when no more frames come near; then forget these times."""
     pairs = pairer.poll(math.inf)
     pairer.clear("no_partner")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +26,7 @@ from sartm_ros.bags.storage import ZSTD_MAGIC, BagError, Connection, Fault, Part
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 IMAGE_TYPES = (IMAGE, COMPRESSED)
-OPENERS = {"sqlite3": SqliteFile, "mcap": McapFile}
+OPENERS: dict[str, Callable[[Path], Part]] = {"sqlite3": SqliteFile, "mcap": McapFile}
 STORAGES = tuple(OPENERS)
 STAMP_BYTES = 12
 """A CDR message that begins with a header: its byte order, seconds, nanoseconds."""
@@ -85,7 +85,7 @@ class Bag:
                 path, fault = folder.unpacked(path, unpack_to)
                 self._files.faults += [fault] if fault else []
             try:
-                part: Part = opener(path)
+                part = opener(path)
             except BagError as error:
                 refused.append(error)
                 continue

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import importlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -132,14 +134,10 @@ def by_time(sources: Sequence[tuple[int, Callable[[], Iterator[Record]]]]) -> It
 
 def zstd() -> Any:
     """The module for zstd: Python's own from 3.14 on, else the one that rosbags brings. BagError without."""
-    try:
-        from compression import zstd as module  # type: ignore[import-not-found]
-    except ImportError:
-        try:
-            from backports import zstd as module  # type: ignore[no-redef]
-        except ImportError as error:
-            raise BagError(f'zstd cannot be read ({error}): pip install "sartm_ros[tools]"') from error
-    return module
+    for name in ("compression.zstd", "backports.zstd"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    raise BagError('zstd cannot be read: pip install "sartm_ros[tools]"')
 
 
 def needs() -> tuple[Any, Any]:

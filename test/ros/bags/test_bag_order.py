@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sartm_ros.bag import main
+from sartm_ros.bags import mcap_index
 from sartm_ros.bags.pairs import Pairing, all_pairs
 from sartm_ros.bags.plan import make_plan, read_frames, restarts
 from sartm_ros.bags.reading import Bag
@@ -174,3 +176,21 @@ def test_the_plan_is_that_of_sorted_frames(tmp_path, count, skew_ms, shuffle):
             stamps = [plan.frames[s].stamp_ns[plan.pairs[:, k]].tolist() for k, s in enumerate(("rgb", "thermal"))]
             plans.append((stamps, plan.counters.dropped))
     assert plans[0] == plans[1] and len(plans[0][0][0]) == count
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_memory_does_not_grow_with_a_recording_in_disorder(tmp_path, monkeypatch, storage):
+    """Topic after topic: no picture waits for its partner, it is read again."""
+    monkeypatch.setattr(mcap_index, "KEPT_BYTES", 1 << 20)  # reached by the short recording, too
+    peaks = []
+    for count in (12, 48):
+        pixels = {RGB: np.zeros((200, 500, 3), np.uint8), THERMAL: np.zeros((200, 500), np.uint8)}
+        frames = [Frame(f.topic, f.stamp_s, 0, pixels[f.topic]) for f in tiny(count)]
+        bag = record(tmp_path / f"{storage}{count}", one_after_the_other(frames), storage)
+        tracemalloc.start()
+        with Bag(bag) as opened:
+            pairing = Pairing(opened, TOPICS, DEFAULTS, Settings.of(DEFAULTS))
+            assert sum(1 for _ in all_pairs(pairing)) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 2_000_000
