@@ -45,6 +45,9 @@ OTHERS = {
 DEEP, PNG_DEPTH = 16, 24
 """Bits a channel of which Pillow keeps the high byte in colour, and where in a PNG that number stands."""
 EXIF = b"Exif\0\0"
+"""How a JPEG's begins."""
+JPEG_PICTURE = 0xDA
+"""The marker after which a JPEG has no more segments of metadata."""
 ENTRY_BYTES, SHORT = 12, 3
 """Of a TIFF directory: an entry's size, the type of 16-bit numbers."""
 
@@ -115,11 +118,8 @@ def _upright(values: np.ndarray, content: bytes) -> np.ndarray:
 
 def orientation(content: bytes) -> int:
     """1 to 8 as EXIF counts, of a JPEG or PNG; 1 where it says nothing that makes sense. Costs microseconds."""
-    if content.startswith(PNG_MAGIC):
-        at = content.find(b"eXIf", 0, max(content.find(b"IDAT"), 0)) + 4
-    else:
-        at = content.find(EXIF) + len(EXIF)
-    if at < len(EXIF) + 4:  # not found: nothing else begins so early
+    at = _exif_of_png(content) if content.startswith(PNG_MAGIC) else _exif_of_jpeg(content)
+    if not at:
         return pixels.UPRIGHT
     order = {b"II": "<", b"MM": ">"}.get(content[at : at + 2])
     try:
@@ -133,6 +133,21 @@ def orientation(content: bytes) -> int:
     except struct.error:  # cut off
         pass
     return pixels.UPRIGHT
+
+
+def _exif_of_png(content: bytes) -> int:
+    """Where the metadata stand, a TIFF directory; 0: nowhere."""
+    at = content.find(b"eXIf", 0, max(content.find(b"IDAT"), 0))
+    return at + 4 if at > 0 else 0
+
+
+def _exif_of_jpeg(content: bytes) -> int:
+    at = len(JPEG_MAGIC) - 1
+    while content[at : at + 1] == b"\xff" and content[at + 1 : at + 2] != bytes([JPEG_PICTURE]):
+        if content.startswith(EXIF, at + 4):
+            return at + 4 + len(EXIF)
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return 0
 
 
 @contextmanager
@@ -161,7 +176,8 @@ def _plugin(content: bytes) -> PilImage.Image:
             raise PictureError("it is an animated PNG; expected a single picture")
         return PngImageFile(io.BytesIO(content))
     if content.startswith(JPEG_MAGIC):
-        return JpegImageFile(io.BytesIO(content.replace(EXIF, b"Skip\0\0")))  # broken EXIF gives warnings
+        quiet = content.replace(EXIF, b"Skip\0\0") if _exif_of_jpeg(content) else content  # broken EXIF gives warnings
+        return JpegImageFile(io.BytesIO(quiet))
     other = next((name for magic, name in OTHERS.items() if content.startswith(magic)), "")
     raise PictureError(f"they are no readable JPEG or PNG ({f'but {other}' if other else 'neither begins like this'})")
 
