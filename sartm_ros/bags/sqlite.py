@@ -86,7 +86,9 @@ class SqliteFile:
         return self._connect("immutable=1")
 
     def _connect(self, how: str) -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{quote(str(self.path.resolve()))}?{how}", uri=True, check_same_thread=False)
+        file = sqlite3.connect(f"file:{quote(str(self.path.resolve()))}?{how}", uri=True, check_same_thread=False)
+        file.execute("PRAGMA writable_schema=ON")  # or nothing is read of a file that is shorter than it says
+        return file
 
     def _mend(self) -> str:
         name = self.path.name

@@ -194,8 +194,9 @@ def test_a_database_cut_off_anywhere_gives_what_can_be_read(tmp_path, share):
     try:
         found, faults = read_some(path)
     except BagError as error:
-        assert "cut.db3" in str(error)
+        assert "cut.db3" in str(error) and share < 0.3  # not even the first pages are there
         return
+    assert len(found) >= round((share - 0.3) * len(frames))
     missing = -path.stat().st_size % 4096  # too few bytes to tell a lost end from a camera's zeros
     assert len(set(found) - set(expected(frames))) <= (0 < missing < 16)
     told = ".recover" in faults and "ros2 bag reindex" in faults
