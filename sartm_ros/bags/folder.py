@@ -45,8 +45,8 @@ def find(path: Path) -> Files:
     """BagError naming the path when there is no such recording."""
     if not path.exists():
         raise BagError(f"{path}: no such bag; {GIVE}")
-    if path.is_dir():
-        return in_folder(path)
+    if path.is_dir() or path.name == METADATA:
+        return in_folder(path if path.is_dir() else path.parent)
     if storage_of(path) is None or not path.is_file():
         hint = "; `rosbags-convert` turns a ROS 1 bag into one" if path.suffix in ROS1 else ""
         reindex = " (after `rosbag reindex`)" if path.suffix == ".active" else ""

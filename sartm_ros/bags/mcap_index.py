@@ -88,7 +88,8 @@ class McapIndex:
 
     def open(self) -> None:
         if self.at(0, len(MAGIC)) != MAGIC:
-            raise BagError(f"{self.path}: not an MCAP file; its {self.size} bytes do not begin like one")
+            what = f"its {self.size} bytes do not begin like one" if self.size else "it is empty (recorder killed?)"
+            raise BagError(f"{self.path}: not an MCAP file; {what}")
         try:
             kind, fields, self.data = self.record(len(MAGIC))
             profile = Fields(fields).text()
@@ -144,7 +145,8 @@ class McapIndex:
             elif kind == STATISTICS:
                 known, counts = f.take(IN_STATISTICS), f.numbers()
         in_chunks = known is not None and known[5] == len(self.blocks) and (known[5] or not known[0])
-        if broken or not in_chunks or any(count and channel not in self.channels for channel, count in counts.items()):
+        counted = known is not None and sum(counts.values()) == known[0] and counts.keys() <= self.channels.keys()
+        if broken or not in_chunks or not counted:
             self._forget()
             return False
         assert known is not None

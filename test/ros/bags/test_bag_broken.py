@@ -122,7 +122,11 @@ def test_the_last_part_may_be_unfinished_and_another_one_rubbish(tmp_path, capsy
     (folder / "rec_9.mcap").write_bytes(b"")
     assert main(["info", str(folder)]) == 1
     said = capsys.readouterr().out
-    assert "rec_9.mcap: not an MCAP file" in said and "mcap recover rec_10.mcap" in said and "  2 pairs" in said
+    assert (
+        "rec_9.mcap: not an MCAP file; it is empty" in said
+        and "mcap recover rec_10.mcap" in said
+        and "  2 pairs" in said
+    )
 
 
 def test_files_that_metadata_lists_and_that_are_not_there_are_counted(tmp_path, capsys):

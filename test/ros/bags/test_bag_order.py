@@ -138,7 +138,7 @@ def test_some_zeros_and_stamps_that_stand_still_are_named(tmp_path, capsys):
     )
     still = [Frame(f.topic, 5.0, f.logged_s, f.content) for f in drive(5)]
     assert main(["info", str(record(tmp_path / "still", still))]) == 0
-    assert f"{THERMAL}: the header stamp is the same in all 5 frames; --log-time" in capsys.readouterr().out
+    assert f"{THERMAL}: header stamps stand still, 1 different in 5 frames; --log-time" in capsys.readouterr().out
 
 
 def test_segment_warns_of_the_constant_skew_that_info_finds(tmp_path, capsys):
