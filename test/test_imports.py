@@ -18,7 +18,7 @@ ROS_MODULES = {
 
 CORE_COMMANDS = (
     "train", "evaluate", "predict", "compare", "ablate", "figures", "export", "benchmark", "check_data",
-    "fit_confidence", "import_weights", "labels", "doctor", "push",
+    "fit_confidence", "import_weights", "labels", "doctor", "push", "view", "browse",
 )  # fmt: skip
 """Rooms that are commands. They may use each other; the node needs none of them."""
 CORE_FLOORS = (
@@ -33,6 +33,7 @@ CORE_FLOORS = (
 )
 """Rooms of sartm_core from the roof to the ground: imports only go down."""
 ROS_FLOORS = (
+    ("viewing",),
     ("bags", "benchmarking", "calibration", "demo"),
     ("replay",),
     ("node",),
@@ -42,7 +43,7 @@ ROS_FLOORS = (
     ("frames",),
 )
 """The same of sartm_ros."""
-ROS_TOOLS = ("bags", "benchmarking", "calibration", "demo", "bag", "benchmark", "calibrate")
+ROS_TOOLS = ("bags", "benchmarking", "calibration", "demo", "bag", "benchmark", "calibrate", "view", "viewing")
 """What measures the node or works on recordings: may use commands of sartm_core; the node uses nothing of it."""
 LATE = {("sartm_core.model.sartm", "sartm_core.model.checkpoint")}
 """`SARTM.save`, `load` and `load_sam2` import the checkpoint's room when they are called."""

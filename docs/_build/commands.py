@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sartm_core.benchmark": ("performance.md", "Speed of the model on your machine", ()),
     "sartm_core.ablate": ("reproduce.md", "Tables IV to VIII of the paper", ()),
     "sartm_core.figures": ("reproduce.md", "Figures 4 to 8 of the paper", ("qualitative", "tsne", "similarity", "curves", "ranks")),
+    "sartm_ros.view": ("view.md", "Look at masks in a browser", ()),
+    "sartm_core.browse": ("view.md", "Look through a data set in a browser", ()),
     "sartm_core.doctor": ("doctor.md", "What is installed and what works here", ()),
     "sartm_ros.demo": ("ten-minutes.md", "See it work", ()),
     "sartm_ros.bag": ("bags.md", "Work with recordings", ("info", "segment", "extract", "play")),

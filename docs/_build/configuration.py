@@ -12,6 +12,8 @@ CONFIGS = (
     ("train", "sartm_core.train.config", "TrainConfig", "training.md"),
     ("evaluate", "sartm_core.evaluate.config", "EvaluateConfig", "evaluation.md"),
     ("predict", "sartm_core.predict.config", "PredictConfig", "predict.md"),
+    ("view", "sartm_ros.view", "Config", "view.md"),
+    ("browse", "sartm_core.browse.config", "BrowseConfig", "view.md"),
     ("compare", "sartm_core.compare.config", "CompareConfig", "compare.md"),
     ("export", "sartm_core.export.config", "ExportConfig", "export.md"),
     ("benchmark", "sartm_core.benchmark.config", "BenchmarkConfig", "performance.md"),

@@ -74,6 +74,11 @@ def plan(args: argparse.Namespace) -> tuple[TrainConfig, list[Variant], list[Run
     if "seed" in vars(args):
         raise ValueError(f"--seed {args.seed}: give --seeds, one or more; every variant is trained with each")
     config = build_config(TrainConfig, args)
+    if config.trainer.keep != "best":
+        raise ValueError(
+            f"--trainer.keep {config.trainer.keep}: its validation frames may train too, so variants could not be "
+            "compared; take a configuration that picks the best epoch on frames of its own (..._paper.yaml)"
+        )
     variants = TABLES[args.table].variants(config, sweeps)
     for name in vars(args):
         if all(name in variant.overrides for variant in variants):

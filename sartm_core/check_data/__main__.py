@@ -11,6 +11,7 @@ check_data.txt. Exit code 0: no faults (there may be warnings), 1: faults, 2: wr
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,7 +70,19 @@ def check(args: argparse.Namespace) -> int:
     if args.output:
         write_json(args.output / "check_data.json", result)
         write_text(args.output / "check_data.txt", text)
+    if splits:
+        print(f"look at them: {browse_command(args)}")
     return 1 if findings.count(FAULT) else 0
+
+
+def browse_command(args: argparse.Namespace) -> str:
+    """The command that shows the frames, and what was found in them."""
+    words = ["sartm", "browse", str(args.data)]
+    words += ["--dataset", args.dataset] if args.dataset else []
+    words += ["--split", args.split] if args.split else []
+    words += ["--label-set", args.label_set] if args.label_set else []
+    words += ["--findings", str(args.output / "check_data.json")] if args.output else []
+    return shlex.join(words)
 
 
 if __name__ == "__main__":

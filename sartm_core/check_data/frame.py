@@ -10,11 +10,12 @@ import numpy as np
 from sartm_core.check_data.findings import Findings
 from sartm_core.check_data.shift import Shift, estimate_shift
 from sartm_core.data.pairs import KINDS, Pairs
+from sartm_core.data.swapped import COLORED, coloring
 from sartm_core.support.classes import IGNORE, LabelSet
-from sartm_core.support.pixels import read_head, read_stored
+from sartm_core.support.pixels import read_head
 
-COLORED = 8.0
-"""A thermal image whose channels differ by more than this on average is a coloured picture of heat."""
+COLOR_CHANNELS = 3
+"""A picture of fewer is grey."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,7 @@ def check_thermal(thermal: np.ndarray, path: Path, findings: Findings) -> None:
 
 def check_colored(path: Path, findings: Findings) -> None:
     """A picture of heat in colours, of which only red would be read."""
-    if read_head(path).channels < 3:
-        return
-    colors = read_stored(path, ids=False)[..., :3].astype(np.float32)  # (h, w, 3)
-    difference = float(np.ptp(colors, axis=2).mean())
+    difference = coloring(path) if read_head(path).channels >= COLOR_CHANNELS else 0.0
     if difference > COLORED:
         findings.warn(
             "thermal", path, f"in colour (channels differ by {difference:.0f} on average): only the first is read"

@@ -14,6 +14,7 @@ from sartm_core.check_data.findings import Findings
 from sartm_core.check_data.frame import check_frame
 from sartm_core.check_data.shift import CONFIDENT, SMALLEST_OUTLIER, Shift, odd_shifts, usual_shift
 from sartm_core.data.pairs import Pairs
+from sartm_core.data.swapped import swapped_cameras
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Counts:
 def walk(splits: dict[str, Pairs], findings: Findings) -> Counts:
     """Check all frames and count; never stops at a fault."""
     counts = Counts({split: SplitCounts(len(frames)) for split, frames in splits.items()})
+    check_cameras(splits, findings)
     owners: dict[Path, list[tuple[str, str]]] = {}  # rgb (or only) file -> (split, name) of each split that has it
     for split, frames in splits.items():
         for name in frames.files:
@@ -76,6 +78,15 @@ def walk(splits: dict[str, Pairs], findings: Findings) -> Counts:
     check_sizes(splits, counts, findings)
     check_classes(splits, counts, findings)
     return counts
+
+
+def check_cameras(splits: dict[str, Pairs], findings: Findings) -> None:
+    """One fault where they are swapped."""
+    for frames in splits.values():
+        reason = swapped_cameras((files.rgb, files.thermal) for files in frames.files.values())
+        if reason:
+            findings.fault("cameras", frames.root, reason)
+            return
 
 
 def check_copy(path: Path, pictures: dict[bytes, Path], findings: Findings) -> None:

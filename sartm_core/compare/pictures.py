@@ -12,7 +12,7 @@ from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.worst import shrink
 from sartm_core.support.classes import IGNORE, Color
 from sartm_core.support.ranking import Ranking
-from sartm_core.support.visualize import camera_pictures, colorize, contact_sheet
+from sartm_core.support.visualize import camera_pictures, contact_sheet, overlay
 
 ONLY_A_RIGHT: Color = (255, 150, 0)
 ONLY_B_RIGHT: Color = (0, 200, 255)
@@ -37,12 +37,16 @@ class DifferentFrame:
     name: str
     differing: float
     """Share of the frame's pixels where the two masks differ, 0..1."""
-    row: tuple[np.ndarray, ...]
-    """The pictures of `CAPTIONS`, (h, w, 3) uint8 each."""
+    row: dict[str, np.ndarray]
+    """Pictures by caption, (h, w, 3) uint8 each; a frame without a label has none of it."""
 
     def strip(self) -> Image.Image:
         """The row as one picture, with captions."""
-        return contact_sheet([self.row], CAPTIONS)
+        return contact_sheet([list(self.row.values())], list(self.row))
+
+    def blank(self) -> np.ndarray:
+        """In place of a picture that it has not."""
+        return np.full_like(next(iter(self.row.values())), BLANK_COLOR)
 
 
 class MostDifferent:
@@ -65,18 +69,14 @@ class MostDifferent:
         """The most different first."""
         return self._kept.best()
 
-    def pictures(
-        self, sample: Sample, truth: np.ndarray | None, a: np.ndarray, b: np.ndarray
-    ) -> tuple[np.ndarray, ...]:
-        """The pictures of `CAPTIONS`, each as wide as those of an evaluation."""
+    def pictures(self, sample: Sample, truth: np.ndarray | None, a: np.ndarray, b: np.ndarray) -> dict[str, np.ndarray]:
+        """By caption, in the order of `CAPTIONS`, each as wide as those of an evaluation."""
         rgb, thermal, frame = camera_pictures(sample.rgb, sample.thermal)
-        blank = np.full((*a.shape, 3), BLANK_COLOR, np.uint8)  # (H, W, 3)
-        return (
-            *(shrink(image, Image.Resampling.BILINEAR) for image in (rgb, thermal)),
-            shrink(blank if truth is None else colorize(truth, self.palette), Image.Resampling.NEAREST),
-            *(shrink(colorize(mask, self.palette), Image.Resampling.NEAREST) for mask in (a, b)),
-            shrink(difference(frame, truth, a, b), Image.Resampling.NEAREST),
-        )
+        masks = {"label": truth, "A": a, "B": b}
+        drawn = {name: overlay(frame, mask, self.palette) for name, mask in masks.items() if mask is not None}
+        pictures = {"rgb": rgb, "thermal": thermal, **drawn}
+        row = {name: shrink(image, Image.Resampling.BILINEAR) for name, image in pictures.items()}
+        return {**row, "difference": shrink(difference(frame, truth, a, b), Image.Resampling.NEAREST)}
 
 
 def difference(rgb: np.ndarray, truth: np.ndarray | None, a: np.ndarray, b: np.ndarray) -> np.ndarray:

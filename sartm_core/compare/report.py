@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from sartm_core.compare import tables
 from sartm_core.compare.bootstrap import FEW_FRAMES
 from sartm_core.compare.pictures import CAPTIONS, DIFFERENCE_COLORS, DifferentFrame
@@ -15,7 +17,7 @@ from sartm_core.compare.run import Comparison
 from sartm_core.evaluate.report import document, in_words, keys, staged, table, to_json
 from sartm_core.evaluate.scores import percent
 from sartm_core.runtime.segmenter import Segmenter
-from sartm_core.support.visualize import IGNORE_COLOR, contact_sheet, data_url
+from sartm_core.support.visualize import contact_sheet, data_url, legend_of
 
 SHEET = "most_different.png"
 LAST = "compare.json"
@@ -32,8 +34,15 @@ def write_report(output: Path, content: dict[str, Any], result: Comparison, mode
         (staging / "frames.csv").write_text(tables.frames_csv(result.frames))
         (staging / "report.html").write_text(html_page(content, result.most, model), encoding="utf-8")
         if result.most:
-            rows, names = zip(*((frame.row, frame.name) for frame in result.most), strict=True)
-            contact_sheet(rows, CAPTIONS, names).save(staging / SHEET)
+            most_sheet(result.most, model).save(staging / SHEET)
+
+
+def most_sheet(most: Sequence[DifferentFrame], model: Segmenter) -> Image.Image:
+    """All rows on one picture; without the labels' column where none of the frames has one."""
+    shown = [caption for caption in CAPTIONS if any(caption in frame.row for frame in most)]
+    rows = [[frame.row.get(caption, frame.blank()) for caption in shown] for frame in most]
+    legend = legend_of(model.classes, model.palette)
+    return contact_sheet(rows, shown, [frame.name for frame in most], {**legend, **DIFFERENCE_COLORS})
 
 
 def html_page(content: dict[str, Any], most: Sequence[DifferentFrame], model: Segmenter) -> str:
@@ -98,10 +107,10 @@ def most_section(content: dict[str, Any], most: Sequence[DifferentFrame], model:
         return "<h2>Where they differ most</h2><p>No frame to show.</p>"
     figures = [
         f"<figure><figcaption>{escape(caption(rank, entry))}</figcaption>"
-        f'<img src="{data_url(frame.strip())}" alt="{escape(", ".join(CAPTIONS))}"></figure>'
+        f'<img src="{data_url(frame.strip())}" alt="{escape(", ".join(frame.row))}"></figure>'
         for rank, (frame, entry) in enumerate(zip(most, content["most_different"], strict=True), 1)
     ]
-    classes = [*zip(model.classes, model.palette, strict=True), ("no class (ignored in the label)", IGNORE_COLOR)]
+    classes = legend_of(model.classes, model.palette).items()
     return (
         f"<h2>Where they differ most</h2><p>Classes: {keys(classes)}</p><p>Differences: "
         f"{keys(DIFFERENCE_COLORS.items())}</p>" + "\n".join(figures)

@@ -117,6 +117,9 @@ def profile() -> Iterator[Finding]:
     else:
         found = f"{path}, by the node for itself: {segment / MIB:.0f} MiB of shared memory; camera drivers need it too"
         yield Finding(OK, "Fast DDS", found, remedy)
+        small = transport.too_small(transport.shared_memory_free(), segment)
+        if small:
+            yield Finding(NOTE, "shared memory", small, "docker run --shm-size=512m")
 
 
 def segment_bytes(path: Path) -> int | None:

@@ -15,7 +15,6 @@ from sartm_core.evaluate.conventions import usual
 from sartm_core.evaluate.run import Evaluation
 from sartm_core.evaluate.scores import absent
 from sartm_core.evaluate.sources import HELD_OUT_SEED
-from sartm_core.model.checkpoint import sha256
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.classes import IGNORE
 from sartm_core.support.fields import to_dict
@@ -36,7 +35,7 @@ def protocol(
     info = segmenter.info
     return {
         "weights": weights.name,
-        "sha256": sha256(weights),
+        "sha256": segmenter.sha256,
         **({"base_weights": f"{info.base_name} (sha256 {info.base_sha256})"} if info.base_sha256 else {}),
         "selection": selection(info.protocol),
         "dataset": dataset,

@@ -20,6 +20,7 @@ from sartm_core.evaluate.conventions import Convention
 from sartm_core.evaluate.scores import percent
 from sartm_core.evaluate.worst import CAPTIONS, ERROR_COLORS, WorstFrame
 from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.visualize import legend_of
 
 WORST_FOLDER, LAST = "worst_frames", "evaluation.json"
 CONFIDENCE = (
@@ -141,7 +142,7 @@ def worst_section(worst: Sequence[WorstFrame], segmenter: Segmenter, cameras: st
     """The worst frames with their pictures and legends."""
     if not worst:
         return ""
-    legend = [*zip(segmenter.classes, segmenter.palette, strict=True)]
+    legend = legend_of(segmenter.classes, segmenter.palette).items()
     figures = []
     for rank, frame in enumerate(worst, 1):
         by_class = ", ".join(

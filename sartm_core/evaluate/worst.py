@@ -13,7 +13,7 @@ from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.metrics import ConfusionMatrix
 from sartm_core.support.classes import IGNORE, Color
 from sartm_core.support.ranking import Ranking
-from sartm_core.support.visualize import IGNORE_COLOR, camera_pictures, colorize, contact_sheet
+from sartm_core.support.visualize import IGNORE_COLOR, camera_pictures, contact_sheet, overlay
 
 PICTURE_WIDTH = 320
 CAPTIONS = ("rgb", "thermal", "truth", "prediction", "difference")
@@ -66,7 +66,7 @@ class WorstFrames:
         rgb, thermal, frame = camera_pictures(sample.rgb, sample.thermal)
         pictures = [
             *(shrink(image, Image.Resampling.BILINEAR) for image in (rgb, thermal)),
-            *(shrink(colorize(mask, self.palette), Image.Resampling.NEAREST) for mask in (truth, guess)),
+            *(shrink(overlay(frame, mask, self.palette), Image.Resampling.BILINEAR) for mask in (truth, guess)),
             shrink(difference(frame, truth, guess), Image.Resampling.NEAREST),
         ]
         return contact_sheet([pictures], CAPTIONS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,12 @@ from tqdm import tqdm
 
 from sartm_core.export.check import FRAMES, Difference, compare
 from sartm_core.export.config import FORMATS, ExportConfig, parse_size
-from sartm_core.model.checkpoint import load, sha256
+from sartm_core.model.checkpoint import model_of, read_stored
 from sartm_core.model.sartm import SARTM
 from sartm_core.runtime.engines.agreement import ENOUGH
 from sartm_core.runtime.exported.description import Description
 from sartm_core.runtime.exported.parts import Parts
+from sartm_core.support.files import scratch_folder
 from sartm_core.support.reports import versions
 
 PACKAGES = ("sartm_ros", "torch", "onnx", "onnxscript", "openvino")
@@ -37,11 +37,13 @@ def export(config: ExportConfig, weights: Path) -> Written:
     kind.check_installed()
     path = config.path(weights)
     with tqdm(total=1 + FRAMES, leave=False, desc="convert") as bar:
-        model = load(weights, config.sam2).eval()
-        about = describe(model, config, weights)
+        stored = read_stored(weights)
+        model, digest = model_of(stored, config.sam2), stored.sha256
+        del stored
+        about = describe(model, config, weights, digest)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
-            draft = Path(folder) / path.name
+        with scratch_folder(path) as folder:
+            draft = folder / path.name
             kind.write(Parts.of(model, about), about, draft)
             bar.update()
             bar.set_description("compare")
@@ -55,7 +57,7 @@ def export(config: ExportConfig, weights: Path) -> Written:
     return Written(files, about, difference)
 
 
-def describe(model: SARTM, config: ExportConfig, weights: Path) -> Description:
+def describe(model: SARTM, config: ExportConfig, weights: Path, digest: str) -> Description:
     """What will be in the file."""
     camera = parse_size("camera", config.camera)
     assert camera is not None
@@ -74,6 +76,6 @@ def describe(model: SARTM, config: ExportConfig, weights: Path) -> Description:
         thermal=config.thermal,
         precision=config.precision,
         weights=weights.stem,
-        weights_sha256=sha256(weights),
+        weights_sha256=digest,
         versions=versions(PACKAGES),
     )

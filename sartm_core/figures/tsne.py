@@ -23,9 +23,10 @@ from sartm_core.figures import ablation
 from sartm_core.figures.cells import Cells, choose_cells, features, grid_size
 from sartm_core.figures.config import TsneConfig
 from sartm_core.figures.sources import check_same_classes, open_source, spread
+from sartm_core.model import hub
 from sartm_core.model.checkpoint import sha256
 from sartm_core.model.sartm import SARTM
-from sartm_core.runtime.opening import checkpoint_path
+from sartm_core.runtime.opening import checkpoint_path, stem
 from sartm_core.runtime.segmenter import pick_device
 from sartm_core.support.classes import Color
 from sartm_core.support.files import replacing, write_json
@@ -81,9 +82,13 @@ def panels_of(config: TsneConfig) -> list[tuple[str, Path]]:
     if config.ablation:
         own = ablation.panels(Path(config.ablation), config.run_seed)
     else:
-        paths = [checkpoint_path(file) for file in (config.checkpoint, *config.compare)]
-        own = [(path.parent.name if path.stem == "weights" else path.stem, path) for path in paths]
+        own = [(name_of(file), checkpoint_path(file)) for file in (config.checkpoint, *config.compare)]
     return list(zip(config.titles, (path for _, path in own), strict=True)) if config.titles else own
+
+
+def name_of(file: str) -> str:
+    """That of a run's folder, where the file is called like all of them."""
+    return Path(file).parent.name if Path(file).name == hub.WEIGHTS else stem(file)
 
 
 def check_comparable(models: Sequence[SARTM], paths: Sequence[Path], sample: Any) -> None:

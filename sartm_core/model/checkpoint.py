@@ -14,25 +14,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from sartm_core.model.config import SAM2_BACKBONES, ModelConfig
 from sartm_core.model.load_report import LoadReport
 from sartm_core.model.sartm import SARTM, ModelInfo
-from sartm_core.support.fields import from_dict, to_dict
-from sartm_core.support.files import replacing
+from sartm_core.model.stored import FORMAT, KINDS, VERSION, Stored, check_finite, named, read_metadata, read_stored
+from sartm_core.support.fields import to_dict
+from sartm_core.support.files import read_whole, replacing
+from sartm_core.support.text import plain
 from sartm_core.support.torch_file import read_torch
+
+__all__ = [
+    "comes_from_sam2", "load", "load_sam2", "model_of", "read_metadata", "read_sam2", "read_stored", "save", "sha256",
+    "write_info",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-FOREIGN = (".pt", ".pth", ".ckpt", ".bin")
-"""Suffixes of weights that are not ours."""
-FORMAT = "sartm"
-VERSION = 1
-KINDS = ("auto", "adapter", "full")
 HASH_BLOCK = 1 << 20
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""What a tensor of floating-point numbers may be stored as."""
 
 TAKEN = {
     "image_encoder.trunk.": "encoder.trunk.",
@@ -72,9 +76,13 @@ def load_sam2(model: SARTM, path: str | Path) -> LoadReport:
     path = Path(path)
     if model.config.backbone not in SAM2_BACKBONES:
         raise ValueError(f"load_sam2: backbone {model.config.backbone!r} takes no SAM2 file")
-    if not path.is_file():
-        raise FileNotFoundError(f"load_sam2: no file {path}; give the .pt file as downloaded from Meta")
-    source = read_sam2(path)
+    try:
+        data = read_whole(path, "load_sam2")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; give the .pt file as downloaded from Meta") from error
+    digest = hashlib.sha256(data).hexdigest()
+    source = read_sam2(path, data)
+    del data  # the tensors are copies
     own = model.state_dict()
     updates: dict[str, Tensor] = {}
     names: dict[str, str] = {}
@@ -102,17 +110,18 @@ def load_sam2(model: SARTM, path: str | Path) -> LoadReport:
             f"load_sam2: {path} lacks {len(missing)} tensors, first {missing[0]!r}; "
             "is it the file of another backbone size?"
         )
+    check_finite(updates, f"load_sam2: {path}")
     model.load_state_dict(updates, strict=False)
-    model.info = replace(model.info, base_name=path.name, base_sha256=sha256(path))
+    model.info = replace(model.info, base_name=path.name, base_sha256=digest)
     report = LoadReport(tuple(names.values()), skipped, tuple(name for name in own if name not in updates))
     log.info("%s: %s", path.name, report)
     return report
 
 
-def read_sam2(path: Path) -> dict[str, Tensor]:
-    """The tensors of Meta's file, or of the same network as a training wrote it."""
+def read_sam2(path: Path, data: bytes | None = None) -> dict[str, Tensor]:
+    """The tensors of Meta's file, or of the same network as a training wrote it. data: what was read from the file."""
     try:
-        file = read_torch(path)
+        file = read_torch(path, data)
     except ValueError as error:
         raise ValueError(f"load_sam2: {error}; expected an official SAM2 or SAM2.1 file") from error
     for note in file.notes:
@@ -144,8 +153,8 @@ def save(model: SARTM, path: str | Path, kind: str = "auto", dtype: torch.dtype 
         dtype: store floating-point tensors as this (`torch.float16` halves the file); default as they are.
     """
     path = Path(path)
-    if kind not in KINDS:
-        raise ValueError(f"save: kind {kind!r}, expected one of {KINDS}")
+    if kind not in ("auto", *KINDS):
+        raise ValueError(f"save: kind {kind!r}, expected one of {('auto', *KINDS)}")
     if path.suffix != ".safetensors":
         raise ValueError(f"save: {path} does not end in .safetensors")
     is_adapter = bool(model.info.base_sha256) and not model.config.train_encoder
@@ -159,22 +168,18 @@ def save(model: SARTM, path: str | Path, kind: str = "auto", dtype: torch.dtype 
         for name, tensor in model.state_dict().items()
         if name in wanted
     }
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "kind": kind,
-        "model": to_dict(model.config),
-        "info": to_dict(model.info),
-    }
-    return _write(tensors, content, path)
+    return _write(tensors, content_of(kind, model.config, model.info), path)
 
 
 def write_info(path: str | Path, info: ModelInfo, output: str | Path) -> Path:
     """The tensors of a SARTM file with other facts beside them; returns `output`, which may be the same file."""
-    content = {**read_metadata(path), "info": to_dict(info)}
-    with safe_open(str(path), framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    return _write(tensors, content, Path(output))
+    stored = read_stored(path)
+    return _write(stored.tensors, content_of(stored.kind, stored.model, info), Path(output))
+
+
+def content_of(kind: str, config: ModelConfig, info: ModelInfo) -> dict[str, Any]:
+    """The metadata of a file."""
+    return {"format": FORMAT, "version": VERSION, "kind": kind, "model": to_dict(config), "info": to_dict(info)}
 
 
 def _write(tensors: dict[str, Tensor], content: dict[str, Any], path: Path) -> Path:
@@ -193,53 +198,47 @@ def _adapter_names(model: SARTM) -> set[str]:
     return {name for name in model.state_dict() if not comes_from_sam2(name)} | set(model.trainable_names())
 
 
-def read_metadata(path: str | Path) -> dict[str, Any]:
-    """The metadata of a SARTM file. ValueError when it is none, FileNotFoundError when it is missing."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint: no file {path}")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            text = (file.metadata() or {}).get(FORMAT)
-    except SafetensorError as error:
-        hint = "; other projects' weights: sartm import-weights" if path.suffix in FOREIGN else ""
-        raise ValueError(f"checkpoint: {path} is not a safetensors file ({error}){hint}") from error
-    if text is None:
-        raise ValueError(
-            f"checkpoint: {path} has no SARTM metadata, so SARTM.save did not write it; other projects' weights: sartm "
-            "import-weights"
-        )
-    content = json.loads(text)
-    if content.get("version") != VERSION:
-        raise ValueError(f"checkpoint: {path} has version {content.get('version')}, this release reads {VERSION}")
-    return content
-
-
 def load(path: str | Path, sam2: str | Path | None = None) -> SARTM:
     """A `SARTM` in eval mode from a file of `save`. An adapter file needs `sam2`, checked by SHA-256."""
-    path = Path(path)
-    content = read_metadata(path)
-    model = SARTM(from_dict(ModelConfig, content["model"], "checkpoint.model."))
-    info = from_dict(ModelInfo, content["info"], "checkpoint.info.")
-    if content["kind"] == "adapter":
-        if sam2 is None:
+    return model_of(read_stored(path), sam2)
+
+
+def model_of(stored: Stored, sam2: str | Path | None = None) -> SARTM:
+    """A `SARTM` in eval mode from what `read_stored` gave, as `load`."""
+    where = f"checkpoint: {named(stored.path)}"
+    if stored.kind == "adapter" and sam2 is None:
+        raise ValueError(f"{where} is an adapter; give sam2={stored.info.base_name!r}, the file it was trained on")
+    try:
+        model = SARTM(stored.model)
+    except Exception as error:  # a backbone that timm does not know, of the type its version has for that
+        raise ValueError(f"{where}: no network can be made of checkpoint.model ({plain(error)})") from error
+    if stored.kind == "adapter":
+        model.load_sam2(sam2 or "")
+        if model.info.base_sha256 != stored.info.base_sha256:
             raise ValueError(
-                f"checkpoint: {path} is an adapter; give sam2={info.base_name!r}, the file it was trained on"
-            )
-        model.load_sam2(sam2)
-        if model.info.base_sha256 != info.base_sha256:
-            raise ValueError(
-                f"checkpoint: {path} was trained on {info.base_name} (sha256 {info.base_sha256[:12]}...), "
+                f"{where} was trained on {stored.info.base_name} (sha256 {stored.info.base_sha256[:12]}...), "
                 f"{sam2} is another file"
             )
-    with safe_open(str(path), framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    expected = _adapter_names(model) if content["kind"] == "adapter" else set(model.state_dict())
-    if expected != set(tensors):
-        odd = sorted(expected ^ set(tensors))
-        raise ValueError(
-            f"checkpoint: {path} and its own configuration disagree about {len(odd)} tensors, first {odd[0]!r}"
-        )
-    model.load_state_dict(tensors, strict=False)
-    model.info = info
+    check_fit(stored, model)
+    model.load_state_dict(stored.tensors, strict=False)
+    model.info = stored.info
     return model.eval()
+
+
+def check_fit(stored: Stored, model: SARTM) -> None:
+    """ValueError unless a file has just the tensors that the network of its configuration takes from it."""
+    where = f"checkpoint: {named(stored.path)}"
+    own = model.state_dict()
+    expected = _adapter_names(model) if stored.kind == "adapter" else set(own)
+    if odd := sorted(expected ^ set(stored.tensors)):
+        raise ValueError(
+            f"{where} and its own configuration disagree about {len(odd)} tensors, first {plain(repr(odd[0]))}"
+        )
+    for name, tensor in stored.tensors.items():
+        wanted = own[name]
+        same_type = tensor.dtype in NUMBERS if wanted.is_floating_point() else tensor.dtype == wanted.dtype
+        if tensor.shape != wanted.shape or not same_type:
+            raise ValueError(
+                f"{where}: tensor {name} is {tuple(tensor.shape)} {tensor.dtype}, its own configuration needs "
+                f"{tuple(wanted.shape)} {wanted.dtype}"
+            )

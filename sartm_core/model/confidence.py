@@ -28,10 +28,11 @@ class Confidence:
         if not all(0 < t < math.inf for t in self.temperature):
             raise ValueError(f"Confidence.temperature: got {self.temperature}, expected positive numbers")
         lengths = {len(bias) for bias in self.class_bias if bias}
-        if len(self.class_bias) != len(CAMERAS) or len(lengths) > 1:
+        numbers = all(math.isfinite(number) for bias in self.class_bias for number in bias)
+        if len(self.class_bias) != len(CAMERAS) or len(lengths) > 1 or not numbers:
             raise ValueError(
                 f"Confidence.class_bias: got {self.class_bias}, expected a bias or () for each of {CAMERAS}, with one "
-                "number a class"
+                "finite number a class"
             )
 
     @property

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sartm_core.model.aux_heads import AUX_HEADS
 from sartm_core.model.trunks import PREFIXES
 from sartm_core.support.classes import IGNORE, MFNET, Color, default_palette
-from sartm_core.support.fields import at_least, one_of
+from sartm_core.support.fields import one_of
+from sartm_core.support.text import plain
 
 MODALITIES = ("rgb", "thermal")
 FUSIONS = ("frm_ffm", "mean", "late")
@@ -17,6 +18,10 @@ TIMM = "timm:"
 """What the name of a backbone of the package timm begins with."""
 WIDTHS = (None, 64, 128, 256)
 HEADS = ("decoder", "both")
+LARGEST_RANK = 1024
+"""About the channels of the widest layers: a higher rank than a matrix has says nothing more."""
+LONGEST_NAME = 100
+"""Characters of a class."""
 SHORT_NAMES = {
     "lite0": f"{TIMM}tf_efficientnet_lite0",
     "nano": "hiera_nano",
@@ -82,11 +87,17 @@ class ModelConfig:
             )
         if self.heads == "both" and (self.aux_head == "none" or self.fusion == "late"):
             raise ValueError("ModelConfig.heads: 'both' needs an aux_head, and a fusion other than 'late'")
-        at_least("ModelConfig", "lora_rank", self.lora_rank, 0)
+        if not 0 <= self.lora_rank <= LARGEST_RANK:
+            raise ValueError(f"ModelConfig.lora_rank: got {self.lora_rank}, expected 0 to {LARGEST_RANK}")
         if not 2 <= len(self.classes) < IGNORE or len(set(self.classes)) != len(self.classes):
             raise ValueError(
                 f"ModelConfig.classes: got {len(self.classes)} names {self.classes}; "
                 f"expected 2 to {IGNORE - 1} different names"
+            )
+        if odd := [name for name in self.classes if plain(name, LONGEST_NAME) != name]:
+            raise ValueError(
+                f"ModelConfig.classes: got {plain(repr(odd[0]), LONGEST_NAME)}; expected names of at most "
+                f"{LONGEST_NAME} characters, without control characters"
             )
         if self.palette is None:
             object.__setattr__(self, "palette", default_palette(self.classes))
@@ -94,6 +105,8 @@ class ModelConfig:
             raise ValueError(
                 f"ModelConfig.palette: got {len(self.palette)} colours for {len(self.classes)} classes; give one each"
             )
+        elif not all(0 <= value <= IGNORE for color in self.palette for value in color):
+            raise ValueError(f"ModelConfig.palette: got {self.palette}, expected red, green and blue of 0 to {IGNORE}")
 
     @property
     def num_classes(self) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from sartm_core.data.datasets import detect_dataset, open_dataset
 from sartm_core.data.images import IMAGE_SUFFIXES, files_by_name, read_rgb, read_thermal
 from sartm_core.data.pairs import Pairs
+from sartm_core.data.swapped import swapped_cameras
 from sartm_core.predict.config import PredictConfig
 from sartm_core.predict.frames import Arrays, Frame, Source, modified
 from sartm_core.predict.video import VideoFrames
@@ -48,7 +49,17 @@ class DatasetFiles(ImageFiles):
 
 
 def open_source(config: PredictConfig) -> Source:
-    """The frames that the options describe. ValueError names the option, file or folder that is wrong."""
+    """The frames that the options describe. ValueError names the option, file or folder that is wrong, and cameras that
+    are swapped."""
+    source = opened_source(config)
+    reason = swapped_cameras(source.files.values()) if isinstance(source, ImageFiles) else ""
+    if reason:
+        raise ValueError(f"{reason} Give --rgb the colour camera, --thermal the other")
+    return source
+
+
+def opened_source(config: PredictConfig) -> Source:
+    """The same, not yet looked at."""
     if config.data:
         pairs = open_dataset(config.dataset or detect_dataset(config.data), config.data, config.split, check=False)
         if not pairs.names:

@@ -9,6 +9,8 @@ from sartm_core.preprocess.thermal import THERMAL_MODES
 
 STRIDE = 32
 """Height and width of a model input are multiples of this (deepest stage of the encoder)."""
+LARGEST_SIDE, LARGEST_AREA = 8192, 4096 * 4096
+"""Pixels of a model input: with more no machine has the memory, and no camera the detail."""
 PADS = ("none", "square")
 BOUNDED = ("percentile", "range")
 """Thermal modes that read `low` and `high`."""
@@ -32,6 +34,8 @@ class ThermalNorm:
             raise ValueError(f"ThermalNorm.mode: got {self.mode!r}, expected one of {tuple(THERMAL_MODES)}")
         if self.mode in BOUNDED and not self.low < self.high:
             raise ValueError(f"ThermalNorm.low/high: got low={self.low}, high={self.high}; low must be below high")
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise ValueError(f"ThermalNorm.low/high: got {self.low}, {self.high}; expected finite numbers")
         if self.mode == "percentile" and not (self.low >= 0 and self.high <= 100):
             raise ValueError(f"ThermalNorm.low/high: got {self.low}, {self.high}; percentiles lie in 0..100")
 
@@ -55,13 +59,14 @@ class PreprocessConfig:
     def __post_init__(self) -> None:
         if self.pad not in PADS:
             raise ValueError(f"PreprocessConfig.pad: got {self.pad!r}, expected one of {PADS}")
-        if self.input_size is not None and (
-            len(self.input_size) != 2 or any(n <= 0 or n % STRIDE for n in self.input_size)
-        ):
+        if self.input_size is not None and not is_size(self.input_size):
             raise ValueError(
                 f"PreprocessConfig.input_size: got {self.input_size}, expected (height, width) in multiples of {STRIDE}"
+                f", each at most {LARGEST_SIDE} and {LARGEST_AREA} pixels in all"
             )
-        if min(self.rgb_std) <= 0:
+        if not all(map(math.isfinite, self.rgb_mean)):
+            raise ValueError(f"PreprocessConfig.rgb_mean: got {self.rgb_mean}, expected three finite numbers")
+        if not all(0 < std < math.inf for std in self.rgb_std):
             raise ValueError(f"PreprocessConfig.rgb_std: got {self.rgb_std}, expected three positive numbers")
 
     def model_size(self, height: int, width: int) -> tuple[int, int]:
@@ -87,6 +92,12 @@ class PreprocessConfig:
 
     def _scale(self, height: int, width: int) -> float:
         return 1.0 if self.input_size is None else math.sqrt(math.prod(self.input_size) / (height * width))
+
+
+def is_size(size: tuple[int, ...]) -> bool:
+    """Whether a model input can have this height and width."""
+    sides = len(size) == 2 and all(0 < side <= LARGEST_SIDE and side % STRIDE == 0 for side in size)
+    return sides and math.prod(size) <= LARGEST_AREA
 
 
 def round_to_stride(length: float) -> int:

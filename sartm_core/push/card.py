@@ -123,8 +123,8 @@ def percent(value: float | None) -> str:
 
 def training(info: ModelInfo) -> str:
     """What is known of it, a line each."""
-    height, width = info.preprocess.input_size
-    lines = [f"input {height}x{width}, thermal normalised by `{info.preprocess.thermal.mode}`"]
+    size = "x".join(map(str, info.preprocess.input_size or ())) or "of the camera's size"
+    lines = [f"input {size}, thermal normalised by `{info.preprocess.thermal.mode}`"]
     lines += [
         f"{len(seen.names)} frames of {seen.root or seen.dataset}" + (f", by {seen.by}" if seen.by else "")
         for seen in info.seen

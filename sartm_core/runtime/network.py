@@ -63,6 +63,7 @@ class Network:
         """Which engine and precision run the model, and why."""
         self._run, self._pixels = choice.run, choice.pixels
         self._lock = Lock()
+        self._proven = False
         self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)
         log.info("%s: %d classes on %s, %s", name, len(self.classes), self.device, self.choice)
 
@@ -79,9 +80,24 @@ class Network:
         return prepare(pair.rgb, pair.thermal, config, self.device, pair.registration, self._grid, self._pixels)
 
     def scores(self, inputs: Inputs) -> Tensor:
-        """The network alone: prepared inputs -> (N, C, H / 4, W / 4) float32 on `device`."""
+        """The network alone: prepared inputs -> (N, C, H / 4, W / 4) float32 on `device`.
+
+        ValueError when its first scores are not finite.
+        """
         with self._lock:  # engines run one batch at a time
-            return self._run(*inputs)
+            scores = self._run(*inputs)
+        if not self._proven:  # a model of NaN gives masks too, of class 0 alone
+            self._check_finite(scores)
+            self._proven = True
+        return scores
+
+    def _check_finite(self, scores: Tensor) -> None:
+        bad = int((~torch.isfinite(scores)).sum())
+        if bad:
+            raise ValueError(
+                f"{self.name}: {bad} of {scores.numel()} scores are not finite in {self.precision}; "
+                "the weights are damaged, or need precision fp32"
+            )
 
     def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
         """Try the weights on a frame. ValueError when the scores have the wrong shape or are not finite."""
@@ -90,12 +106,7 @@ class Network:
         expected = (1, len(self.classes), *score_size(inputs))
         if tuple(scores.shape) != expected:
             raise ValueError(f"{self.name}: the model gives scores of shape {tuple(scores.shape)}, expected {expected}")
-        bad = int((~torch.isfinite(scores)).sum())
-        if bad:
-            raise ValueError(
-                f"{self.name}: {bad} of {scores.numel()} scores are not finite in {self.precision}; "
-                "the weights are damaged, or need precision fp32"
-            )
+        self._check_finite(scores)
 
     def segment(
         self, pairs: list[FramePair], inputs: Inputs, config: PreprocessConfig, prepared: float

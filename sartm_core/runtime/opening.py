@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from sartm_core.model import hub
-from sartm_core.model.checkpoint import load, read_metadata, sha256
+from sartm_core.model.checkpoint import model_of, read_metadata, read_stored
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.runtime.engines import Source, exported
@@ -80,15 +80,18 @@ def open_weights(path: str | Path, sam2: str | Path | None, device: str, engine:
     if exported.is_exported(file):
         model = exported.open_exported(file)
         return Opened(model, model.sha256, exported.device_of(model, device, engine))
-    loaded, digest = load(file, sam2), sha256(file)
-    return Opened(Source(loaded, partial(load_same, file, sam2, digest), shared), digest, device)
+    stored = read_stored(file)
+    model = model_of(stored, sam2)
+    reload = partial(load_same, file, sam2, stored.sha256)
+    return Opened(Source(model, reload, shared), stored.sha256, device)
 
 
 def load_same(path: Path, sam2: str | Path | None, digest: str) -> SARTM:
     """The weights that were loaded before. ValueError when the file has changed since."""
-    if sha256(path) != digest:
+    stored = read_stored(path)
+    if stored.sha256 != digest:
         raise ValueError(f"checkpoint: {path} has changed since it was loaded; load it again (node: ~/reload)")
-    return load(path, sam2)
+    return model_of(stored, sam2)
 
 
 def default_checkpoint() -> Path:

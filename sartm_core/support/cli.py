@@ -19,8 +19,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sartm_core.support.fields import from_dict, load_yaml
+from sartm_core.support.text import plain
 
 T = TypeVar("T")
+LONGEST_FAULT, LINE = 8000, "\n"
+"""Characters of a fault; it may have more than one line."""
 INTERRUPTED = 130
 """Exit code of a command after Ctrl-C, as shells have it."""
 PLACES = {
@@ -151,7 +154,7 @@ def finish(
     try:
         return work() or 0
     except faults as error:
-        parser.exit(code, f"{name}: {error}\n")
+        parser.exit(code, f"{name}: {plain(error, LONGEST_FAULT, keep=LINE)}\n")
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, f"{name}: interrupted{interrupted and f'; {interrupted}'}\n")
 

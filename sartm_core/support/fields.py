@@ -39,16 +39,24 @@ def _plain(value: Any) -> Any:
 
 
 def from_dict(cls: type[T], values: dict[str, Any], where: str = "") -> T:
-    """Build a config from plain values (YAML, JSON). Unknown keys and wrong types are errors naming the key."""
+    """Build a config from plain values (YAML, JSON). Unknown keys and wrong types are errors naming the key,
+    all of them at once, a line each."""
     if not isinstance(values, dict):
         raise ValueError(f"{where or cls.__name__}: got {values!r}, expected a mapping of {cls.__name__} fields")
     hints = typing.get_type_hints(cls)
-    for key in values:
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {sorted(hints)}"
-            raise ValueError(f"{where}{key}: unknown key of {cls.__name__}; {hint}")
-    return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
+    converted, errors = {}, []
+    for key, value in values.items():
+        try:
+            if key not in hints:
+                near = difflib.get_close_matches(str(key), hints, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known keys: {sorted(hints)}"
+                raise ValueError(f"{where}{key}: unknown key of {cls.__name__}; {hint}")
+            converted[key] = _convert(hints[key], value, f"{where}{key}")
+        except ValueError as error:
+            errors.append(str(error))
+    if errors:
+        raise ValueError("\n".join(errors))
+    return cls(**converted)
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

@@ -1,14 +1,74 @@
-"""Writing files so that a crash, a full disk or Ctrl-C leaves the old one; the folder of what can be made again."""
+"""Files read once, whole; files written so that a crash, a full disk or Ctrl-C leaves the old one; where caches are."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from sartm_core.support.text import plain
+
+MISSING = "there is no such file"
+LONGEST_NAME = 300
+"""Characters of a path in a message."""
+LARGEST_FILE = 16 << 30
+"""Bytes that are read into memory at once."""
+
+
+def unreadable(path: str | Path) -> str:
+    """Why no file can be read at a path, in words; "" when one can. No path makes it raise."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return MISSING
+    except OSError as error:  # a name too long, a folder that may not be entered, links in a circle
+        return (error.strerror or str(error)).lower()
+    except ValueError:  # a null character, half a character
+        return "no file can be called so"
+    if stat.S_ISDIR(mode):
+        return "that is a folder"
+    if not stat.S_ISREG(mode):
+        return "that is a pipe or a device, no file"
+    return "" if os.access(path, os.R_OK) else "permission denied"
+
+
+def need_file(path: str | Path, what: str) -> None:
+    """FileNotFoundError, naming `what` and why, unless a file can be read at the path."""
+    if why := unreadable(path):
+        raise FileNotFoundError(f"{what}: no file {plain(path, LONGEST_NAME)}{'' if why == MISSING else f' ({why})'}")
+
+
+@contextlib.contextmanager
+def opened(path: str | Path, what: str) -> Iterator[BinaryIO]:
+    """A file to read from; FileNotFoundError as of `need_file`."""
+    need_file(path, what)
+    with open(path, "rb") as file:
+        yield file
+
+
+def whole(file: BinaryIO, what: str) -> bytes:
+    """All of an open file. OSError when somebody wrote to it meanwhile: that would be half of one, half of another."""
+    before = os.fstat(file.fileno())
+    if before.st_size > LARGEST_FILE:
+        raise OSError(f"{what}: {plain(file.name, LONGEST_NAME)} has {before.st_size} bytes; at most {LARGEST_FILE}")
+    file.seek(0)
+    data = file.read(before.st_size + 1)
+    after = os.fstat(file.fileno())
+    if len(data) != after.st_size or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise OSError(f"{what}: {plain(file.name, LONGEST_NAME)} changed while it was read; try again when it is whole")
+    return data
+
+
+def read_whole(path: str | Path, what: str) -> bytes:
+    """All of a file, as `whole`; FileNotFoundError as of `need_file`."""
+    with opened(path, what) as file:
+        return whole(file, what)
 
 
 @contextlib.contextmanager
@@ -16,8 +76,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, moved there when the block ends well and removed when it does not.
 
     The file follows the umask, whoever writes it (safetensors makes 0600). An OSError that names no file, as that of a
-    full disk, names `path`.
+    full disk, names `path`. What killed processes left of the same file goes first.
     """
+    remove_leftovers(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         temporary.touch()
@@ -32,6 +93,40 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+@contextlib.contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path` for what is to become it, removed with all in it at the end of the block."""
+    remove_leftovers(path)
+    folder = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove `NAME.PID.tmp` and `.NAME.PID.tmp` beside `path`, files or folders, of processes that are gone."""
+    mine = re.compile(rf"\.?{re.escape(path.name)}\.(\d+)\.tmp")
+    with contextlib.suppress(OSError):  # no such folder yet, or one that may not be listed
+        for name in os.listdir(path.parent):
+            match = name.endswith(".tmp") and mine.fullmatch(name)
+            if match and not runs(int(match[1])):
+                found = path.with_name(name)
+                shutil.rmtree(found, ignore_errors=True) if found.is_dir() else found.unlink(missing_ok=True)
+
+
+def runs(process: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of somebody else
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

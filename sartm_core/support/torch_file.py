@@ -7,6 +7,7 @@ tensor `module.X`, torch.compile `_orig_mod.X`, Lightning and others `model.X`, 
 from __future__ import annotations
 
 import argparse
+import io
 import pathlib
 import re
 from collections.abc import Callable, Mapping
@@ -73,9 +74,10 @@ class TorchFile:
     """What was taken off, in words."""
 
 
-def read_torch(path: Path) -> TorchFile:
-    """The weights in a file of `torch.save`. ValueError names the file and what is in the way."""
-    content, entries, beside = inside(load_plainly(path), path)
+def read_torch(path: Path, data: bytes | None = None) -> TorchFile:
+    """The weights in a file of `torch.save`. ValueError names the file and what is in the way. data: what was read
+    from it, where that is known."""
+    content, entries, beside = inside(load_plainly(path, data), path)
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ValueError(
@@ -97,11 +99,11 @@ def unwrapped_file(tensors: Mapping[str, Tensor], notes: list[str]) -> TorchFile
     return TorchFile({own: tensors[name] for own, name in names.items()}, names, tuple(notes))
 
 
-def load_plainly(path: Path) -> Any:
+def load_plainly(path: Path, data: bytes | None = None) -> Any:
     """`torch.load` of tensors, containers, text, numbers and what is `harmless`."""
     try:
         with torch.serialization.safe_globals(harmless()):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path if data is None else io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a file that is no checkpoint
         text = ESCAPES.sub("", str(error)).strip()
         if needed := NEEDED.search(text):

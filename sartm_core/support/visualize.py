@@ -97,8 +97,7 @@ def outline(mask: np.ndarray) -> np.ndarray:
 
 def lightened(rgb: np.ndarray) -> np.ndarray:
     """A copy of (H, W, 3) uint8, by a gamma curve as light as `LIGHT` in the mean where it is darker."""
-    mean = max(1.0, float(rgb[::SAMPLE, ::SAMPLE].mean()))
-    gamma = max(STRONGEST_GAMMA, math.log(LIGHT / 255) / math.log(mean / 255)) if mean < LIGHT else 1.0
+    gamma = gamma_of(rgb)
     if gamma == 1.0:
         return rgb.copy()
     curve = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
@@ -106,13 +105,26 @@ def lightened(rgb: np.ndarray) -> np.ndarray:
     return light
 
 
-def thermal_to_gray(thermal: np.ndarray) -> np.ndarray:
-    """Any thermal image (H, W) -> (H, W, 3) uint8, stretched over its 15..99.5 percentiles (a clear sky is cold)."""
-    values = thermal.astype(np.float32)
-    finite = values[np.isfinite(values)]
+def gamma_of(rgb: np.ndarray) -> float:
+    """The exponent that makes (H, W, 3) uint8 light enough to look at; 1.0: it is."""
+    mean = max(1.0, float(rgb[::SAMPLE, ::SAMPLE].mean()))
+    return max(STRONGEST_GAMMA, math.log(LIGHT / 255) / math.log(mean / 255)) if mean < LIGHT else 1.0
+
+
+def gray_range(thermal: np.ndarray) -> tuple[float, float]:
+    """The values of any thermal image (H, W) that are shown black and white: its 15 and 99.5 percentiles (a clear sky
+    is cold)."""
+    finite = thermal[np.isfinite(thermal)].astype(np.float32)
     if finite.size == 0:
-        return np.zeros((*thermal.shape, 3), np.uint8)
+        return 0.0, 0.0
     low, high = np.percentile(finite, (15, 99.5))
+    return float(low), float(high)
+
+
+def thermal_to_gray(thermal: np.ndarray) -> np.ndarray:
+    """Any thermal image (H, W) -> (H, W, 3) uint8, stretched over its `gray_range`."""
+    values = thermal.astype(np.float32)
+    low, high = gray_range(thermal)
     gray = np.clip((np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-6), 0, 1)
     return np.repeat((gray * 255).astype(np.uint8)[..., None], 3, axis=2)
 

@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from sartm_core.support.files import replacing
+from sartm_core.train.errors import Stopped
 from sartm_core.train.module import LitSARTM, TrainingError, epoch_is_whole
 
 MODEL_STATES = ("state_dict", "current_model_state")
@@ -102,10 +103,6 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-class Stopped(RuntimeError):
-    """The user stopped the run; its last checkpoint is that of the last step."""
-
-
 class LastCheckpoint(Checkpoint):
     """Writes `last.ckpt` after every epoch, where asked after every so many optimizer steps, and when stopped."""
 
@@ -115,20 +112,26 @@ class LastCheckpoint(Checkpoint):
 
     @contextlib.contextmanager
     def stopping_on_ctrl_c(self) -> Iterator[None]:
-        """The first Ctrl-C ends the step (or the validation), saves and raises `Stopped`; the second works as usual."""
+        """The first Ctrl-C or SIGTERM ends the step (or the validation), saves and raises `Stopped`; a second one works
+        as usual."""
 
         def ask(number: int, frame: Any) -> None:
             if os.getpid() != owner:  # a loader process; it ends with its parent
                 return
             self.stop_asked = True
-            signal.signal(signal.SIGINT, before)
+            restore()
             print("\ntrain: stopping behind this step; Ctrl-C again stops at once", file=sys.stderr)
 
-        owner, before = os.getpid(), signal.signal(signal.SIGINT, ask)
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        owner = os.getpid()
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            restore()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -13,6 +13,19 @@ from sartm_core.train.loggers import LOGGERS
 
 COMPILERS = ("none", "inductor", "eager")
 KEEPS = ("best", "last")
+FEWEST_STEPS = 2
+"""Of a dry run: the first one is not timed."""
+MAY_CHANGE = {
+    "sam2", "init",  # the checkpoint knows its SAM2 file by content
+    "data.root", "data.workers", "data.cache", "data.cache_mb",
+    "loss.teacher_weights",  # the embeddings are in the checkpoint
+    "optim.lr", "optim.encoder_lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
+    *(f"trainer.{name}" for name in (
+        "max_epochs", "max_steps", "val_batch_size", "val_every", "checkpoint_every", "threads", "accelerator",
+        "activation_checkpointing", "compile", "fit_confidence", "logger",
+    )),
+}  # fmt: skip
+"""Fields that a run may go on with changed; files may have moved."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ def report(found: DryRun, config: TrainConfig) -> str:
     of = f" of {found.of / GB:.3g}" if found.of else ""
     timed, wait = len(found.seconds) - 1, statistics.median(found.waited[1:])
     inputs = [(root, camera) for root, cameras in found.inputs.items() for camera in cameras]
+    losses = by_step(found, config)
     lines = [
         ("memory", f"{found.memory / GB:.2f}{of} GB at most ({whose})"),
         ("a step", f"{found.step:.3g} s, {wait:.2g} s of it waiting for frames (median of {timed} after the first)"),
@@ -31,7 +32,12 @@ def report(found: DryRun, config: TrainConfig) -> str:
             f"{found.validation:.2g} s",
         ),
         *(("input", f"{camera}, {root}") for root, camera in inputs),
-        ("loss", " ".join(f"{values['loss']:.3g}" for values in by_step(found, config))),
+        ("loss", " ".join(f"{values['loss']:.3g}" for values in losses)),
+        (
+            "terms",
+            ", ".join(f"{NAMES[n]} {losses[0][n]:.3g} to {losses[-1][n]:.3g}" for n in losses[0] if n in NAMES)
+            + " (first step to last, unweighted)",
+        ),
         ("gradient", f"{shares(found.shares)} of F~n's"),
         ("ranks", ranks(found.ranks)),
     ]

@@ -23,19 +23,19 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
+from sartm_core.losses.objective import SHARE
 from sartm_core.preprocess.statistics import InputStatistics
 from sartm_core.support.files import replacing
 from sartm_core.support.memory import available, machine_memory, peak_resident
-from sartm_core.train.config import TrainConfig
+from sartm_core.train.config import FEWEST_STEPS, TrainConfig
 from sartm_core.train.frames import Item
 from sartm_core.train.module import LitSARTM
 from sartm_core.train.pictures import batch_sheet
 from sartm_core.train.ranks import CollapseAlarm
 from sartm_core.train.setup import prepare, quieten, trainer_settings
 
-FEWEST_STEPS = 2
-"""The first makes the optimizer's state, so a second one is the first of full size; and it is slower than the rest."""
 VALIDATION_BATCHES = 2
 """Of each validation set; the last of them is timed."""
 LEAST_LEFT = 1e9
@@ -119,7 +119,8 @@ class Laps(Callback):
 class Look(Callback):
     """Keeps the first micro-batch and the losses; at the end measures each term's gradient for that batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, micro_batches: int) -> None:
+        self.bar = tqdm(total=micro_batches, desc="dry run", unit="micro-batch", leave=False, disable=None)
         self.batch: Item = {}
         self.losses: list[dict[str, float]] = []
         self.shares: dict[str, float] = {}
@@ -128,10 +129,13 @@ class Look(Callback):
         self.batch = self.batch or batch
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *args: Any) -> None:
-        self.losses.append(outputs["values"])
+        self.losses.append({name: value for name, value in outputs["values"].items() if not name.startswith(SHARE)})
+        self.bar.set_postfix(loss=outputs["values"]["loss"], refresh=False)
+        self.bar.update()
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, LitSARTM)
+        self.bar.close()
         with torch.enable_grad(), trainer.precision_plugin.train_step_context():
             out = module.model(self.batch["rgb"], self.batch["thermal"], keep=self.batch["keep"])
             self.shares = module.objective.gradient_shares(out, self.batch["label"])
@@ -163,7 +167,7 @@ def measure(config: TrainConfig, steps: int, picture: Path | None = None) -> Dry
     quieten()
     run = prepare(config)
     config, val_loaders = run.config, run.val_loaders
-    look = Look()
+    look = Look(steps * config.trainer.accumulate)
     trainer, laps = train_steps(config, run.module, run.train_loader, steps, (look, CollapseAlarm()))
     trainer.validate(run.module, list(val_loaders.values()), verbose=False)
     device = trainer.strategy.root_device

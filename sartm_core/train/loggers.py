@@ -50,9 +50,7 @@ def wandb_logger(output: Path, settings: dict[str, Any]) -> Logger:
     try:
         logger.log_hyperparams(settings)  # begins the run, in the first process
     except wandb.Error as error:
-        raise ValueError(
-            f"TrainerConfig.logger: wandb: {error}. `wandb login`, or WANDB_MODE=offline and `wandb sync` later"
-        ) from error
+        raise ValueError(f"TrainerConfig.logger: wandb: {error} (or WANDB_MODE=offline, `wandb sync` later)") from error
     return logger
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from sartm_core.evaluate.metrics import ConfusionMatrix
@@ -17,7 +18,7 @@ from sartm_core.model.config import MODALITIES
 from sartm_core.model.sartm import SARTM
 from sartm_core.support.distributed import all_sum, world_size
 from sartm_core.support.reports import number
-from sartm_core.support.visualize import contact_sheet, overlay
+from sartm_core.support.visualize import contact_sheet, legend_of, overlay
 from sartm_core.train.compiling import compiled
 from sartm_core.train.config import OptimConfig, TrainConfig
 from sartm_core.train.errors import TrainingError
@@ -42,6 +43,7 @@ class LitSARTM(L.LightningModule):
         self.model, self.config, self.val_names = model, config, list(val_names)
         self.objective = Objective(config.loss, config.model.num_classes, model.encoder.width, text)
         self.confusion = [ConfusionMatrix(config.model.num_classes) for _ in self.val_names]
+        self.sheets: dict[str, Image.Image] = {}  # sample pictures of the last validation, by its set
         self.ranks: dict[str, float] = {}  # of the last validation, by `training.ranks.CollapseAlarm`
         self.validated_step = -1  # optimizer steps behind the scores in `confusion`
         self.compiled = compiled(model, config.trainer.compile)
@@ -81,8 +83,8 @@ class LitSARTM(L.LightningModule):
         return ids
 
     def draw(self, batch: Item, ids: Tensor, name: str) -> None:
-        """The first frames of a validation set with truth and prediction, for the loggers."""
-        if not self.loggers or not self.trainer.is_global_zero:
+        """The first frames of a validation set with truth and prediction, for people and for the loggers."""
+        if not self.trainer.is_global_zero:
             return
         norm, palette = self.model.info.preprocess, self.config.model.palette or ()
         rows = []
@@ -90,8 +92,9 @@ class LitSARTM(L.LightningModule):
             picture = colors(nn.functional.interpolate(rgb[None], label.shape)[0], norm)  # (H, W, 3)
             masks = (image.to(torch.uint8).numpy() for image in (label, guess))
             rows.append([picture, *(overlay(picture, mask, palette) for mask in masks)])
-        sheet = np.array(contact_sheet(rows, ("rgb", "truth", "prediction")))
-        show(self.loggers, f"val/{name}", sheet, self.global_step)
+        legend = legend_of(self.config.model.classes, palette)
+        self.sheets[name] = contact_sheet(rows, ("rgb", "truth", "prediction"), batch["name"], legend)
+        show(self.loggers, f"val/{name}", np.array(self.sheets[name]), self.global_step)
 
     def reduce_counts(self) -> None:
         """Every process has counted its own frames: add them up, once, when validation ends."""

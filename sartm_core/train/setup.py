@@ -14,33 +14,23 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from sartm_core.data.seen import frames_behind, in_both
+from sartm_core.data.datasets import open_dataset
+from sartm_core.data.seen import in_both
 from sartm_core.data.sources import open_source, sources_of
+from sartm_core.data.swapped import swapped_cameras
 from sartm_core.losses.teachers.text import text_embeddings
 from sartm_core.model.config import ModelConfig
 from sartm_core.preprocess.statistics import InputStatistics, input_statistics, problems
 from sartm_core.support.distributed import sync_batchnorm
 from sartm_core.support.fields import differences, from_dict, load_yaml, to_dict
 from sartm_core.train.checkpoints import ResumePoint, resume_point
-from sartm_core.train.config import TrainConfig
+from sartm_core.train.config import MAY_CHANGE, TrainConfig
 from sartm_core.train.frames import Item
 from sartm_core.train.loading import training_loader, validation_loaders
 from sartm_core.train.module import LitSARTM
 from sartm_core.train.start import build_model
 
 log = logging.getLogger(__name__)
-
-MAY_CHANGE = {
-    "sam2", "init",  # the checkpoint knows its SAM2 file by content
-    "data.root", "data.workers", "data.cache", "data.cache_mb",
-    "loss.teacher_weights",  # the embeddings are in the checkpoint
-    "optim.lr", "optim.encoder_lr", "optim.weight_decay", "optim.warmup_ratio", "optim.power", "optim.clip_norm",
-    *(f"trainer.{name}" for name in (
-        "max_epochs", "max_steps", "val_batch_size", "val_every", "checkpoint_every", "threads", "accelerator",
-        "activation_checkpointing", "compile", "fit_confidence", "logger",
-    )),
-}  # fmt: skip
-"""Fields that a run may go on with changed; files may have moved."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +60,12 @@ def prepare(config: TrainConfig, last: Path | None = None) -> Prepared:
     check_precision(config)
     rank, world = rank_and_world()
     check_compile(config, world)
+    inputs = check_inputs(config)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     L.seed_everything(config.seed, workers=True, verbose=False)
     val_loaders = validation_loaders(config, rank, world)
     train_loader = training_loader(config, rank, world)
-    inputs = check_inputs(config, train_loader)
     learnt = validation_frames_that_train(config, train_loader, val_loaders)
     resume = None if last is None else resume_point(last)
     model = build_model(config)
@@ -86,13 +76,17 @@ def prepare(config: TrainConfig, last: Path | None = None) -> Prepared:
     return Prepared(config, module, train_loader, val_loaders, resume, inputs, learnt)
 
 
-def check_inputs(config: TrainConfig, train: DataLoader[Item]) -> dict[str, list[InputStatistics]]:
-    """Look at some frames of every data set as the network will see them: its folder -> its cameras.
+def check_inputs(config: TrainConfig) -> dict[str, list[InputStatistics]]:
+    """Look at some training frames of every data set on disk as the network will see them: its folder -> its cameras.
 
     Warns of what is odd, and raises ValueError where training on it is senseless, both with the option to set.
     """
-    inputs = {}
-    for frames in frames_behind(train.dataset):
+    data, inputs = config.data, {}
+    for source in sources_of(data):
+        frames = open_dataset(source.dataset, data.folder(source), source.train_split, source.label_set)
+        reason = swapped_cameras((files.rgb, files.thermal) for files in frames.files.values())
+        if reason:
+            raise ValueError(f"{frames.root}: {reason}")
         found = input_statistics(frames.some_images(), config.preprocess)
         log.info("inputs from %s: %s", frames.root, "; ".join(map(str, found)))
         for problem in problems(found, config.preprocess):
@@ -167,19 +161,22 @@ def check_compile(config: TrainConfig, world: int) -> None:
         )
 
 
-def check_output(config: TrainConfig, output: Path) -> None:
-    """Refuse to go on with a run of another configuration, naming the fields; see `MAY_CHANGE`."""
+def check_output(config: TrainConfig, output: Path) -> list[str]:
+    """Refuse to go on with a run of another configuration, naming the fields; see `MAY_CHANGE`. Those that did change,
+    in words."""
     path = output / "config.yaml"
     if not (path.is_file() and (output / "checkpoints").is_dir()):
-        return
+        return []
     try:
         before = from_dict(TrainConfig, load_yaml(path))
     except ValueError as error:
         raise ValueError(f"--output {output}: {path} is not a configuration ({error}); choose a new folder") from error
-    odd = [d for d in differences(to_dict(before), to_dict(config)) if d[0] not in MAY_CHANGE]
+    changed = differences(to_dict(before), to_dict(config))
+    odd = [d for d in changed if d[0] not in MAY_CHANGE]
     if odd:
         listed = "; ".join(f"{name} was {have!r}, is {want!r}" for name, have, want in odd)
         raise ValueError(f"--output {output}: holds a run of another configuration: {listed}. Choose a new folder")
+    return [f"{name} {have!r} -> {want!r}" for name, have, want in changed]
 
 
 def data_classes(config: TrainConfig) -> TrainConfig:

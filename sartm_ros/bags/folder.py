@@ -41,6 +41,13 @@ def storage_of(path: Path) -> str | None:
     return None if name.startswith(".") else SUFFIXES.get(PurePath(name).suffix)
 
 
+def is_recording(path: Path) -> bool:
+    """Whether a path is one, or a folder with the files of one."""
+    if not path.is_dir():
+        return storage_of(path) is not None
+    return (path / METADATA).is_file() or any(storage_of(inside) for inside in path.iterdir())
+
+
 def find(path: Path) -> Files:
     """BagError naming the path when there is no such recording."""
     if not path.exists():

@@ -117,12 +117,12 @@ class Pairing:
         there = self._held.pop((other, partner), None) or self._again(other, partner)
         return [] if there is None else [self._pair(index, {stream: (frame, message.logged_ns), other: there})]
 
-    def by_place(self) -> Iterator[BagPair]:
-        """The pairs by time, each frame read from where it lies: for recordings that are in disorder."""
-        for index, numbers in enumerate(self.plan.pairs):
-            found = [self._again(s, int(number)) for s, number in zip(STREAMS, numbers, strict=True)]
-            if found[0] is not None and found[1] is not None:
-                yield self._pair(index, {RGB: found[0], THERMAL: found[1]})
+    def at(self, index: int) -> BagPair | None:
+        """A pair, its frames read from where they lie; None when one of them cannot be used, which is counted."""
+        found = [self._again(s, int(number)) for s, number in zip(STREAMS, self.plan.pairs[index], strict=True)]
+        if found[0] is None or found[1] is None:
+            return None
+        return self._pair(index, {RGB: found[0], THERMAL: found[1]})
 
     def spoil(self, topic: str, error: Exception) -> None:
         """Count a frame that cannot be used and keep why the first one could not."""
@@ -183,7 +183,7 @@ class Pairing:
 def all_pairs(pairing: Pairing, tick: Any = None) -> Iterator[BagPair]:
     """Every pair of the recording by time; `tick` is called once a message where they are read one after the other."""
     if not pairing.plan.in_order:
-        yield from pairing.by_place()
+        yield from filter(None, map(pairing.at, range(len(pairing.plan.pairs))))
         return
     for message in pairing.bag.messages(pairing.topics.both):
         yield from pairing.push(message)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -189,7 +190,15 @@ def finish(player: Player, gallery: Gallery, scores: Scores, phases: list[Phase]
         print(f"demo failed: {failure}", file=sys.stderr)
     if not failures:
         print(f"ok: {masks} masks, every one with the stamp of an rgb frame that was sent")
+        print(f"look at frames and masks in a browser: {view_command(options.data)}")
     return 1 if failures else 0
+
+
+def view_command(data: Path | None) -> str:
+    """The command that shows the frames that were played; synthetic ones are of no folder."""
+    sartm = Path(sys.executable).with_name("sartm")
+    name = str(sartm.relative_to(Path.cwd())) if sartm.is_relative_to(Path.cwd()) else "sartm"
+    return shlex.join([name, "view", str(data)] if data else [name, "view", "--synthetic"])
 
 
 def show_log(path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sartm_core.evaluate.metrics import ConfusionMatrix
 from sartm_core.support.classes import MFNET, Color, remap_table
-from sartm_core.support.visualize import colorize, contact_sheet, thermal_to_gray
+from sartm_core.support.visualize import contact_sheet, legend_of, overlay, thermal_to_gray
 from sartm_ros.demo.player import Answer, Phase
 
 SHEET_ROWS = 8
@@ -67,15 +67,16 @@ class Gallery:
             self._kept.append(answer)
 
     def contact(self, scores: Scores, palette: Sequence[Color]) -> Image.Image:
-        """rgb, thermal, truth and mask of the kept frames, one row each."""
-        rows, titles = [], []
+        """rgb, thermal, truth where there is one, and mask of the kept frames, one row each."""
+        rows, names = [], [answer.pair.name for answer in self._kept]
+        labelled = all(answer.pair.label is not None for answer in self._kept)
         for answer in self._kept:
             pair = answer.pair
-            truth = colorize(scores.truth(pair.label), palette) if pair.label is not None else np.zeros_like(pair.rgb)
-            images = (pair.rgb, thermal_to_gray(pair.thermal), truth, colorize(answer.mask, palette))
-            rows.append([_shrink(image) for image in images])
-            titles.append(pair.name)
-        return contact_sheet(rows, ("rgb", "thermal", "truth", "mask"), titles)
+            masks = [scores.truth(pair.label), answer.mask] if labelled else [answer.mask]
+            overlays = [overlay(pair.rgb, mask, palette) for mask in masks]
+            rows.append([_shrink(image) for image in (pair.rgb, thermal_to_gray(pair.thermal), *overlays)])
+        captions = ("rgb", "thermal", *(["truth"] if labelled else []), "mask")
+        return contact_sheet(rows, captions, names, legend_of(scores.classes, palette))
 
     @property
     def empty(self) -> bool:

@@ -24,6 +24,7 @@ THERMAL = {"mono8": "u1", "8UC1": "u1", "mono16": "u2", "16UC1": "u2", "16SC1": 
 FALSE_COLOR = (
     "colour pixels from a thermal camera: false colour loses the order of temperatures, only its brightness is used; "
     "look for the camera's palette setting (white-hot, grey) or, better, its 16-bit output (Y16, mono16, raw, TLinear)"
+    ". If the other camera is grey, the two topics are swapped"
 )
 """What `Incoming.warning` says of a thermal frame in colour."""
 DEEP = re.compile(r"^(16|32|64)[USF]|16$")
@@ -210,8 +211,8 @@ def _color_view(message: Any, topic: str) -> np.ndarray:
     if DEEP.search(message.encoding):
         raise _bad(
             topic, message,
-            "more than 8 bits a channel, which cv_bridge would cut off; expected 8 of a colour camera: have the driver or "
-            "a node before this one publish rgb8 or bgr8",
+            "more than 8 bits a channel, which cv_bridge would cut off; expected 8 of a colour camera: have the driver "
+            "or a node before this one publish rgb8 or bgr8",
         )  # fmt: skip
     if not colors.has_cv_bridge():
         raise _bad(

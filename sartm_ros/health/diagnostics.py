@@ -16,6 +16,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from sartm_core.support.text import plain
 from sartm_ros.health.explain import stamp_age_s
 from sartm_ros.health.health import UNUSABLE
 from sartm_ros.health.vitals import RATE_WINDOW_S, Vitals
@@ -285,8 +286,8 @@ def text(value: Any) -> str:
 
 def status(name: str, hardware: str, level: bytes, summary: str, numbers: dict[str, Any]) -> DiagnosticStatus:
     """One entry; hardware: the weights' name, or the camera's topic."""
-    out = DiagnosticStatus(level=level, name=name, message=summary, hardware_id=hardware)
-    out.values = [KeyValue(key=key, value=text(value)) for key, value in numbers.items()]
+    out = DiagnosticStatus(level=level, name=name, message=plain(summary), hardware_id=plain(hardware))
+    out.values = [KeyValue(key=plain(key), value=plain(text(value))) for key, value in numbers.items()]
     return out
 
 

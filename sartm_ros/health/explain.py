@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sartm_ros.frames.transport import DEFAULT_SEGMENT_BYTES, VARIABLE
@@ -222,3 +223,16 @@ def _off(vitals: dict[str, Vitals], clock_ns: int | None) -> str:
         if age is not None and abs(age) > STAMPS_OFF_S
     ]
     return f" ({', '.join(off)})" if off else ""
+
+
+def explain_namesakes(own: tuple[str, str], graph: Sequence[tuple[str, str]]) -> str:
+    """What is wrong when the graph has (name, namespace) of a node more than once; empty otherwise."""
+    others = list(graph).count(own) - 1
+    if others < 1:
+        return ""
+    name = f"{own[1].rstrip('/')}/{own[0]}"
+    return (
+        f"{others} other node{'s are' if others > 1 else ' is'} called {name} too: masks of all go out on the same "
+        "topics, and parameters and ~/reload reach any of them. Start each in a namespace of its own (-r "
+        "__ns:=/other); one that was killed counts for some 20 s more"
+    )

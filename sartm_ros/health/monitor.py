@@ -16,6 +16,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
+from sartm_core.support.text import plain
 from sartm_ros.frames.images import ImageError, Incoming
 from sartm_ros.health import diagnostics, explain, health
 from sartm_ros.health.seams import Camera, Outputs
@@ -64,6 +65,7 @@ class Monitor:
         self.liveness = health.Liveness(self.vitals)
         self.work = diagnostics.Work()
         self._watchdog = Watchdog(self.work)
+        self._namesakes = ""
         self._trouble = ""
         self._internal_errors = 0
         self._internal: tuple[float, str] | None = None
@@ -184,6 +186,13 @@ class Monitor:
         self._look_at_the_model(values, now)
         self._state(state if state.startswith(NO_INPUT) else self._trouble or state, now)
 
+    def look_for_namesakes(self) -> None:
+        """Whether the ROS graph has this node's name more than once: said once, and in the diagnostics while it has."""
+        own, before = (self._node.get_name(), self._node.get_namespace()), self._namesakes
+        self._namesakes = explain.explain_namesakes(own, self._node.get_node_names_and_namespaces())
+        if self._namesakes and not before:
+            self._log.warning(self._namesakes)
+
     def publish(self, counters: Counters, dropped_busy: int, model: dict[str, Any], now: float | None = None) -> None:
         """Send /diagnostics. dropped_busy: pairs overwritten because the model was busy; model: the `model.*` keys."""
         now, clock = time.monotonic() if now is None else now, self._node.get_clock().now()
@@ -205,7 +214,8 @@ class Monitor:
         numbers |= self.work.numbers(now) | {"subscribers": self._outputs.subscribers()}
         numbers |= {"internal_errors": self._internal_errors} | diagnostics.model_numbers(model)
         internal = self._internal[1] if self._internal and now - self._internal[0] <= INTERNAL_S else ""
-        doubts = [text for text in (self.problem, *self._losses.values(), internal, model.get("note")) if text]
+        doubts = [self.problem, self._namesakes, *self._losses.values(), internal, model.get("note")]
+        doubts = [text for text in doubts if text]
         level = diagnostics.level(state, bool(doubts))
         hardware = str(model.get("name") or "")
         statuses = [diagnostics.status(f"{name}: segmentation", hardware, level, ". ".join([state, *doubts]), numbers)]
@@ -232,6 +242,7 @@ class Monitor:
             self._log.info("masks come again")
 
     def _state(self, text: str, now: float) -> None:
+        text = plain(text)
         if text == self._outputs.current_state:
             return
         self._outputs.state(text)

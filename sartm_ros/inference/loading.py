@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -23,9 +24,12 @@ class Loading:
         try:
             outcome = work()
         except BaseException as error:  # also SystemExit: it belongs to who asks for the result
+            forget_frames(error)
             self._future.set_exception(error)
         else:
-            self._future.set_result(None if self._abandoned.is_set() else outcome)
+            if self._abandoned.is_set():
+                outcome = None
+            self._future.set_result(outcome)
 
     @property
     def done(self) -> bool:
@@ -63,3 +67,12 @@ class Loading:
     def join(self, seconds: float) -> None:
         """Wait for the thread to end; at the end of a process, so that it is not cut off inside a library."""
         self._thread.join(seconds)
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of what the functions held in which an exception, and those before it, came up: half a model, maybe."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
+from sartm_core.support.ending import quiet_exit
+
 HELP = ("-h", "--help")
 ROS, ROS_END = "--ros-args", "--"
 ROS_OPTIONS = {
@@ -27,7 +29,10 @@ def main(args: Sequence[str] | None, doc: str | None, parameters: Parameters, ru
 
     args: of a test; None: those of this process.
     """
-    given = list(sys.argv[1:] if args is None else args)
+    if args is None:  # the process ends with this
+        with quiet_exit():
+            return main(sys.argv[1:], doc, parameters, run)
+    given = list(args)
     if any(arg in HELP for arg in split(given)[0]):
         print(text(doc, parameters))
         return 0

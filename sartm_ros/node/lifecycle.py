@@ -8,6 +8,8 @@ from typing import Any
 
 from rclpy.lifecycle import TransitionCallbackReturn
 
+from sartm_ros.inference import fallback
+
 Transition = Callable[..., TransitionCallbackReturn]
 
 
@@ -34,6 +36,7 @@ def guarded(transition: Transition) -> Transition:
             else:
                 node.stop_work()
             node.monitor.lifecycle(state.label)  # where it came from is where it stays
-            return TransitionCallbackReturn.FAILURE
+        fallback.free_memory()  # not above: there the exception still holds all that was loaded
+        return TransitionCallbackReturn.FAILURE
 
     return call

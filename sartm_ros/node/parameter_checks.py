@@ -7,12 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sartm_core.support.files import unreadable
+from sartm_core.support.text import plain
 from sartm_ros.errors import ParameterError
 from sartm_ros.inference.jobs import CHECKPOINT
 
 STRIDE = 32
 """Model inputs are multiples of this (`sartm_core.preprocess.config.STRIDE`; importing that takes seconds)."""
-LARGEST_INPUT = 8192
+LARGEST_INPUT, LARGEST_AREA = 8192, 4096 * 4096
+"""Its `LARGEST_SIDE` and `LARGEST_AREA`."""
+SHOWN = 200
+"""Characters of a value in a message."""
 NONE = "none"
 """Of `adapters` and `sam2`."""
 DEFAULT = "default"
@@ -24,8 +29,8 @@ HUB = "hf:"
 def together(values: dict[str, Any]) -> list[str]:
     """What is wrong with a full set of values that are each of the right type and range; one sentence each."""
     problems = []
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", values["device"]):
-        problems.append(f"device: got '{values['device']}', expected auto, cpu, cuda or cuda:N")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", values["device"]):
+        problems.append(f"device: got '{plain(values['device'], SHOWN)}', expected auto, cpu, cuda or cuda:N")
     try:
         input_size(values)
     except ParameterError as error:
@@ -73,28 +78,28 @@ def input_size(values: dict[str, Any]) -> tuple[int, int] | None:
         return None
     found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     size = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not all(0 < side <= LARGEST_INPUT and side % STRIDE == 0 for side in size):
+    sides = all(0 < side <= LARGEST_INPUT and side % STRIDE == 0 for side in size)
+    if not sides or size[0] * size[1] > LARGEST_AREA:
         raise ParameterError(
-            f"input_size: got '{text}', expected 'checkpoint' or HEIGHTxWIDTH in multiples of {STRIDE}, as 480x640"
+            f"input_size: got '{plain(text, SHOWN)}', expected 'checkpoint' or HEIGHTxWIDTH in multiples of {STRIDE}, "
+            f"as 480x640, each at most {LARGEST_INPUT} and {LARGEST_AREA} pixels in all"
         )
     return size
 
 
 def files(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
-    """Which of the changed parameters name a file that is not there."""
+    """Which of the changed parameters name a file that cannot be read, and why."""
+    named = [
+        ("checkpoint", values["checkpoint"], f"'{DEFAULT}' or a file"),
+        ("sam2", values["sam2"], f"'{NONE}' or a file"),
+    ]
+    named += [("adapters", file, f"'{NONE}' or files") for _, file in _named(values["adapters"])]
     problems = []
-    for name, keyword in (("checkpoint", "default"), ("sam2", NONE)):
-        if name in changed and values[name] != keyword and not is_there(values[name]):
-            problems.append(f"{name}: got '{values[name]}', expected '{keyword}' or a file; there is no such file")
-    if "adapters" in changed:
-        missing = [file for _, file in _named(values["adapters"]) if file != DEFAULT and not is_there(file)]
-        problems += [f"adapters: got '{file}', expected '{NONE}' or files; there is no such file" for file in missing]
+    for name, file, expected in named:
+        is_word = file == (NONE if name == "sam2" else DEFAULT) or file.startswith(HUB)  # fetched when it is loaded
+        if name in changed and not is_word and (why := unreadable(file)):
+            problems.append(f"{name}: got '{plain(file, SHOWN)}', expected {expected}; {why}")
     return problems
-
-
-def is_there(file: str) -> bool:
-    """Whether a file exists; what is on the Hub is known when it is fetched."""
-    return file.startswith(HUB) or Path(file).is_file()
 
 
 def adapters(values: dict[str, Any]) -> dict[str, str]:
@@ -107,15 +112,22 @@ def _named(text: str) -> list[tuple[str, str]]:
     found = []
     for part in [] if text == NONE else text.split(","):
         name, equals, file = (word.strip() for word in part.partition("="))
-        found.append((name, file) if equals and "/" not in name else (Path(part.strip()).stem, part.strip()))
+        found.append((name, file) if equals and "/" not in name else (called(part.strip()), part.strip()))
     return found
 
 
+def called(file: str) -> str:
+    """What a file is called without a name of its own: its stem; a repository without owner and revision."""
+    return file.partition("@")[0].rpartition("/")[2] if file.startswith(HUB) else Path(file).stem
+
+
 def _names(values: dict[str, Any]) -> list[str]:
-    problems, files = [], {Path(values["checkpoint"]).stem: values["checkpoint"]}
+    problems, files = [], {called(values["checkpoint"]): values["checkpoint"]}
     for name, file in _named(values["adapters"]):
         if name in ("", CHECKPOINT):
             problems.append(f"adapters: '{file}' cannot be called '{name}'; give it another name: NAME={file}")
+        elif plain(name, SHOWN) != name:
+            problems.append(f"adapters: '{file}' is called '{plain(name, SHOWN)}'; give it another name: NAME=FILE")
         elif name in files:
             problems.append(f"adapters: {files[name]} and {file} are both called '{name}'; give a name: NAME={file}")
         files[name] = file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,10 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException
 
 from sartm_core.preprocess.thermal import THERMAL_MODES
+from sartm_core.support.text import plain
 from sartm_ros.errors import ParameterError
 from sartm_ros.node import parameter_checks
+from sartm_ros.node.parameter_checks import SHOWN
 from sartm_ros.pairing.policies import POLICIES
 
 __all__ = ["BY_NAME", "MODEL", "SPECS", "ParameterError", "Spec", "check", "checked", "declare", "overrides", "read"]
@@ -70,8 +73,12 @@ class Spec:
 
     def problem(self, value: Any) -> str | None:
         """Why `value` is refused, or None."""
+        if value is None:
+            return f"{self.name}: cannot be deleted; set another value"
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{self.name}: got {value}, expected a finite number"
         if self.choices and value not in self.choices:
-            return f"{self.name}: got '{value}', expected one of {', '.join(self.choices)}"
+            return f"{self.name}: got '{plain(value, SHOWN)}', expected one of {', '.join(self.choices)}"
         if isinstance(self.default, str) and not self.choices and not value:
             return f"{self.name}: got an empty string, expected {self.form}"
         if isinstance(self.default, list) and len(value) != len(self.default):
@@ -208,9 +215,13 @@ def declare(node: Any) -> None:
                 node.declare_parameter(spec.name, spec.default, spec.descriptor())
         except InvalidParameterTypeException:
             found, wanted = type(override).__name__, type(spec.default).__name__
-            raise ParameterError(f"{spec.name}: got {override!r} ({found}), expected a {wanted}. {spec.text}") from None
+            raise ParameterError(
+                f"{spec.name}: got {plain(repr(override), SHOWN)} ({found}), expected a {wanted}. {spec.text}"
+            ) from None
         except Exception as error:  # out of range: the exception's type differs between distros
-            raise ParameterError(f"{spec.name}: got {override!r}, refused: {error}. {spec.text}") from None
+            raise ParameterError(
+                f"{spec.name}: got {plain(repr(override), SHOWN)}, refused: {plain(error)}. {spec.text}"
+            ) from None
     values = read(node)
     if problems := check(values, set(values)):
         raise ParameterError("; ".join(problems))
@@ -244,7 +255,7 @@ def read(node: Any) -> dict[str, Any]:
 
 
 def check(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
-    """What is wrong with a full set of values, one sentence each; empty when it can be used.
+    """What is wrong with a full set of values, one sentence each; empty when it can be used. No value makes it raise.
 
     Files are looked for only when their parameter is among `changed`: what is loaded stays loaded.
     """
@@ -263,4 +274,9 @@ def checked(node: Any, changes: Iterable[Any]) -> tuple[SetParametersResult, dic
     old = read(node)
     values = old | {name: list(v) if hasattr(v, "tolist") else v for name, v in new.items()}
     problems = check(values, [name for name in new if values[name] != old[name]])
-    return SetParametersResult(successful=not problems, reason="; ".join(problems)), values
+    return refused("; ".join(problems)) if problems else SetParametersResult(successful=True), values
+
+
+def refused(why: object) -> SetParametersResult:
+    """The answer to a change that cannot be made."""
+    return SetParametersResult(successful=False, reason=plain(why))

@@ -9,6 +9,7 @@ import numpy as np
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
+from sartm_core.support.text import plain
 from sartm_ros.inference import fallback
 from sartm_ros.inference.loading import Loading
 from sartm_ros.inference.server import ModelServer
@@ -49,12 +50,13 @@ class Reloader:
         except Exception as error:  # each one means: the old weights stay
             text = str(error) if isinstance(error, ReloadError) else f"{type(error).__name__}: {error}"
             kept = getattr(self._server.model, "name", "")
-            response.success, response.message = False, f"kept {kept}: {text}" if kept else text
+            response.success, response.message = False, plain(f"kept {kept}: {text}" if kept else text)
             self.last = f"failed, {response.message}"
             self._node.get_logger().error(f"reload: {response.message}")
             if self._node in self._server.users:
                 self._node.restore_parameters(self._server.values)
-            fallback.free_memory()
+        if not response.success:
+            fallback.free_memory()  # not above: there the exception still holds all that was loaded
         self._node.report()
         return response
 
@@ -78,6 +80,7 @@ class Reloader:
             raise ReloadError("another model was loaded meanwhile")
         if not loading.done:
             loading.abandon()
+            loading.when_done(fallback.free_memory)
             raise ReloadError(f"not loaded within load_timeout ({values['load_timeout']:g} s)")
         model = loading.result()
         if server.reload_obstacle:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,14 +10,14 @@ from types import FrameType
 
 from rclpy.signals import uninstall_signal_handlers
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+from sartm_core.support.ending import ENDING, close_gates
 
 
 @contextmanager
 def quiet_end() -> Iterator[None]:
     """Ctrl-C and SIGTERM do nothing in the block, which ends what runs: a second one (`ros2 launch` in a terminal sends
-    two) would cut it short. Afterwards all is as before, but for the interpreter's own end. Main thread only; elsewhere
-    Python hears no signals, and this does nothing.
+    two) would cut it short. Afterwards all is as before, but a gate (`quiet_exit`, of a process that ends with this) is
+    closed. Main thread only; elsewhere Python hears no signals, and this does nothing.
 
     rclpy's own handlers are gone for good: its thread that wakes executors on a signal looks at their guard conditions
     without a lock, and one that shuts down at that moment was a segmentation fault. This waits for that thread's end.
@@ -28,13 +27,13 @@ def quiet_end() -> Iterator[None]:
         yield
         return
     uninstall_signal_handlers()
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     # No SIG_IGN here: rclpy puts Python's own handler back when it shuts down, which complains about SIG_IGN.
     for number in ENDING:
         signal.signal(number, _nothing)
     try:
         yield
     finally:
+        close_gates(before.values())
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import timm
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from sartm_core.model.config import TIMM
@@ -79,7 +79,7 @@ def find_file(source: str) -> Path:
 def read_weights(path: Path, name: str) -> dict[str, Tensor]:
     """The tensors of a `.safetensors` file, or one of `torch.save`, under timm's names. No code is unpickled."""
     try:
-        weights = load_file(path) if path.suffix == ".safetensors" else read_torch(path).tensors
+        weights = load(path.read_bytes()) if path.suffix == ".safetensors" else read_torch(path).tensors
     except (SafetensorError, OSError) as error:
         raise ValueError(f"ModelConfig.pretrained: {path} cannot be read ({error})") from error
     except ValueError as error:

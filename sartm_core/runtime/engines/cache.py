@@ -11,13 +11,14 @@ import hashlib
 import json
 import logging
 import mmap
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import timm
 
-from sartm_core.support.files import cache_folder, replacing
+from sartm_core.support.files import cache_folder, opened, read_whole, replacing
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,9 @@ FILES_KEPT = 32
 """Those used last; older ones are removed when something is added."""
 DIGITS = 20
 """Of the hash in a name."""
+SEAL_BYTES = 32
+"""A hash of the rest ends each file but those of JSON: compilers crash on what is damaged."""
+BLOCK = 1 << 20
 
 
 def path_of(kind: str, suffix: str, **key: Any) -> Path:
@@ -46,10 +50,16 @@ def code_digest() -> str:
 
 
 def read(path: Path) -> bytes:
-    """What was kept; marks it as used. OSError when it cannot be read."""
-    data = path.read_bytes()
+    """What was kept; marks it as used. OSError when it cannot be read, ValueError when it is damaged."""
+    data = read_whole(path, "cache")
     mark_used(path)
-    return data
+    if seal(data[:-SEAL_BYTES]) != data[-SEAL_BYTES:]:
+        raise ValueError("it was cut or overwritten")
+    return data[:-SEAL_BYTES]
+
+
+def seal(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=SEAL_BYTES).digest()
 
 
 def mark_used(path: Path) -> None:
@@ -58,9 +68,22 @@ def mark_used(path: Path) -> None:
 
 
 def mapped(path: Path) -> mmap.mmap:
-    """As `read`, in memory only as far as it is looked at. ValueError for an empty file."""
-    with path.open("rb") as file:
-        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    """As `read`, in memory only as far as it is looked at.
+
+    Of a copy without a name: what is mapped of a file that somebody cuts ends the process (SIGBUS).
+    """
+    digest = hashlib.blake2b(digest_size=SEAL_BYTES)
+    with opened(path, "cache") as file, tempfile.TemporaryFile() as own:
+        left = size = file.seek(0, 2) - SEAL_BYTES
+        file.seek(0)
+        while left > 0 and (block := file.read(min(BLOCK, left))):
+            digest.update(block)
+            own.write(block)
+            left -= len(block)
+        if left or digest.digest() != file.read():
+            raise ValueError("it was cut or overwritten")
+        own.flush()
+        pages = mmap.mmap(own.fileno(), size, access=mmap.ACCESS_COPY)
     mark_used(path)
     return pages
 
@@ -80,10 +103,14 @@ def prune(folder: Path) -> None:
 
 def keep(path: Path, data: bytes) -> None:
     """Write it; a full or read-only disk costs the next start some time, not this one."""
+    write(path, data, seal(data))
+
+
+def write(path: Path, *parts: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            file.writelines(parts)
         prune(path.parent)
     except OSError as error:
         log.warning("cannot keep %s for the next start: %s", path, error)
@@ -93,11 +120,11 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """What was kept, None when there is nothing readable."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
 def keep_json(path: Path, value: dict[str, Any]) -> None:
     """As `keep`."""
-    keep(path, json.dumps(value, indent=1).encode())
+    write(path, json.dumps(value, indent=1).encode())

@@ -29,7 +29,6 @@ from sartm_core.runtime.exported.description import JOINTS, PRESENT, Description
 FORMATS: dict[str, Any] = {".onnx": onnx_file, ".xml": openvino_file}
 RUN_BY = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
 """Engines by suffix; `auto` is the first that is installed."""
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,16 @@ def is_exported(path: Path) -> bool:
 
 def open_exported(path: Path) -> Exported:
     """Reads the description. FileNotFoundError and ValueError name the file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint: no file {path}")
-    return Exported(path, FORMATS[path.suffix].describe(path), digest_of(path))
+    kind = FORMATS[path.suffix]
+    parts = kind.parts_of(path)
+    return Exported(path, kind.describe(path, parts), digest_of(parts))
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file; of .xml and .bin one after the other."""
+def digest_of(parts: tuple[bytes, ...]) -> str:
+    """SHA-256 of what a file holds; of .xml and .bin one after the other."""
     digest = hashlib.sha256()
-    for part in (path, *([path.with_suffix(openvino_file.WEIGHTS_SUFFIX)] if path.suffix == ".xml" else [])):
-        with open(part, "rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+    for part in parts:
+        digest.update(part)
     return digest.hexdigest()
 
 
@@ -135,19 +132,20 @@ def make(exported: Exported, engine: str, settings: Settings) -> Engine:
     about, path = exported.about, exported.path
 
     def build(size: Size) -> Session:
-        if digest_of(path) != exported.sha256:
+        parts = FORMATS[path.suffix].parts_of(path)
+        if digest_of(parts) != exported.sha256:
             raise ValueError(f"checkpoint: {path} has changed since it was loaded; load it again (node: ~/reload)")
         if size != about.size:
             raise ValueError(f"input_size: got {size}, but the network in {path.name} takes {about.size} only")
         if engine == "onnxruntime":
-            return onnxruntime.session_of(onnx_file.network_of(path), settings, (*JOINTS, PRESENT))
-        return openvino.session(lambda: network_for_openvino(path), size, settings)
+            return onnxruntime.session_of(onnx_file.network_of(path, parts), settings, (*JOINTS, PRESENT))
+        return openvino.session(lambda: network_for_openvino(path, parts), size, settings)
 
     return Sessions(build, pixels=False, device=settings.device)
 
 
-def network_for_openvino(path: Path) -> Any:
+def network_for_openvino(path: Path, parts: tuple[bytes, ...]) -> Any:
     """An `openvino.Model` of the network in either kind of file."""
     if path.suffix == ".xml":
-        return openvino_file.network_of(path)
-    return openvino.core().read_model(onnx_file.network_of(path), b"")
+        return openvino_file.network_of(path, parts)
+    return openvino.core().read_model(onnx_file.network_of(path, parts), b"")

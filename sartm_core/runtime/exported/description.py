@@ -19,6 +19,7 @@ from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.runtime.engines.base import PRECISIONS
 from sartm_core.runtime.exported.stages import THERMAL_TYPES, Size
 from sartm_core.support.fields import from_dict, one_of, to_dict
+from sartm_core.support.text import plain
 
 OWNER = "sartm"
 """Under this name the entries are kept."""
@@ -114,8 +115,8 @@ def parse(texts: Mapping[str, str], path: Path) -> Description:
         if missing := [name for name in names if name not in texts]:
             raise ValueError(f"the metadata lacks {missing[0]!r}; was it edited?")
         return from_dict(Description, {name: json.loads(texts[name]) for name in names}, "metadata.")
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, TypeError, OverflowError, RecursionError, AttributeError) as error:
+        raise ValueError(f"{path}: {plain(error)}") from error
 
 
 def need(extra: str, *packages: str) -> None:

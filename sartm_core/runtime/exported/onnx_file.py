@@ -20,6 +20,7 @@ from sartm_core.runtime.exported.description import (
     need,
     parse,
 )
+from sartm_core.support.files import read_whole
 
 if TYPE_CHECKING:
     from sartm_core.runtime.exported.parts import Parts
@@ -63,31 +64,34 @@ def publish(written: Path, path: Path) -> list[Path]:
     return [written.replace(path)]
 
 
-def read(path: Path) -> Any:
+def parts_of(path: Path) -> tuple[bytes, ...]:
+    """What the file holds. FileNotFoundError and OSError name it."""
+    return (read_whole(path, "checkpoint"),)
+
+
+def read(path: Path, parts: tuple[bytes, ...]) -> Any:
     """An `onnx.ModelProto`. ValueError when the file is none."""
     need("onnx", "onnx")
     import onnx
 
     try:
-        return onnx.load(path, load_external_data=False)
-    except OSError:
-        raise
+        return onnx.load_model_from_string(parts[0])
     except Exception as error:  # of protobuf's parser, by version
         raise ValueError(f"{path}: not an ONNX file ({error})") from error
 
 
-def describe(path: Path) -> Description:
-    """The metadata of a file. ValueError when it has none of ours."""
+def describe(path: Path, parts: tuple[bytes, ...] | None = None) -> Description:
+    """The metadata of a file. ValueError when it has none of ours. parts: what was read from it."""
     start = f"{OWNER}."
-    entries = {entry.key: entry.value for entry in read(path).metadata_props}
+    entries = {entry.key: entry.value for entry in read(path, parts or parts_of(path)).metadata_props}
     return parse({key[len(start) :]: value for key, value in entries.items() if key.startswith(start)}, path)
 
 
-def network_of(path: Path) -> bytes:
+def network_of(path: Path, parts: tuple[bytes, ...]) -> bytes:
     """The part between `JOINTS` and `SCORES`, as a file of its own would hold it."""
     from onnx.utils import Extractor
 
-    cut = Extractor(read(path)).extract_model([*JOINTS, PRESENT], [SCORES])
+    cut = Extractor(read(path, parts)).extract_model([*JOINTS, PRESENT], [SCORES])
     return bytes(cut.SerializeToString())
 
 

@@ -20,6 +20,7 @@ from sartm_core.runtime.exported.description import (
     need,
     parse,
 )
+from sartm_core.support.files import read_whole
 
 if TYPE_CHECKING:
     from sartm_core.runtime.exported.parts import Parts
@@ -75,33 +76,37 @@ def publish(written: Path, path: Path) -> list[Path]:
     return [written.replace(path), weights]
 
 
-def read(path: Path) -> Any:
-    """An `openvino.Model`. ValueError when the file is none, FileNotFoundError when its weights are missing."""
-    check_installed()
-    weights = path.with_suffix(WEIGHTS_SUFFIX)
-    for needed in (path, weights):
-        if not needed.is_file():
-            raise FileNotFoundError(f"no file {needed}; an OpenVINO network is a .xml and a .bin of the same name")
+def parts_of(path: Path) -> tuple[bytes, ...]:
+    """What the file and its weights hold. FileNotFoundError and OSError name the one that cannot be read."""
     try:
-        return core().read_model(path, weights)
+        return read_whole(path, "checkpoint"), read_whole(path.with_suffix(WEIGHTS_SUFFIX), "checkpoint")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; an OpenVINO network is a .xml and a .bin of the same name") from error
+
+
+def read(path: Path, parts: tuple[bytes, ...]) -> Any:
+    """An `openvino.Model`, with a copy of the weights. ValueError when the file is none."""
+    check_installed()
+    try:
+        return core().read_model(*parts)
     except RuntimeError as error:
         raise ValueError(f"{path}: OpenVINO cannot read it ({str(error).splitlines()[-1]})") from error
 
 
-def describe(path: Path) -> Description:
-    """The metadata of a file. ValueError when it has none of ours."""
-    model = read(path)
+def describe(path: Path, parts: tuple[bytes, ...] | None = None) -> Description:
+    """The metadata of a file. ValueError when it has none of ours. parts: what was read from it."""
+    model = read(path, parts or parts_of(path))
     if not model.has_rt_info([OWNER]):
         return parse({}, path)
     entries = model.get_rt_info([OWNER]).value
     return parse({key: str(value) for key, value in entries.items()}, path)
 
 
-def network_of(path: Path) -> Any:
+def network_of(path: Path, parts: tuple[bytes, ...]) -> Any:
     """The part between `JOINTS` and `SCORES`, an `openvino.Model`."""
     import openvino
 
-    whole = read(path)
+    whole = read(path, parts)
     tensors = {own: port for op in whole.get_ops() for port in op.outputs() for own in port.get_names()}
     inputs = []
     for own in JOINTS:

@@ -70,7 +70,7 @@ def test_a_missing_camera_may_show_anything(file: File) -> None:
 def test_metadata_comes_back(file: File, checkpoint: Path) -> None:
     about = file.kind.describe(file.path)
     config = ExportConfig(camera="72x100", thermal_camera="60x80", thermal="uint16")
-    assert about == describe(load(checkpoint), config, checkpoint)
+    assert about == describe(load(checkpoint), config, checkpoint, hashlib.sha256(checkpoint.read_bytes()).hexdigest())
     assert (about.size, about.camera, about.thermal_camera, about.thermal) == (SIZE, CAMERA, THERMAL_CAMERA, "uint16")
     assert about.weights_sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert "torch" in about.versions and about.weights == "tiny"

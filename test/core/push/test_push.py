@@ -67,7 +67,7 @@ def test_the_card_says_what_the_file_knows(weights: Path, tmp_path: Path) -> Non
         'Segmenter.load("hf:owner/name")', "| 1  | car       | 64 0 128  |", "| mIoU          | 51.2 |",
         "| IoU car       | -    |", "no test scores", "- 2 frames of yard\n",
         "- best mean mIoU of the epochs on: yard (val)",
-        "- these weights: epoch 3", "- torch 2.9",
+        "- input 480x640, thermal", "- these weights: epoch 3", "- torch 2.9",
     ):  # fmt: skip
         assert text in body, text
     assert "Meta" not in body and "ranks" not in body
@@ -83,10 +83,11 @@ def test_the_card_is_what_huggingface_hub_reads(weights: Path, tmp_path: Path) -
 
 def test_the_card_of_adapters_names_their_base_and_none_needs_scores() -> None:
     model = make_model()
-    info = replace(model.info, base_name="sam2.1_hiera_tiny.pt", base_sha256="ab" * 32)
+    preprocess = replace(model.info.preprocess, input_size=None)
+    info = replace(model.info, base_name="sam2.1_hiera_tiny.pt", base_sha256="ab" * 32, preprocess=preprocess)
     card = model_card(Published("owner/name", "other", "adapter", model.config, info))
     assert 'load("hf:owner/name", sam2="sam2.1_hiera_tiny.pt")' in card and f"sha256 `{'ab' * 32}`" in card
-    assert "model-index" not in card and "## Scores" not in card
+    assert "model-index" not in card and "## Scores" not in card and "- input of the camera's size, thermal" in card
 
 
 def test_wrong_options_are_told(weights: Path, tmp_path: Path, capsys) -> None:

@@ -120,7 +120,9 @@ def test_weights_that_changed_on_disk_are_not_mixed(model, tmp_path: Path, empty
         segmenter(*make_frames(*SIZE))
 
 
-@pytest.mark.parametrize("norm", [ThermalNorm(), ThermalNorm("unit"), ThermalNorm("range", 7000.0, 9000.0)])
+@pytest.mark.parametrize(
+    "norm", [ThermalNorm(), ThermalNorm("unit"), ThermalNorm("range", 7000.0, 9000.0), ThermalNorm("standardise")]
+)
 def test_scenes_look_as_the_camera_of_the_weights(norm: ThermalNorm) -> None:
     """In kelvin, weights trained on 8 bits saw nothing but white when the precisions were compared."""
     from sartm_core.runtime.engines.agreement import as_camera

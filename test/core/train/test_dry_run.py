@@ -36,7 +36,8 @@ def config_of(path: Path) -> TrainConfig:
 
 FOUND: dict[str, Any] = {
     "device": "cpu", "memory": 2 * 10**9, "of": 16 * 10**9, "seconds": [9.0, 2.0, 4.0], "waited": [8.0, 0.5, 0.7],
-    "validation": 60.0, "steps": 1200, "validations": 4, "losses": [{"loss": n} for n in (4.0, 3.0, 2.0, 1.0)],
+    "validation": 60.0, "steps": 1200, "validations": 4,
+    "losses": [{"loss": n, "s0": n / 4} for n in (4.0, 3.0, 2.0, 1.0)],
     "shares": {"s0": 0.25, "cr": 0.75},
     "inputs": {"DIR": [InputStatistics("thermal", 16, 0.1, 0.9, 0.02, (290.0, 310.0))]},
     "ranks": {"rgb/stride_4": 8.0, "rgb/stride_8": 9.2, "thermal/stride_4": 7.0, "fused": 30.1},
@@ -117,6 +118,7 @@ def test_the_first_step_and_waiting_are_told_apart(tmp_path: Path) -> None:
     text = report(found, config_of(write_config(tmp_path)))
     assert "2.00 of 16 GB" in text and "3 s, 0.6 s of it waiting" in text
     assert "1.1 hours: 1200 steps, 4 validations" in text and "loss     4 3 2 1\n" in text
+    assert "terms    S~0 1 to 0.25 (first step to last, unweighted)\n" in text
     assert "gradient L_cr 75.0%, S~0 25.0% of F~n's" in text
     assert "input    thermal mean 0.1, spread 0.9, 2% clipped (camera 290 to 310, 16 frames), DIR\n" in text
     assert "ranks    rgb 8.0, 9.2; thermal 7.0; F~n 30.1\n" in text
@@ -125,7 +127,7 @@ def test_the_first_step_and_waiting_are_told_apart(tmp_path: Path) -> None:
 
 def test_losses_are_told_by_step(tmp_path: Path) -> None:
     config = config_of(write_config(tmp_path, trainer={"accumulate": 2}))
-    assert as_dict(DryRun(**FOUND), config)["losses"] == [{"loss": 3.5}, {"loss": 1.5}]
+    assert as_dict(DryRun(**FOUND), config)["losses"] == [{"loss": 3.5, "s0": 0.875}, {"loss": 1.5, "s0": 0.375}]
 
 
 def test_a_batch_as_a_picture() -> None:

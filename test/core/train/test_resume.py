@@ -241,5 +241,5 @@ def test_a_broken_checkpoint_is_named(straight: Path, tmp_path: Path, capsys) ->
     path = tmp_path / "run" / "checkpoints" / "last.ckpt"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(SystemExit):
-        train.main(arguments)
+        train.main([*arguments[:-1], "2"])
     assert "last.ckpt is not a checkpoint of this trainer" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import rclpy
 from rclpy.parameter import Parameter
 
 from sartm_ros.errors import ParameterError
-from sartm_ros.node import parameters
+from sartm_ros.node import parameter_checks, parameters
 from test.ros.processes import ROOT, new_domain
 
 pytestmark = pytest.mark.alone
@@ -88,6 +88,19 @@ def test_a_measured_registration_is_taken_at_once_or_key_by_key(declared):
         result = node.set_parameters([Parameter(f"registration.{key}", value=value)])[0]
         assert result.successful, result.reason
     assert parameters.read(node)["registration.homography"] == matrix
+
+
+def test_repositories_of_the_hub_are_no_files_to_look_for():
+    values = {
+        "checkpoint": "hf:owner/name@v1",
+        "sam2": "none",
+        "adapters": "night=hf:owner/night, hf:owner/rain.v2@main",
+    }
+    assert parameter_checks.files(values, values) == []
+    assert parameter_checks.adapters(values) == {"night": "hf:owner/night", "rain.v2": "hf:owner/rain.v2@main"}
+    values["adapters"] += ", gone.safetensors"
+    (problem,) = parameter_checks.files(values, values)
+    assert "gone.safetensors" in problem and "hf:" not in problem
 
 
 def test_torch_is_imported_only_for_a_registration():

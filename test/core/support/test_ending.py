@@ -1,0 +1,66 @@
+"""The end of a process: signals do nothing from the moment it begins."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from sartm_core.support.ending import ENDING, Gate, close_gates, quiet_exit
+from test.patience import patience
+
+
+def ends(code: str) -> subprocess.CompletedProcess[str]:
+    head = "import os, signal; from sartm_core.support.ending import *\n"
+    return subprocess.run([sys.executable, "-c", head + code], capture_output=True, text=True, timeout=60 * patience())
+
+
+def test_an_open_gate_is_pythons_own_handler_and_a_closed_one_nothing() -> None:
+    gate = Gate()
+    with pytest.raises(KeyboardInterrupt):
+        gate(signal.SIGINT, None)
+    close_gates([signal.SIG_DFL, gate, None])
+    gate(signal.SIGINT, None)
+    gate(signal.SIGTERM, None)
+
+
+def test_signals_behind_the_block_do_nothing() -> None:
+    """Regression: a second Ctrl-C while the interpreter ended printed a traceback now and then."""
+    send = "".join(f"os.kill(os.getpid(), {int(number)})\n" for number in ENDING * 3)
+    run = ends(f"with quiet_exit():\n    pass\n{send}print('whole')")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "whole\n", "")
+
+
+def test_signals_in_the_block_work_as_ever() -> None:
+    run = ends("with quiet_exit():\n    os.kill(os.getpid(), signal.SIGTERM)\n    print('still here')")
+    assert run.returncode == -signal.SIGTERM and not run.stdout
+    run = ends("with quiet_exit():\n    os.kill(os.getpid(), signal.SIGINT)\n    print('still here')")
+    assert "KeyboardInterrupt" in run.stderr and not run.stdout
+
+
+def test_a_handler_that_is_put_back_stays_closed() -> None:
+    code = (
+        "with quiet_exit():\n"
+        "    before = signal.signal(signal.SIGINT, lambda *_: None)\n"
+        "    close_gates([before])\n"
+        "    signal.signal(signal.SIGINT, before)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('whole')"
+    )
+    assert ends(code).stdout == "whole\n"
+
+
+def test_what_ignores_signals_and_other_threads_are_left_alone() -> None:
+    run = ends(
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "with quiet_exit():\n    print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    )
+    assert run.stdout == "True\n"
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=lambda: quiet_exit().__enter__())
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGINT) is before
