@@ -9,6 +9,7 @@ that was cut off, too. What is lost is a `Fault`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from collections import OrderedDict
@@ -22,7 +23,6 @@ from sartm_ros.bags.mcap_records import (
     CHUNK_INDEX,
     DATA_END,
     FOOTER,
-    HEADER,
     IN_CHUNK_INDEX,
     IN_FOOTER,
     IN_MESSAGE,
@@ -91,16 +91,13 @@ class McapIndex:
             what = f"its {self.size} bytes do not begin like one" if self.size else "it is empty (recorder killed?)"
             raise BagError(f"{self.path}: not an MCAP file; {what}")
         try:
-            kind, fields, self.data = self.record(len(MAGIC))
+            _, fields, self.data = self.record(len(MAGIC))  # the header
             profile = Fields(fields).text()
         except BROKEN as error:
             raise BagError(f"{self.path}: an MCAP file that ends before its first message") from error
-        if kind != HEADER:
-            raise BagError(f"{self.path}: an MCAP file without a header")
-        try:
+        indexed = False
+        with contextlib.suppress(*BROKEN):
             indexed = self._read_summary()
-        except BROKEN:
-            indexed = False
         if not indexed:
             self._scan()
         kinds = set(self.foreign.values()) or ({FOREIGN["ros1"]} if profile == "ros1" else set())

@@ -53,7 +53,8 @@ def bag_pairs(
 def pair_rate(path: Path, rgb_topic: str | None = None, thermal_topic: str | None = None) -> float:
     """Frames a second of the slower camera, what its pairs come at. BagError as of `bag_pairs`.
 
-    By the stamps of its first frames: a converter records at its own pace. By the times of recording where stamps stand.
+    By the stamps of its first frames, as a converter records at its own pace; where they stand still by the times of
+    recording.
     """
     with Bag(path) as bag:
         topics = topic_choice.choose(bag, rgb_topic, thermal_topic)
