@@ -6,8 +6,9 @@ Rows are fetched one by one, so that a damaged page costs the messages on it and
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from sartm_ros.bags.storage import CDR, BagError, Connection, Contents, Fault, R
 PAGE_SIZE = slice(16, 18)
 """Where in a file its bytes a page stand; 1 means 65536."""
 LAST_ROWS = 8
-"""The last page of a file belongs to one of the last rows."""
+"""The last page of a file that was cut off belongs to one of the last rows that can be read."""
 LEAST_ZEROS = 16
 """A shorter run of zeros may well be the camera's."""
 MOST_MISSING = 1000
@@ -136,7 +137,7 @@ class SqliteFile:
                 self.contents.span(begin_ns, end_ns)
 
     def _cut_off(self) -> tuple[bytes, int]:
-        """The zeros that SQLite reads where the file ends within a page; the last row."""
+        """The zeros that SQLite reads where the file ends within a page; the last row that can be read."""
         with self.path.open("rb") as file:
             page = int.from_bytes(file.read(100)[PAGE_SIZE], "big")
         missing = -self.path.stat().st_size % (page if page > 1 else 1 << 16)
@@ -146,10 +147,16 @@ class SqliteFile:
             )
         if missing < LEAST_ZEROS:
             return b"", 0
-        try:
-            return bytes(missing), self._file.execute("SELECT max(id) FROM messages").fetchone()[0] or 0
-        except sqlite3.DatabaseError:
-            return bytes(missing), 0
+        if self._rows is None:
+            most = self._file.execute("SELECT max(id) FROM messages").fetchone()[0] or 0
+            numbers: Iterable[int] = range(most, 0, -1)
+        else:
+            numbers = sorted((number for number, _, _ in self._rows), reverse=True)
+        for number in numbers:
+            with contextlib.suppress(sqlite3.DatabaseError):
+                self._file.execute("SELECT data FROM messages WHERE id = ?", (number,)).fetchone()
+                return bytes(missing), number
+        return bytes(missing), 0
 
     # Reading
 
@@ -195,7 +202,8 @@ class SqliteFile:
         if row is None:
             raise sqlite3.DatabaseError(f"row {number} is not there")
         data = bytes(row[0])
-        if self._cut and number > self._last - LAST_ROWS and self._cut in data:
+        doubtful = self._cut and self._last - LAST_ROWS < number <= self._last
+        if doubtful and (self._cut in data or data.endswith(bytes(LEAST_ZEROS))):
             raise sqlite3.DatabaseError("the file breaks off within a message")
         return data
 
