@@ -105,7 +105,7 @@ def test_compressed_depth_that_changes_the_numbers_is_refused(name):
         parse(sent, "thermal", TOPIC)
 
 
-def test_compressed_depth_without_its_header():
+def test_case_20_compressed_depth_without_its_header():
     sent = raw_compressed(picture_bytes(COUNTS, "png"), "16UC1; compressedDepth")
     assert np.array_equal(parse(sent, "thermal", TOPIC).thermal(), COUNTS)
     with pytest.raises(ImageError, match="of compressedDepth a PNG is expected after a header of 12 bytes, or at once"):
@@ -123,7 +123,7 @@ def deep_png(image: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_thermal_counts_in_16_bit_colour_stay_counts(channels):
+def test_case_05_thermal_counts_in_16_bit_colour_stay_counts(channels):
     image = np.repeat(COUNTS[..., None], channels, axis=2)
     image[..., channels - (channels in (2, 4)) :] = 65535
     frame = parse(raw_compressed(deep_png(image), "mono16; png compressed "), "thermal", TOPIC)
