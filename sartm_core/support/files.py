@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +20,8 @@ LONGEST_NAME = 300
 """Characters of a path in a message."""
 LARGEST_FILE = 16 << 30
 """Bytes that are read into memory at once."""
+TICK_NS = 20_000_000
+"""Two writes within this time may have the same time stamp."""
 
 
 def unreadable(path: str | Path) -> str:
@@ -55,12 +58,17 @@ def opened(path: str | Path, what: str) -> Iterator[BinaryIO]:
 def whole(file: BinaryIO, what: str) -> bytes:
     """All of an open file. OSError when somebody wrote to it meanwhile: that would be half of one, half of another."""
     before = os.fstat(file.fileno())
+    is_fresh = time.time_ns() - before.st_mtime_ns < TICK_NS
     if before.st_size > LARGEST_FILE:
         raise OSError(f"{what}: {plain(file.name, LONGEST_NAME)} has {before.st_size} bytes; at most {LARGEST_FILE}")
     file.seek(0)
     data = file.read(before.st_size + 1)
     after = os.fstat(file.fileno())
-    if len(data) != after.st_size or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    same = len(data) == after.st_size and (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    if same and is_fresh:
+        file.seek(0)
+        same = file.read(before.st_size + 1) == data
+    if not same:
         raise OSError(f"{what}: {plain(file.name, LONGEST_NAME)} changed while it was read; try again when it is whole")
     return data
 

@@ -124,11 +124,12 @@ def called(file: str) -> str:
 def _names(values: dict[str, Any]) -> list[str]:
     problems, files = [], {called(values["checkpoint"]): values["checkpoint"]}
     for name, file in _named(values["adapters"]):
-        if name in ("", CHECKPOINT):
-            problems.append(f"adapters: '{file}' cannot be called '{name}'; give it another name: NAME={file}")
-        elif plain(name, SHOWN) != name:
-            problems.append(f"adapters: '{file}' is called '{plain(name, SHOWN)}'; give it another name: NAME=FILE")
+        shown = plain(file, SHOWN)
+        if name in ("", CHECKPOINT) or plain(name, SHOWN) != name:
+            word = plain(name, SHOWN)
+            problems.append(f"adapters: '{shown}' cannot be called '{word}'; give it another name: NAME={shown}")
         elif name in files:
-            problems.append(f"adapters: {files[name]} and {file} are both called '{name}'; give a name: NAME={file}")
+            other = plain(files[name], SHOWN)
+            problems.append(f"adapters: {other} and {shown} are both called '{name}'; give a name: NAME={shown}")
         files[name] = file
     return problems

@@ -21,6 +21,7 @@ from sartm_core.runtime.exported.description import (
     parse,
 )
 from sartm_core.support.files import read_whole
+from sartm_core.support.text import plain
 
 if TYPE_CHECKING:
     from sartm_core.runtime.exported.parts import Parts
@@ -90,7 +91,8 @@ def read(path: Path, parts: tuple[bytes, ...]) -> Any:
     try:
         return core().read_model(*parts)
     except RuntimeError as error:
-        raise ValueError(f"{path}: OpenVINO cannot read it ({str(error).splitlines()[-1]})") from error
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise ValueError(f"{path}: OpenVINO cannot read it ({plain(lines[-1] if lines else 'no reason')})") from error
 
 
 def describe(path: Path, parts: tuple[bytes, ...] | None = None) -> Description:

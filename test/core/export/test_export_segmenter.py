@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,6 +139,22 @@ def test_a_second_start_compiles_nothing(
 def test_what_the_file_cannot_do_is_refused(file: File, arguments: dict, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         Segmenter.load(file.path, device="cpu", **arguments)
+
+
+def test_the_file_may_be_overwritten_and_cut_while_it_runs(file: File, tmp_path: Path) -> None:
+    """Regression: OpenVINO mapped the .bin, and cutting it ended the process (SIGBUS)."""
+    own = [Path(shutil.copy(part, tmp_path)) for part in file.parts]
+    segmenter = Segmenter.load(own[0], device="cpu", precision="fp32")
+    mask = segmenter(*frames()).mask
+    for part in own:
+        data = part.read_bytes()
+        part.write_bytes(bytes(len(data)))
+        os.truncate(part, 0)
+    assert (segmenter(*frames()).mask == mask).all()
+    for part in own:
+        part.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=own[0].name):
+        Segmenter.load(own[0], device="cpu", precision="fp32")
 
 
 # Files that are not ours

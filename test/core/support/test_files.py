@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sartm_core.support import files
 from sartm_core.support.files import read_whole, replacing, scratch_folder, unreadable, whole, write_text
 
 
@@ -60,11 +61,21 @@ def rewrite(path: Path) -> None:
     os.utime(path, ns=(1, 1))
 
 
-@pytest.mark.parametrize("change", [rewrite, lambda path: os.truncate(path, 2)])
-def test_a_file_that_is_written_while_it_is_read_is_refused(tmp_path: Path, change) -> None:
+def rewrite_at_once(path: Path) -> None:
+    """So soon after the last time that the file has the same time stamp."""
+    stamp = path.stat().st_mtime_ns
+    path.write_bytes(os.urandom(5))
+    os.utime(path, ns=(stamp, stamp))
+
+
+@pytest.mark.parametrize("change", [rewrite, rewrite_at_once, lambda path: os.truncate(path, 2)])
+def test_a_file_that_is_written_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change
+) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"first")
     assert read_whole(path, "it") == b"first"
+    monkeypatch.setattr(files, "TICK_NS", 10**18)
     with Shared(path) as file:
         file.change = change
         with pytest.raises(OSError, match="it: .*a.bin changed while it was read"):
