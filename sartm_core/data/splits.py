@@ -21,7 +21,7 @@ def read_split(root: Path, split: str) -> list[str]:
         there = ", ".join(found.name for found in sorted(root.glob("*.txt"))[:8]) or "no list at all"
         raise ValueError(f"{path}: no such file; expected one frame name a line ({root} has {there})")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a name may hold what splitlines also splits at
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from error
     return [frame_name(line.strip()) for line in lines if line.strip()]

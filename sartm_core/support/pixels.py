@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sartm_core.support.orientation import ORIENTATION, SIDEWAYS, UPRIGHT, orientation, upright
+
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 """Of Pillow; PPM is PGM and PBM too."""
 EIGHT_BIT_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
@@ -29,14 +31,12 @@ GREY_STEP = {"L;2": 85, "L;4": 17}
 """Pillow stretches 2- and 4-bit grey PNGs to 0..255 by these factors."""
 LIMIT, MOST_PIXELS = "SARTM_MAX_PIXELS", 1 << 26
 """Environment variable with the largest picture that is decoded, and what it is without: 8K has half as many pixels."""
-TIFF_SIZE, BITS_PER_SAMPLE, ORIENTATION = (256, 257), 258, 274
-"""TIFF tags; the second one is EXIF's too."""
+TIFF_SIZE, BITS_PER_SAMPLE, SAMPLE_FORMAT = (256, 257), 258, 339
+"""TIFF tags."""
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How the files begin."""
 PLANAR, PLANES_APART = 284, 2
 """TIFF tag, and its value where one channel lies behind the other."""
-UPRIGHT, SIDEWAYS = 1, (5, 6, 7, 8)
-"""Orientation of a picture that is stored as it is to be seen; those whose rows are stored as columns."""
 
 BROKEN = (OSError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises on broken files, SyntaxError among them."""
@@ -62,7 +62,10 @@ def read_stored(source: Path | bytes, name: str = "", ids: bool = True) -> np.nd
         step = grey_step(image) if ids else 1
         largest = largest_of_ppm(image)
         colored = image.convert("RGB") if not ids and image.mode in ("P", "PA", "1") else image
-        array = plain(np.array(colored))
+        array = np.array(colored)
+        if image.mode == "I" and image.format == "TIFF" and is_unsigned(image):
+            array = array.view(np.uint32)  # which Pillow takes for signed
+        array = plain(array)
         array = array // np.uint8(step) if step > 1 else array
         return upright(unstretched(array, largest), orientation(image))
 
@@ -160,6 +163,12 @@ def bits(image: Image.Image) -> int:
     return 16 if image.mode.startswith("I") or ";16" in str(layout(image)) else 8
 
 
+def is_unsigned(image: Image.Image) -> bool:
+    """Whether the whole numbers of a TIFF have no sign."""
+    found = image.tag_v2.get(SAMPLE_FORMAT, (1,))  # type: ignore[attr-defined]
+    return (found[0] if isinstance(found, tuple) else found) == 1
+
+
 def layout(image: Image.Image) -> Any:
     """How the pixels of an open file lie in it, in Pillow's words."""
     tiles = getattr(image, "tile", None)
@@ -185,26 +194,6 @@ def grey_step(image: Image.Image) -> int:
     """By what Pillow will multiply the grey values of this open file."""
     found = layout(image)
     return GREY_STEP.get(found, 1) if image.format == "PNG" and isinstance(found, str) else 1
-
-
-def orientation(image: Image.Image) -> int:
-    """1 to 8, as EXIF counts; 1 is upright. A TIFF that Pillow has decoded is."""
-    try:
-        found = image.getexif().get(ORIENTATION, UPRIGHT)
-    except Exception:  # many types, for metadata that nobody promised to be sound
-        return UPRIGHT
-    return found if isinstance(found, int) else UPRIGHT
-
-
-def upright(array: np.ndarray, turned: int) -> np.ndarray:
-    """(H, W, ...) as stored -> as it is to be seen, by the orientation of EXIF."""
-    if turned in SIDEWAYS:
-        array = array.swapaxes(0, 1)
-    if turned in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if turned in (3, 4, 7, 8):
-        array = array[::-1]
-    return np.ascontiguousarray(array)
 
 
 def read_deep(source: Path | bytes, image: Image.Image, name: str) -> np.ndarray:

@@ -282,3 +282,12 @@ def test_label_set_and_classes_yaml_must_not_disagree(tmp_path: Path) -> None:
     assert open_dataset("folder", root, "train").label_set == MFNET
     assert open_dataset("folder", root, "train", "pst900").label_set == PST900
     assert open_pairs(root, "train", "fmb").label_set == FMB
+
+
+def test_names_with_what_is_legal_in_one_survive_a_list(tmp_path: Path) -> None:
+    names = ["a b", "c,d", "e;f", "x.y", "\u00fc \u00df", "100%", "a\u2028b", "q'uote", "tab\there", "f\x0cg"]
+    (tmp_path / "train.txt").write_text("\n".join(names), encoding="utf-8")
+    assert read_split(tmp_path, "train") == names
+    one_word = [name for name in names if len(name.split()) == 1]
+    (tmp_path / "val.txt").write_text("\n".join(f"rgb/{n}.png labels/{n}.png" for n in one_word), encoding="utf-8")
+    assert read_split(tmp_path, "val") == one_word

@@ -154,6 +154,15 @@ def test_arrays_with_objects_are_never_unpickled(tmp_path: Path) -> None:
         read_thermal(tmp_path / "x.npy")
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32])
+def test_whole_numbers_of_tiffs_keep_their_sign(tmp_path: Path, dtype: type) -> None:
+    """Regression: counts from 2**31 on came out negative."""
+    tifffile = pytest.importorskip("tifffile", reason="no tifffile here: pip install tifffile")
+    values = np.array([[np.iinfo(dtype).min, 0, 7, np.iinfo(dtype).max]], dtype)
+    tifffile.imwrite(tmp_path / "x.tif", values)
+    np.testing.assert_array_equal(read_thermal(tmp_path / "x.tif"), values.astype(np.float32))
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.uint16])
 def test_tiffs_that_pillow_does_not_know(tmp_path: Path, dtype: type) -> None:
     tifffile = pytest.importorskip("tifffile", reason="no tifffile here: pip install tifffile")
