@@ -41,6 +41,9 @@ def add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file of the node; options override it")
     parser.add_argument("--tolerance", type=float, metavar="S", help="largest time between the frames of a pair [0.05]")
     parser.add_argument("--thermal-offset", type=float, metavar="S", help="added to thermal stamps for pairing [0]")
+    parser.add_argument(
+        "--log-time", action="store_true", help="pair by the time of recording, where header stamps are zero or wrong"
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +67,7 @@ def values_of(args: argparse.Namespace) -> dict[str, Any]:
     options = {name: getattr(args, name, None) for name in ("checkpoint", "sam2", "device", "engine", "precision")}
     options["confidence_threshold"] = getattr(args, "confidence_threshold", None)
     options |= {"sync.tolerance": args.tolerance, "sync.thermal_offset": args.thermal_offset}
-    return read_values(args.params, options)
+    return read_values(args.params, options) | {"log_time": args.log_time}
 
 
 def add_command(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
@@ -99,7 +102,8 @@ def info(args: argparse.Namespace) -> int:
     print(work.as_text(found), end="")
     if args.json:
         write_json(args.json, found)
-    return UNUSABLE if any(topic["unreadable"] for topic in found["topics"].values()) else 0
+    unreadable = any(topic["unreadable"] for topic in found["topics"].values())
+    return UNUSABLE if unreadable or any(fault["lost"] for fault in found["faults"]) else 0
 
 
 def add_segment(commands: Any) -> None:
@@ -132,8 +136,8 @@ def segment(args: argparse.Namespace) -> int:
         chosen = topics.choose(bag, args.rgb_topic, args.thermal_topic)
         wanted = Wanted(args.namespace, args.confidence, args.overlay)
         pairing, masks = work(bag, args.output, args.storage or bag.storage, chosen, values, wanted)
-    print(f"{args.output}: {masks} masks of {chosen.rgb} and {chosen.thermal}")
-    return tell_spoiled(pairing)
+        print(f"{args.output}: {masks} masks of {chosen.rgb} and {chosen.thermal}")
+        return tell(pairing)
 
 
 def add_extract(commands: Any) -> None:
@@ -165,11 +169,11 @@ def extract(args: argparse.Namespace) -> int:
         chosen = topics.choose(bag, args.rgb_topic, args.thermal_topic)
         work = Extraction(bag, chosen, values, which)
         pairing = work.run(args.output, args.invocation)
-    print(
-        f"{args.output}: {len(work.frames)} of {pairing.pairer.counters.pairs} pairs; labels/ holds pre-labels of the "
-        "model: correct them before training"
-    )
-    return tell_spoiled(pairing)
+        print(
+            f"{args.output}: {len(work.frames)} of {pairing.counters.pairs} pairs; labels/ holds pre-labels of the "
+            "model: correct them before training"
+        )
+        return tell(pairing)
 
 
 def add_play(commands: Any) -> None:
@@ -188,11 +192,14 @@ def add_play(commands: Any) -> None:
 
 def play(args: argparse.Namespace) -> int:
     from sartm_ros.bags import topics
-    from sartm_ros.bags.reading import Bag, BagError
+    from sartm_ros.bags.reading import Bag
+    from sartm_ros.bags.storage import BagError
 
     values = values_of(args)
     with Bag(args.bag) as bag:  # says what is wrong with the recording before ROS starts
         topics.choose(bag, args.rgb_topic, args.thermal_topic)
+        for fault in bag.faults:
+            print(f"bag: warning: {fault.text}", file=sys.stderr)
     try:
         from sartm_ros.bags.play import play as work
     except ImportError as error:
@@ -216,13 +223,14 @@ def check_output(path: Path) -> None:
         raise ValueError(f"--output {path}: exists already; nothing is overwritten, give another name or remove it")
 
 
-def tell_spoiled(pairing: Any) -> int:
-    """Say how many frames could not be used; the exit code."""
-    if not pairing.spoiled:
-        return 0
-    counts = ", ".join(f"{count} of {topic}" for topic, count in pairing.spoiled.items())
-    print(f"bag: frames that could not be used: {counts}; the first: {pairing.first_problem}", file=sys.stderr)
-    return UNUSABLE
+def tell(pairing: Any) -> int:
+    """Say what of the recording is lost, which stamps are wrong, how many frames could not be used; the exit code."""
+    for text in [*(fault.text for fault in pairing.bag.faults), *pairing.problems, *sorted(pairing.warnings)]:
+        print(f"bag: warning: {text}", file=sys.stderr)
+    if pairing.spoiled:
+        counts = ", ".join(f"{count} of {topic}" for topic, count in pairing.spoiled.items())
+        print(f"bag: frames that could not be used: {counts}; the first: {pairing.first_problem}", file=sys.stderr)
+    return UNUSABLE if pairing.spoiled or any(fault.lost for fault in pairing.bag.faults) else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,7 +21,8 @@ from sartm_core.view.config import ViewConfig
 from sartm_core.view.model import Masks
 from sartm_core.view.serve import command
 from sartm_core.view.source import Listed, Live
-from sartm_ros.bags.reading import METADATA, SUFFIXES, Bag
+from sartm_ros.bags.folder import is_recording
+from sartm_ros.bags.reading import Bag
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Config(ViewConfig):
 
 
 def open_source(what: Path | None, config: Config, masks: Masks) -> AbstractContextManager[Listed | Live]:
-    if what is not None and is_bag(what):
+    if what is not None and is_recording(what):
         return open_bag(what, config)
     if what is not None and config.synthetic:
         raise ValueError(f"{what} and --synthetic: give one or the other")
@@ -56,10 +57,6 @@ def open_source(what: Path | None, config: Config, masks: Masks) -> AbstractCont
         ) from error
     given = {"rgb": config.rgb_topic, "thermal": config.thermal_topic}
     return open_live(config.namespace, {stream: topic for stream, topic in given.items() if topic})
-
-
-def is_bag(path: Path) -> bool:
-    return (path / METADATA).is_file() or path.suffix in SUFFIXES
 
 
 @contextmanager

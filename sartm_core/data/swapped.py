@@ -32,6 +32,10 @@ def swapped_cameras(pairs: Iterable[tuple[Path | None, Path | None]]) -> str:
 
 
 def coloring(path: Path) -> float:
-    """How far the channels of a picture differ, 0 for grey ones."""
-    picture = read_stored(path, ids=False)
+    """`coloring_of` a file."""
+    return coloring_of(read_stored(path, ids=False))
+
+
+def coloring_of(picture: np.ndarray) -> float:
+    """How far the channels of a picture (H, W) or (H, W, C) differ, 0 for grey ones."""
     return 0.0 if picture.ndim == 2 else float(np.ptp(picture[..., :3].astype(np.float32), axis=2).mean())

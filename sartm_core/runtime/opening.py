@@ -78,8 +78,8 @@ def open_weights(path: str | Path, sam2: str | Path | None, device: str, engine:
     """Any kind of file that `Segmenter.load` takes."""
     file = checkpoint_path(path)
     if exported.is_exported(file):
-        model = exported.open_exported(file)
-        return Opened(model, model.sha256, exported.device_of(model, device, engine))
+        network = exported.open_exported(file)
+        return Opened(network, network.sha256, exported.device_of(network, device, engine))
     stored = read_stored(file)
     loaded = model_of(stored, sam2)
     reload = partial(load_same, file, sam2, stored.sha256)

@@ -230,8 +230,7 @@ class Segmenter:
         return self.batch([FramePair(*frames, registration, thermal_norm, confidence_threshold, confidence)])[0]
 
     def stream(self, pairs: Iterable[Frames], **options: Any) -> Iterator[SegmentationResult]:
-        """Segment (rgb, thermal) after (rgb, thermal) as they come; `options` as of a call. ValueError names the pair
-        by its place too."""
+        """Segment pair after pair as they come; `options` as of a call. ValueError names the pair by its place too."""
         for i, (rgb, thermal) in enumerate(pairs):
             try:
                 yield self(rgb, thermal, **options)

@@ -47,8 +47,8 @@ def open_frames(config: ViewConfig, data: Path | None, masks: Masks) -> Listed:
     if config.synthetic:
         source: Listed = Scenes(masks)
     else:
-        given = {"rgb": config.rgb, "thermal": config.thermal, "dataset": config.dataset, "split": config.split}
-        files = open_source(PredictConfig(data=None if data is None else str(data), **given))
+        root = None if data is None else str(data)
+        files = open_source(PredictConfig(config.rgb, config.thermal, root, config.dataset, config.split))
         if not isinstance(files, ImageFiles):
             raise ValueError("videos cannot be stepped through; `sartm predict` makes a video of their masks")
         source = Folder(files, " and ".join(str(path) for path in (data, config.rgb, config.thermal) if path), masks)

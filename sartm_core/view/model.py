@@ -20,6 +20,7 @@ class Masks:
 
     def __init__(self, config: PageConfig, threshold: float = 0.0) -> None:
         self.config, self.threshold = config, threshold
+        self._warm = False
 
     @cached_property
     def segmenter(self) -> Segmenter:
@@ -34,12 +35,10 @@ class Masks:
         """Segment one frame; told: what else to say of it. ValueError as of a `Segmenter`."""
         segmenter = self.segmenter
         result = segmenter(rgb, thermal, confidence_threshold=self.threshold)
-        state = {
-            **(told or {}),
-            "weights": segmenter.name,
-            "engine": f"{segmenter.engine}, {segmenter.precision}",
-            "time": f"{sum(result.timing.values()):.0f} ms",
-        }
+        state = {**(told or {}), "weights": segmenter.name, "engine": f"{segmenter.engine}, {segmenter.precision}"}
+        if self._warm:  # the first frame has the engine's start in it
+            state["time"] = f"{sum(result.timing.values()):.0f} ms"
+        self._warm = True
         return Shown(
             name, rgb, thermal, result.mask, result.confidence, segmenter.classes, segmenter.palette, state
         )  # fmt: skip

@@ -22,10 +22,10 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from sartm_core.view.config import PageConfig
-from sartm_core.view.dropped import MAX_FILES, Upload, read_pair
+from sartm_core.view.dropped import MAX_FILES, Upload, read_dropped
 from sartm_core.view.model import Masks
 from sartm_core.view.source import WAIT_S, Listed, Live, Shown
 from sartm_core.view.wire import Encoded, body, encode
@@ -105,7 +105,7 @@ class Server:
 
     async def _page(self, request: web.Request) -> web.Response:
         name, kind = PAGE[request.path]
-        return web.Response(text=files("sartm_core.view").joinpath("page", name).read_text("utf-8"), content_type=kind)
+        return web.Response(text=(files("sartm_core.view") / "page" / name).read_text("utf-8"), content_type=kind)
 
     async def _about(self, _: web.Request) -> web.Response:
         source = self.source
@@ -142,9 +142,9 @@ class Server:
         return answer(frame.head | head, frame.pictures)
 
     async def _segment(self, request: web.Request) -> web.Response:
-        async with self._uploads:
-            dropped = await self._receive(request)
         try:
+            async with self._uploads:
+                dropped = await self._receive(request)
             frame = await self._work(lambda: self._segmented(dropped))
         except (ValueError, OSError) as error:
             raise web.HTTPBadRequest(text=str(error)) from error
@@ -155,22 +155,27 @@ class Server:
         limit = self.config.upload_mb * MB
         if not request.content_type.startswith("multipart/"):
             raise web.HTTPBadRequest(text="expected one or two files as multipart/form-data")
-        received, size = [], 0
-        async for field in await request.multipart():
+        received: list[Upload] = []
+        size = 0
+        reader = await request.multipart()
+        while (field := await reader.next()) is not None:
+            if not isinstance(field, BodyPartReader):
+                raise web.HTTPBadRequest(text="expected files, got another multipart within")
             data = bytearray()
-            while chunk := await field.read_chunk(CHUNK):  # type: ignore[union-attr]
+            while chunk := await field.read_chunk(CHUNK):
                 size += len(chunk)
                 if size > limit or len(received) == MAX_FILES:
                     raise web.HTTPRequestEntityTooLarge(
                         limit, size, text=f"at most {MAX_FILES} files of together {self.config.upload_mb} MB"
                     )
                 data += chunk
-            received.append(Upload(field.filename or "file", bytes(data)))  # type: ignore[union-attr]
+            received.append(Upload(field.filename or "file", bytes(data)))
         return received
 
-    def _segmented(self, dropped: list[Upload]) -> Encoded:
-        pair = read_pair(dropped)
-        return self._encode(self._masks(" and ".join(map(str, dropped)), pair.rgb, pair.thermal, pair.told))
+    def _segmented(self, files: list[Upload]) -> Encoded:
+        dropped = read_dropped(files)
+        name = " and ".join(file.name for file in files)
+        return self._encode(self._masks(name, dropped.rgb, dropped.thermal, dropped.told))
 
     def _encode(self, shown: Shown) -> Encoded:
         self.made += 1

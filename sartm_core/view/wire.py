@@ -86,7 +86,7 @@ def numbers(kind: str, array: np.ndarray) -> tuple[dict[str, Any], bytes]:
     """(H, W) numbers as a part and its bytes."""
     name = array.dtype.name if array.dtype.name in NUMBERS else "float32"
     plain = np.ascontiguousarray(array, np.dtype(name).newbyteorder("<"))
-    return part(kind, name, array, zlib.compress(plain, FASTEST))
+    return part(kind, name, array, zlib.compress(plain.tobytes(), FASTEST))
 
 
 def part(kind: str, form: str, array: np.ndarray, data: bytes) -> tuple[dict[str, Any], bytes]:

@@ -15,7 +15,8 @@ from sartm_ros.bags.choice import SceneChange, least_confident
 from sartm_ros.bags.frames import FrameFolder
 from sartm_ros.bags.model import BagModel
 from sartm_ros.bags.pairs import BagPair, Pairing, all_pairs
-from sartm_ros.bags.reading import Bag, BagError
+from sartm_ros.bags.reading import Bag
+from sartm_ros.bags.storage import BagError
 from sartm_ros.bags.topics import Topics
 from sartm_ros.bags.writing import new_folder, writing
 from sartm_ros.frames.images import ImageError
@@ -48,7 +49,7 @@ class Extraction:
         self.model = BagModel(values)
         self.label_set = LabelSet(self.model.weights.classes, self.model.weights.palette)
         self.frames: list[dict[str, Any]] = []
-        self.pairing = self._pairing()
+        self.pairing = Pairing(bag, topics, values, self.model.settings)
 
     def run(self, output: Path, command: str) -> Pairing:
         """Make the folder `output`; returns what was paired.
@@ -58,10 +59,10 @@ class Extraction:
         """
         with writing(output), new_folder(output) as root:
             wanted = self._chooser()
-            self.pairing = self._pairing()  # once more from the first frame on: the same pairs
+            self.pairing = self._pairing()  # the first pass may have counted frames already
             folder = FrameFolder(root, self.label_set, self.model.settings.registration)
             with bar(self.bag, self.topics, "extract") as tick:
-                for pair in all_pairs(self.bag, self.pairing, tick):
+                for pair in all_pairs(self.pairing, tick):
                     self._take(folder, pair, wanted)
             if not self.frames:
                 raise BagError(self.pairing.why_none())
@@ -103,7 +104,7 @@ class Extraction:
         """A first pass through the whole recording; of each pair one number is kept."""
         places, confidences, times = [], [], []
         with bar(self.bag, self.topics, "look for low confidence") as tick:
-            for pair in all_pairs(self.bag, self._pairing(), tick):
+            for pair in all_pairs(self._pairing(), tick):
                 try:
                     found = self.model(pair, confidence=True)
                 except ImageError:  # counted in the second pass, as all pairs are
@@ -116,7 +117,8 @@ class Extraction:
         return {places[k] for k in chosen}
 
     def _pairing(self) -> Pairing:
-        return Pairing(self.bag, self.topics, self.values, self.model.settings)
+        """From the first frame on, by the same plan."""
+        return Pairing(self.bag, self.topics, self.values, self.model.settings, self.pairing.plan)
 
     def _source(self, command: str) -> dict[str, Any]:
         return {
@@ -127,7 +129,7 @@ class Extraction:
             "command": command,
             "model": self.model.weights.name,
             "model_sha256": self.model.weights.sha256,
-            "pairs_in_bag": self.pairing.pairer.counters.pairs,
+            "pairs_in_bag": self.pairing.counters.pairs,
             "frames": self.frames,
         }
 

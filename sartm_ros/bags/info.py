@@ -10,15 +10,14 @@ import numpy as np
 
 from sartm_ros.bags import topics as topic_choice
 from sartm_ros.bags.pairs import Pairing
-from sartm_ros.bags.reading import Bag, BagError, Message
-from sartm_ros.bags.skew import Offset, fixing_offset
+from sartm_ros.bags.plan import Frames, make_plan
+from sartm_ros.bags.reading import Bag, Message
+from sartm_ros.bags.skew import Offset, advice, recorded_later
+from sartm_ros.bags.storage import BagError
 from sartm_ros.bags.topics import Topics
 from sartm_ros.node.settings import Settings
 from sartm_ros.pairing import stamps
 from sartm_ros.pairing.nearest import NS, RGB, STREAMS, THERMAL
-
-WORTH_S = 0.001
-"""A smaller offset is not worth a word."""
 
 
 @dataclass
@@ -74,55 +73,59 @@ def inspect(bag: Bag, rgb: str | None, thermal: str | None, values: dict[str, An
         chosen = None
     seen = {topic: Seen(kind) for topic, kind in bag.images.items()}
     pairing = Pairing(bag, chosen, values, Settings.of(values)) if chosen else None
-    skews: list[int] = []
+    frames = {stream: Frames() for stream in STREAMS}
     with tqdm(total=sum(bag.counts().values()), desc="info", unit="msg", delay=2.0) as bar:
         for message in bag.messages(seen):
             seen[message.topic].add(message, bag)
             if pairing and message.topic in pairing.topics.both:
-                skews += [pair.skew_ns for pair in pairing.push(message)]
+                frame = pairing.check(message)
+                if frame is not None:
+                    frames[pairing.topics.stream(message.topic)].add(message.logged_ns, frame.stamp_ns, message.place)
             bar.update()
     if pairing:
-        skews += [pair.skew_ns for pair in pairing.rest()]
+        pairing.plan = make_plan(frames, pairing.topics, values)
     return {
         "bag": str(bag.path),
         "storage": bag.storage,
         "seconds": bag.seconds,
         "messages": bag.count,
+        "faults": [asdict(fault) for fault in bag.faults],
         "topics": {topic: one.as_dict() for topic, one in seen.items()},
-        "pairing": pairing_quality(pairing, seen, skews) if pairing else None,
+        "pairing": pairing_quality(pairing, values) if pairing else None,
     }
 
 
-def pairing_quality(pairing: Pairing, seen: dict[str, Seen], skews: list[int]) -> dict[str, Any]:
-    """How two topics pair as the node pairs them, and which offset would help."""
-    shift = pairing.pairer.offset_ns[RGB]  # the thermal one is what the advice replaces
-    rgb = [(recorded, stamp + shift) for recorded, stamp in seen[pairing.topics.rgb].frames]
-    streams = [rgb, seen[pairing.topics.thermal].frames]
-    offset = fixing_offset(streams[0], streams[1], pairing.tolerance_s)
-    fewer = min(map(len, streams))
-    apart = np.abs(skews) / NS if skews else None
-    counters = pairing.pairer.counters
+def pairing_quality(pairing: Pairing, values: dict[str, Any]) -> dict[str, Any]:
+    """How two topics pair, and which offset would help."""
+    plan, counters = pairing.plan, pairing.counters
+    offset = plan.offset(pairing.tolerance_s)
+    fewer = min(map(len, plan.frames.values()))
+    apart = np.abs(plan.skew_ns) / NS if len(plan.pairs) else None
     return {
         "rgb_topic": pairing.topics.rgb,
         "thermal_topic": pairing.topics.thermal,
+        "by": "time of recording" if values.get("log_time") else "header stamp",
         "tolerance_s": pairing.tolerance_s,
-        "pairs": len(skews),
-        "paired_share": len(skews) / fewer if fewer else None,
+        "pairs": len(plan.pairs),
+        "paired_share": len(plan.pairs) / fewer if fewer else None,
         "abs_dt_p50_s": float(np.percentile(apart, 50)) if apart is not None else None,
         "abs_dt_p95_s": float(np.percentile(apart, 95)) if apart is not None else None,
-        "median_dt_s": float(np.median(skews)) / NS if skews else None,
+        "median_dt_s": float(np.median(plan.skew_ns)) / NS if apart is not None else None,
         "dropped": {stream: {k: v for k, v in counters.dropped[stream].items() if v} for stream in STREAMS},
         "resets": counters.resets,
         "not_usable": dict(pairing.spoiled),
         "problem": pairing.first_problem,
+        "stamps": list(plan.problems),
+        "thermal_offset_s": plan.thermal_offset_s,
         "offset": asdict(offset) if offset else None,
-        "recorded_later_s": stamps.lag(*streams),
+        "recorded_later_s": recorded_later(*plan.times, pairing.tolerance_s),
     }
 
 
 def as_text(found: dict[str, Any]) -> str:
     """The tables for the screen."""
-    lines = [f"{found['bag']}: {found['storage']}, {found['seconds']:.1f} s, {found['messages']} messages", ""]
+    lines = [f"{found['bag']}: {found['storage']}, {found['seconds']:.1f} s, {found['messages']} messages"]
+    lines += [f"  {fault['text']}" for fault in found["faults"]] + [""]
     width = max((len(topic) for topic in found["topics"]), default=0)
     lines.append(f"{'image topic':{width}}  {'frames':>7}  {'Hz':>6}  {'MB/s':>6}  {'missing':>7}  size and encoding")
     for topic, one in found["topics"].items():
@@ -146,7 +149,8 @@ NO_PAIR = "Which two are the cameras cannot be told; --rgb-topic and --thermal-t
 def pairing_lines(quality: dict[str, Any]) -> list[str]:
     """How the two topics pair, in words."""
     lines = [
-        f"rgb {quality['rgb_topic']} with thermal {quality['thermal_topic']}, tolerance {ms(quality['tolerance_s'])}:",
+        f"rgb {quality['rgb_topic']} with thermal {quality['thermal_topic']}, tolerance {ms(quality['tolerance_s'])}, "
+        f"by {quality['by']}:",
         f"  {quality['pairs']} pairs, {share(quality['paired_share'])} of the slower camera's frames"
         + (f"; |dt| p50 {ms(quality['abs_dt_p50_s'])}, p95 {ms(quality['abs_dt_p95_s'])}" if quality["pairs"] else ""),
     ]
@@ -161,27 +165,19 @@ def pairing_lines(quality: dict[str, Any]) -> list[str]:
         lines.append(
             f"  frames that the node would refuse: {sum(quality['not_usable'].values())}; {quality['problem']}"
         )
+    lines += [f"  {problem}" for problem in quality["stamps"]]
     if quality["offset"]:
-        lines.append(f"  {advice(Offset(**quality['offset']), quality)}")
+        lines.append(f"  {advice(Offset(**quality['offset']), quality['tolerance_s'], quality['thermal_offset_s'])}")
+    elif not quality["stamps"]:
+        lines.append("  no constant offset would bring these frames together")
     lag = quality["recorded_later_s"]
-    if abs(lag) > quality["tolerance_s"]:
+    if lag is not None and abs(lag) > quality["tolerance_s"]:
         late, early = (THERMAL, RGB) if lag > 0 else (RGB, THERMAL)
         lines.append(
-            f"  {late} frames were recorded {ms(abs(lag))} after {early} frames of the same stamp: a slow camera, or "
-            f"its clock is off; then sync.thermal_offset {lag:+.3f}"
+            f"  {late} frames were recorded {ms(abs(lag))} after {early} frames of the same stamp: a slow camera (then "
+            "all is well), or its clock is off"
         )
     return lines
-
-
-def advice(offset: Offset, quality: dict[str, Any]) -> str:
-    """What the offset would do, in one sentence."""
-    if abs(offset.seconds) < WORTH_S:
-        return f"no constant skew: an offset would change nothing (|dt| p95 to the nearest frame {ms(offset.spread_s)})"
-    found = " (found by the times of recording)" if offset.by_arrival else ""
-    return (
-        f"sync.thermal_offset {offset.seconds:+.4f} would take out the constant skew{found}: then "
-        f"{share(offset.within)} have a partner within {ms(quality['tolerance_s'])}, |dt| p95 {ms(offset.spread_s)}"
-    )
 
 
 def number(value: float | None, digits: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sartm_ros.bags.pairs import BagPair
-from sartm_ros.bags.reading import BagError
+from sartm_ros.bags.storage import BagError
 from sartm_ros.inference.jobs import Request
 from sartm_ros.inference.model import Model, library_threads
 from sartm_ros.node.class_map import ClassMap

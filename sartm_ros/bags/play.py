@@ -8,8 +8,8 @@ from typing import Any
 
 from rclpy.parameter import Parameter
 
-from sartm_ros.bags.reading import BagError
 from sartm_ros.bags.replay import bag_pairs, pair_rate
+from sartm_ros.bags.storage import BagError
 from sartm_ros.replay.sources import Pair
 from sartm_ros.replay_node import ReplayNode
 from sartm_ros.replay_node import main as replay

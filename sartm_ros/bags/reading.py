@@ -1,46 +1,53 @@
-"""Reading rosbag2 recordings (sqlite3, MCAP) by the `rosbags` library, without ROS.
+"""Reading rosbag2 recordings (sqlite3, MCAP) without ROS, whole ones and what a killed recorder left.
 
 with Bag(path) as bag:
     for message in bag.messages():
         message.topic, message.logged_ns, message.data           # data: the bytes as recorded
         bag.decode(message)                                      # of image topics: an object with the message's fields
+    bag.faults                                                   # what is wrong with the recording, what of it is lost
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+import struct
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import yaml
+from sartm_ros.bags import folder
+from sartm_ros.bags.mcap import McapFile
+from sartm_ros.bags.sqlite import SqliteFile
+from sartm_ros.bags.storage import ZSTD_MAGIC, BagError, Connection, Fault, Part, Place, by_time, needs, one_line, zstd
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 IMAGE_TYPES = (IMAGE, COMPRESSED)
-STORAGES = ("sqlite3", "mcap")
-SUFFIXES = {".db3": "sqlite3", ".mcap": "mcap"}
-METADATA = "metadata.yaml"
-
-
-class BagError(ValueError):
-    """A recording that cannot be used, or cannot be written; the text names it and says what was expected."""
+OPENERS: dict[str, Callable[[Path], Part]] = {"sqlite3": SqliteFile, "mcap": McapFile}
+STORAGES = tuple(OPENERS)
+STAMP_BYTES = 12
+"""A CDR message that begins with a header: its byte order, seconds, nanoseconds."""
+NS = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Message:
     """One recorded message."""
 
-    connection: Any
-    """`rosbags.interfaces.Connection`: topic, type, QoS."""
+    connection: Connection
     logged_ns: int
     """When it was recorded, nanoseconds."""
     data: bytes
     """Serialised (CDR)."""
+    place: Place
+    """Where it lies, for `Bag.read`."""
 
     @property
     def topic(self) -> str:
-        return str(self.connection.topic)
+        return self.connection.topic
 
 
 class Bag:
@@ -49,53 +56,88 @@ class Bag:
     def __init__(self, path: Path) -> None:
         """BagError naming the path when there is no such recording."""
         self.path = path
-        if not path.exists():
-            raise BagError(f"{path}: no such bag; give a rosbag2 folder, or a .mcap or .db3 file")
-        if path.is_dir() and not (path / METADATA).is_file():
-            found = sorted(p.name for p in path.iterdir() if p.suffix in SUFFIXES)
-            hint = f"give the file itself: {path / found[0]}" if found else "is this a rosbag2 folder?"
-            raise BagError(f"{path}: has no {METADATA} (a recording that was cut off?); {hint}")
-        if path.is_file() and path.suffix not in SUFFIXES:
-            hint = "; `rosbags-convert` turns a ROS 1 bag into one" if path.suffix == ".bag" else ""
-            raise BagError(f"{path}: not a recording; expected a rosbag2 folder, or a .mcap or .db3 file{hint}")
+        self._files = folder.find(path)
+        self.connections: list[Connection] = []
+        """Every topic (more than once where a topic has several types)."""
+        self._counts: list[int] = []
+        self._parts: list[Part] = []
+        self._merged: list[list[int]] = []  # of each part: place in `connections` of each of its own
 
     def __enter__(self) -> Bag:
-        rosbag2, typesys = needs()
+        _, typesys = needs()
         self._types = typesys.get_typestore(typesys.Stores.LATEST)  # images are the same in all distros
-        try:
-            self._reader = rosbag2.Reader(self.path)
-            self._reader.open()
-        except Exception as error:  # rosbags raises many types for broken files
-            raise BagError(f"{self.path}: not a readable rosbag2 recording ({one_line(error)})") from error
+        with ExitStack() as stack:
+            self._open(stack)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._reader.close()
+        self._stack.close()
+
+    def _open(self, stack: ExitStack) -> None:
+        paths, refused = self._files.paths, []
+        for path in paths:
+            opener = OPENERS[folder.storage_of(path) or ""]
+            if path.suffix == folder.PACKED:
+                unpack_to = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                path, fault = folder.unpacked(path, unpack_to)
+                self._files.faults += [fault] if fault else []
+            try:
+                part = opener(path)
+            except BagError as error:
+                refused.append(error)
+                continue
+            except OSError as error:
+                raise BagError(f"{path}: cannot be read ({one_line(error)})") from error
+            stack.callback(part.close)
+            self._parts.append(part)
+        if not self._parts:
+            raise refused[0]
+        self._files.faults += [Fault(str(error)) for error in refused]
+        if not self._files.listed:
+            self._parts.sort(key=lambda part: part.contents.begin_ns or 0)
+        for part in self._parts:
+            self._merged.append([self._place(connection) for connection in part.contents.connections])
+            for number, count in zip(self._merged[-1], part.contents.counts, strict=True):
+                self._counts[number] += count
+        if self._files.count > self.count:
+            text = f"{self.path}: {self._files.count - self.count} of the {self._files.count} messages are lost that "
+            self._files.faults.append(Fault(f"{text}{folder.METADATA} tells of; {self.count} are there"))
+
+    def _place(self, connection: Connection) -> int:
+        """In `connections`, where it is added when it is new."""
+        name = connection.topic, connection.msgtype
+        for number, known in enumerate(self.connections):
+            if (known.topic, known.msgtype) == name:
+                return number
+        digest = connection.digest or self._files.digests.get(name, "")
+        self.connections.append(replace(connection, digest=digest))
+        self._counts.append(0)
+        return len(self.connections) - 1
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What is wrong with the recording; reading it all may find more."""
+        return [*self._files.faults, *(fault for part in self._parts for fault in part.faults.values())]
 
     @property
     def storage(self) -> str:
         """One of `STORAGES`."""
-        if self.path.is_file():
-            return SUFFIXES[self.path.suffix]
-        metadata = yaml.safe_load((self.path / METADATA).read_text(encoding="utf-8"))
-        return str(metadata["rosbag2_bagfile_information"]["storage_identifier"])
-
-    @property
-    def connections(self) -> list[Any]:
-        """`rosbags.interfaces.Connection` of every topic (more than one where a topic has several types)."""
-        return list(self._reader.connections)
+        return folder.storage_of(self._files.paths[0]) or ""
 
     @property
     def count(self) -> int:
         """Messages of all topics."""
-        return int(self._reader.message_count)
+        return sum(self._counts)
 
     @property
     def seconds(self) -> float:
         """From the first to the last message."""
-        return max(0, int(self._reader.duration) - 1) / 1e9  # rosbags counts to the nanosecond after the last one
+        begin = [p.contents.begin_ns for p in self._parts if p.contents.begin_ns is not None]
+        end = [p.contents.end_ns for p in self._parts if p.contents.end_ns is not None]
+        return (max(end) - min(begin)) / NS if begin else 0.0
 
     @property
     def images(self) -> dict[str, str]:
@@ -106,30 +148,51 @@ class Bag:
     def counts(self) -> dict[str, int]:
         """Messages of each image topic."""
         counts = dict.fromkeys(self.images, 0)
-        for connection in self.connections:
+        for connection, count in zip(self.connections, self._counts, strict=True):
             if connection.topic in counts:
-                counts[connection.topic] += connection.msgcount
+                counts[connection.topic] += count
         return counts
 
-    def messages(
-        self, topics: Collection[str] | None = None, start_ns: int | None = None, stop_ns: int | None = None
-    ) -> Iterator[Message]:
-        """The messages in the order they were recorded, of all topics or of some; from the time `start_ns` on, and
-        before `stop_ns`. BagError where the file is broken."""
-        wanted = [c for c in self.connections if topics is None or c.topic in topics]
-        if not wanted:
-            return
-        recorded = self._reader.messages(wanted, start_ns, stop_ns)
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[Message]:
+        """The messages by time of recording, of all topics or of some. BagError where the file cannot be read."""
+        return self._read(topics, lambda part, wanted: part.messages(wanted))
+
+    def stamps(self, topics: Collection[str]) -> Iterator[tuple[str, int, int, Place]]:
+        """(Topic, time of recording, time stamp of the header, place) of messages that begin with a header."""
+        for head in self._read(topics, lambda part, wanted: part.heads(wanted, STAMP_BYTES)):
+            if len(head.data) >= STAMP_BYTES:
+                order = "<" if head.data[1] & 1 else ">"
+                seconds, rest = struct.unpack_from(f"{order}iI", head.data, 4)
+                yield head.topic, head.logged_ns, seconds * NS + rest, head.place
+
+    def read(self, place: Place, connection: Connection, logged_ns: int) -> Message:
+        """The message at a place again."""
+        try:
+            data = self._parts[place.part].read(place.first, place.second)
+        except Exception as error:
+            raise BagError(f"{self.path}: {connection.topic}: cannot be read again ({one_line(error)})") from error
+        return Message(connection, logged_ns, unpacked(data), place)
+
+    def _read(self, topics: Collection[str] | None, read: Any) -> Iterator[Message]:
+        wanted = {k for k, c in enumerate(self.connections) if topics is None or c.topic in topics}
+        sources, parts = [], []
+        for number, (part, merged) in enumerate(zip(self._parts, self._merged, strict=True)):
+            own = {k for k, place in enumerate(merged) if place in wanted}
+            if own and part.contents.begin_ns is not None:
+                sources.append((part.contents.begin_ns, partial(read, part, own)))
+                parts.append(number)
         count = 0
-        while True:
-            try:
-                following = next(recorded, None)
-            except Exception as error:  # as in `__enter__`
-                raise BagError(f"{self.path}: broken after {count} messages ({one_line(error)})") from error
-            if following is None:
-                return
-            count += 1
-            yield Message(*following)
+        try:
+            for source, record in by_time(sources):
+                part_number = parts[source]
+                connection = self.connections[self._merged[part_number][record.connection]]
+                place, data = Place(part_number, record.first, record.second), record.data
+                if data.startswith(ZSTD_MAGIC):
+                    data = unpacked(self._parts[part_number].read(record.first, record.second))
+                yield Message(connection, record.logged_ns, data, place)
+                count += 1
+        except OSError as error:
+            raise BagError(f"{self.path}: cannot be read after {count} messages ({one_line(error)})") from error
 
     def decode(self, message: Message) -> Any:
         """The fields of an image message. BagError when its bytes are no such message."""
@@ -141,15 +204,11 @@ class Bag:
             ) from error
 
 
-def needs() -> tuple[Any, Any]:
-    """`rosbags.rosbag2` and `rosbags.typesys`. BagError says how to install them."""
+def unpacked(data: bytes) -> bytes:
+    """A message as it was before the recorder compressed it; as it is where that fails: decoding will tell."""
+    if not data.startswith(ZSTD_MAGIC):
+        return data
     try:
-        from rosbags import rosbag2, typesys
-    except ImportError as error:
-        raise BagError(f'reading bags needs rosbags ({error}): pip install "sartm_ros[tools]"') from error
-    return rosbag2, typesys
-
-
-def one_line(error: Exception) -> str:
-    """What an exception says, on one line, with its type where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+        return bytes(zstd().decompress(data))
+    except zstd().ZstdError:
+        return data

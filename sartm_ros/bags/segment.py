@@ -1,4 +1,4 @@
-"""A recording with the masks of a model added: one pass, a message at a time, memory does not grow with its length."""
+"""A recording with the masks of a model added: a message at a time, memory does not grow with its length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sartm_core.support.classes import IGNORE
 from sartm_core.support.visualize import overlay
 from sartm_ros.bags.model import BagModel
 from sartm_ros.bags.pairs import BagPair, Pairing
-from sartm_ros.bags.reading import Bag, BagError
+from sartm_ros.bags.reading import Bag
+from sartm_ros.bags.storage import BagError
 from sartm_ros.bags.topics import Topics
 from sartm_ros.bags.writing import STRING, Copy, new_folder, writing
 from sartm_ros.frames.images import ImageError
@@ -51,7 +52,6 @@ def segment(
                 if message.topic in topics.both:
                     masks.write(pairing.push(message))
                 bar.update()
-            masks.write(pairing.rest())
             if not masks.written:
                 raise BagError(pairing.why_none())
     return pairing, masks.written

@@ -10,6 +10,20 @@ import numpy as np
 from sartm_ros.pairing import stamps
 from sartm_ros.pairing.stamps import NS
 
+WORTH_S = 0.001
+"""A smaller offset is not worth a word."""
+WARNED_SHARE = 0.1
+"""A constant skew above this share of the tolerance deserves a warning."""
+LEAST_WITHIN = 0.5
+"""An offset that pairs fewer frames than this share is no offset but chance."""
+OVERLAP = 0.5
+"""Share of the shorter stream that the other one must cover, for times of both to be compared."""
+LEAST_FRAMES = 3
+"""Of fewer that cannot be said."""
+STEADY = (10, 90)
+"""Between these percentiles the time from stamp to recording must not change by more than the tolerance."""
+Times = Sequence[tuple[float, int]]
+"""(Recorded s, stamp ns) of frames."""
 PAIRED_EQUAL = 0.02
 """Shares of frames near a partner that differ by less say nothing about which offset is right."""
 
@@ -39,10 +53,13 @@ def nearest(rgb_ns: Sequence[int] | np.ndarray, thermal_ns: Sequence[int] | np.n
     return sign * (few - closest)
 
 
-def fixing_offset(
-    rgb: Sequence[tuple[float, int]], thermal: Sequence[tuple[float, int]], tolerance_s: float
-) -> Offset | None:
-    """From (recorded s, stamp ns) of both streams' frames. None when one is empty.
+def timed(logged_ns: np.ndarray, stamp_ns: np.ndarray) -> list[tuple[float, int]]:
+    """`Times` of arrays (N,) int64."""
+    return list(zip((logged_ns / NS).tolist(), stamp_ns.tolist(), strict=True))
+
+
+def fixing_offset(rgb: Times, thermal: Times, tolerance_s: float) -> Offset | None:
+    """The offset that brings both streams' frames together. None when one is empty or no offset does.
 
     Two candidates: the stamps shifted by nothing, or by how much later thermal frames of the same stamp were recorded
     (a camera's clock that is off); each made exact by the median time to the nearest frame. The second one counts only
@@ -51,9 +68,50 @@ def fixing_offset(
     if not rgb or not thermal:
         return None
     r, t = (np.array([stamp for _, stamp in frames], np.int64) for frames in (rgb, thermal))
-    at_once = _exact(r, t, 0.0, tolerance_s, False)
-    by_arrival = _exact(r, t, stamps.lag(rgb, thermal), tolerance_s, True)
-    return by_arrival if by_arrival.within > at_once.within + PAIRED_EQUAL else at_once
+    found = []
+    if overlap(r / NS, t / NS):  # else the nearest frame of all is the first or the last one
+        found.append(_exact(r, t, 0.0, tolerance_s, False))
+    late = recorded_later(rgb, thermal, tolerance_s)
+    if late is not None:
+        by_arrival = _exact(r, t, late, tolerance_s, True)
+        found += [by_arrival] if not found or by_arrival.within > found[0].within + PAIRED_EQUAL else []
+    return found[-1] if found and found[-1].within >= LEAST_WITHIN else None
+
+
+def recorded_later(rgb: Times, thermal: Times, tolerance_s: float) -> float | None:
+    """As `stamps.lag`; None where the times of recording say nothing of the cameras.
+
+    That is so where the topics were written one after the other, or not as the frames came (a converter, a cache).
+    """
+    if not rgb or not thermal or not overlap(*(np.array([at for at, _ in frames]) for frames in (rgb, thermal))):
+        return None
+    for frames in (rgb, thermal):
+        low, high = np.percentile([at - stamp / NS for at, stamp in frames], STEADY)
+        if high - low > tolerance_s:
+            return None
+    return stamps.lag(rgb, thermal)
+
+
+def overlap(a_s: np.ndarray, b_s: np.ndarray) -> bool:
+    """Whether two streams were there at the same time."""
+    shorter = min(np.ptp(a_s), np.ptp(b_s))
+    common = min(a_s.max(), b_s.max()) - max(a_s.min(), b_s.min())
+    return bool(min(len(a_s), len(b_s)) < LEAST_FRAMES or common >= OVERLAP * shorter)
+
+
+def advice(offset: Offset, tolerance_s: float, used_s: float = 0.0) -> str:
+    """What the offset would do, in one sentence; used_s: the one in use."""
+    if abs(offset.seconds - used_s) < WORTH_S:
+        return (
+            "no constant skew: an offset would change nothing (|dt| p95 to the nearest frame "
+            f"{offset.spread_s * 1e3:.1f} ms)"
+        )
+    found = " (found by the times of recording)" if offset.by_arrival else ""
+    return (
+        f"sync.thermal_offset {offset.seconds:+.4f} would take out the constant skew{found}: then "
+        f"{100 * offset.within:.1f} % have a partner within {tolerance_s * 1e3:.1f} ms, |dt| p95 "
+        f"{offset.spread_s * 1e3:.1f} ms"
+    )
 
 
 def _exact(rgb: np.ndarray, thermal: np.ndarray, start_s: float, tolerance_s: float, by_arrival: bool) -> Offset:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sartm_ros.bags.reading import COMPRESSED, Bag, BagError
+from sartm_ros.bags.reading import COMPRESSED, Bag
+from sartm_ros.bags.storage import BagError
 from sartm_ros.frames import compressed
 from sartm_ros.frames.colors import COLOR
 from sartm_ros.pairing.nearest import RGB, THERMAL
@@ -87,17 +88,14 @@ def listed(bag: Bag) -> str:
 
 def first_looks(bag: Bag) -> dict[str, Look]:
     """The first readable picture of every image topic that has one."""
-    waiting = {topic for topic, count in bag.counts().items() if count}
     looks: dict[str, Look] = {}
-    for message in bag.messages(waiting):
-        if message.topic in waiting:
+    for topic in bag.images:  # one after the other: another one's frames may fill the first half of the file
+        for message in bag.messages([topic]):
             try:
-                looks[message.topic] = look(bag.decode(message), message.connection.msgtype)
-                waiting.remove(message.topic)
+                looks[topic] = look(bag.decode(message), message.connection.msgtype)
+                break
             except ValueError:  # the next one may be readable
                 continue
-        if not waiting:
-            break
     return looks
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sartm_core.preprocess.thermal import THERMAL_MODES
-from sartm_ros.bags.reading import BagError
+from sartm_ros.bags.storage import BagError
 from sartm_ros.node import parameter_checks
 
 DEFAULTS: dict[str, Any] = {

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from sartm_ros.bags.reading import IMAGE, Bag, BagError, Message, needs, one_line
+from sartm_ros.bags.reading import IMAGE, Bag, Message
+from sartm_ros.bags.storage import CDR, BagError, Connection, needs, one_line
 from sartm_ros.frames.images import fill
 
 STRING = "std_msgs/msg/String"
@@ -62,12 +63,12 @@ class Copy:
     def __enter__(self) -> Copy:
         self._writer.open()
         for connection in self._source.connections:
-            self._copied[connection.id] = self._writer.add_connection(
+            self._copied[connection.topic, connection.msgtype] = self._writer.add_connection(
                 connection.topic,
                 connection.msgtype,
                 **self._definition(connection),
-                serialization_format=connection.ext.serialization_format,
-                offered_qos_profiles=connection.ext.offered_qos_profiles,
+                serialization_format=CDR,
+                offered_qos_profiles=profiles(connection.qos),
             )
         return self
 
@@ -86,7 +87,8 @@ class Copy:
 
     def copy(self, message: Message) -> None:
         """A message of the source as it is."""
-        self._writer.write(self._copied[message.connection.id], message.logged_ns, message.data)
+        name = message.connection.topic, message.connection.msgtype
+        self._writer.write(self._copied[name], message.logged_ns, message.data)
 
     def image(self, topic: str, logged_ns: int, pixels: np.ndarray, header: Any) -> None:
         """(H, W) uint8 as mono8 or (H, W, 3) as rgb8, filled in as the node does; the header as it is."""
@@ -99,9 +101,9 @@ class Copy:
         message = self._types.serialize_cdr(SimpleNamespace(data=text), STRING)
         self._writer.write(self._added[topic], logged_ns, message)
 
-    def _definition(self, connection: Any) -> dict[str, Any]:
+    def _definition(self, connection: Connection) -> dict[str, Any]:
         """What the source says about a type, else (recordings before Iron say nothing) the library's own definition."""
-        text, kind = connection.msgdef.data, connection.msgtype
+        text, kind = connection.definition, connection.msgtype
         if text:
             return {"msgdef": text, "rihs01": connection.digest or type_hash(text, kind)}
         if kind in self._types.fielddefs:
@@ -134,6 +136,17 @@ def offered(latched: bool) -> Any:
         QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, durability, forever, forever,
         QosLiveliness.AUTOMATIC, forever, False,
     )  # fmt: skip
+
+
+def profiles(text: str) -> Any:
+    """QoS profiles as rosbag2 writes them, for the writer; none where they make no sense."""
+    from rosbags.rosbag2.metadata import parse_qos
+
+    try:
+        return parse_qos(text)
+    except Exception as error:  # of many types, for text that nobody promised to be sound
+        log.warning("QoS profiles that cannot be read are left out (%s)", one_line(error))
+        return []
 
 
 @contextlib.contextmanager

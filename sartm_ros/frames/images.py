@@ -7,6 +7,7 @@ that names the topic. Any object with the fields of `sensor_msgs/Image` or `sens
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ FALSE_COLOR = (
     ". If the other camera is grey, the two topics are swapped"
 )
 """What `Incoming.warning` says of a thermal frame in colour."""
+DEEP = re.compile(r"^(16|32|64)[USF]|16$")
+"""Encodings of more than 8 bits a channel: rgb16, bayer_rggb16, mono16, 16UC3, ..."""
 NAN_PROBE_STEP = 16
 """Every 16th row and column is looked at first for a finite temperature."""
 NAME_LENGTH = 60
@@ -180,7 +183,7 @@ def _cropped(topic: str, message: Any, crop: Crop, height: int, width: int) -> t
 
 def _parse_compressed(message: Any, thermal: bool, topic: str, crop: Crop) -> Incoming:
     try:
-        height, width, color = compressed.header(message.data, message.format)
+        height, width, color = compressed.header(message.data, message.format, not thermal)
     except compressed.PictureError as error:
         raise _bad(topic, message, str(error)) from None
     height, width = _cropped(topic, message, crop, height, width)
@@ -205,6 +208,12 @@ def _thermal_view(message: Any, topic: str, crop: Crop) -> np.ndarray:
 def _color_view(message: Any, topic: str) -> np.ndarray:
     if message.encoding in COLOR:
         return _view(message, topic, "u1", COLOR[message.encoding][0])
+    if DEEP.search(message.encoding):
+        raise _bad(
+            topic, message,
+            "more than 8 bits a channel, which cv_bridge would cut off; expected 8 of a colour camera: have the driver "
+            "or a node before this one publish rgb8 or bgr8",
+        )  # fmt: skip
     if not colors.has_cv_bridge():
         raise _bad(
             topic, message,

@@ -10,14 +10,16 @@ from types import FrameType
 
 from rclpy.signals import uninstall_signal_handlers
 
-from sartm_core.support.ending import ENDING, close_gates
+from sartm_core.support.ending import Gate
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def quiet_end() -> Iterator[None]:
     """Ctrl-C and SIGTERM do nothing in the block, which ends what runs: a second one (`ros2 launch` in a terminal sends
-    two) would cut it short. Afterwards all is as before, but a gate (`quiet_exit`, of a process that ends with this) is
-    closed. Main thread only; elsewhere Python hears no signals, and this does nothing.
+    two) would cut it short. Afterwards all is as before; in a process that ends with this (`quiet_exit`)
+    signals stay without effect. Main thread only; elsewhere Python hears no signals, and this does nothing.
 
     rclpy's own handlers are gone for good: its thread that wakes executors on a signal looks at their guard conditions
     without a lock, and one that shuts down at that moment was a segmentation fault. This waits for that thread's end.
@@ -33,9 +35,9 @@ def quiet_end() -> Iterator[None]:
     try:
         yield
     finally:
-        close_gates(before.values())
+        process_ends = any(isinstance(handler, Gate) for handler in before.values())
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if process_ends else handler)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:

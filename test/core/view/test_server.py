@@ -6,18 +6,16 @@ import asyncio
 import gc
 import io
 import weakref
-import zlib
 
 import numpy as np
 import pytest
-from aiohttp import FormData
 from aiohttp.test_utils import TestClient
 from PIL import Image
 
 from sartm_core.support.visualize import display_colors, gray_range
 from sartm_core.view.server import KEPT, PAGE
 from sartm_core.view.source import WATCHED_S, Live
-from test.core.view.pages import PALETTE, FakeMasks, Frames, page, shown, unpack
+from test.core.view.pages import PALETTE, Frames, page, shown, unpack
 
 CLIENTS = 20
 
@@ -189,92 +187,5 @@ def test_a_page_for_the_network_answers_to_any_name() -> None:
             assert (await client.get("/about", headers={"Host": "robot.local"})).status == 200
             other = {"Host": "robot.local", "Origin": "http://evil.example"}
             assert (await client.get("/about", headers=other)).status == 403
-
-    asyncio.run(body())
-
-
-def png(array: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(array).save(out, "PNG")
-    return out.getvalue()
-
-
-def huge(side: int) -> bytes:
-    """A PNG that says it has side x side pixels, and holds 16."""
-    small = bytearray(png(np.zeros((4, 4, 3), np.uint8)))
-    small[16:24] = side.to_bytes(4, "big") * 2
-    small[29:33] = zlib.crc32(small[12:29]).to_bytes(4, "big")
-    return bytes(small)
-
-
-COLOR, GRAY = shown("x").rgb, shown("x").thermal
-assert COLOR is not None and GRAY is not None
-
-
-async def drop(client: TestClient, *files: bytes, names: tuple[str, ...] = ("a.png", "b.png", "c.png")):
-    form = FormData()
-    for name, data in zip(names, files, strict=False):
-        form.add_field("file", data, filename=name)
-    return await client.post("/segment", data=form)
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_dropped_pair_is_told_apart_and_segmented(turned: bool) -> None:
-    async def body() -> None:
-        files = [png(COLOR), png(GRAY)][:: -1 if turned else 1]
-        async with page(Live("a test")) as (client, server):
-            response = await drop(client, *files)
-            assert response.status == 200
-            head = unpack(await response.read())
-            masks: FakeMasks = server._masks  # type: ignore[assignment]
-        np.testing.assert_array_equal(masks.given[0][0], COLOR)
-        np.testing.assert_array_equal(masks.given[0][1], GRAY)
-        rgb, thermal = ("b.png", "a.png") if turned else ("a.png", "b.png")
-        assert head["state"] == {"taken as rgb": rgb, "taken as thermal": thermal}
-
-    asyncio.run(body())
-
-
-def test_one_dropped_picture_is_a_frame_of_one_camera() -> None:
-    async def body() -> None:
-        async with page(Frames(1)) as (client, server):
-            assert (await drop(client, png(GRAY))).status == 200
-            rgb, thermal = server._masks.given[0]  # type: ignore[attr-defined]
-            assert rgb is None and thermal.dtype == np.uint16
-
-    asyncio.run(body())
-
-
-@pytest.mark.parametrize(
-    ("files", "status", "text"),
-    [
-        ([b"no picture"], 400, "a.png: not a readable picture; expected one of PNG, JPEG, TIFF, BMP"),
-        ([png(COLOR)[:60]], 400, "a.png: not a readable"),
-        ([huge(7000)], 400, "a.png: 7000x7000 pixels; at most 40 million are taken"),
-        ([huge(30000)], 400, "a.png: not a readable"),  # Pillow itself says no
-        ([png(COLOR), png(COLOR)], 400, "a.png and b.png are both in colour"),
-        ([png(GRAY), png(GRAY)], 400, "a.png and b.png are both grey"),
-        ([png(COLOR), png(GRAY), png(GRAY)], 413, "at most 2 files"),
-        ([bytes(1_000_001)], 413, "together 1 MB"),
-        ([bytes(600_000), bytes(600_000)], 413, "together 1 MB"),
-        ([], 400, ""),
-    ],
-)  # fmt: skip
-def test_bad_drops_are_refused_in_words(files: list[bytes], status: int, text: str) -> None:
-    async def body() -> None:
-        async with page(Frames(1), upload_mb=1) as (client, server):
-            response = await drop(client, *files)
-            assert response.status == status and text in await response.text()
-            assert server._masks.given == []  # type: ignore[attr-defined]
-            assert (await client.get("/frame/0")).status == 200
-
-    asyncio.run(body())
-
-
-def test_the_name_of_a_dropped_file_is_only_shown() -> None:
-    async def body() -> None:
-        async with page(Frames(1)) as (client, _):
-            response = await drop(client, png(COLOR), names=("../../etc/passwd",))
-            assert response.status == 200 and "passwd" in unpack(await response.read())["name"]
 
     asyncio.run(body())

@@ -91,8 +91,7 @@ def test_a_thermal_camera_is_told_by_its_name(topic, seen):
     "what, said",
     [
         ("missing", "no such bag"),
-        ("metadata", "not a readable rosbag2 recording"),
-        ("cut", "not a readable rosbag2 recording"),
+        ("rubbish", "not an MCAP file"),
         ("empty", "has no metadata.yaml"),
         ("topic", "no image topic of that name .* image topics: /cam/color/image_raw, /flir/image_raw"),
         ("no images", "has no image topics at all"),
@@ -104,11 +103,8 @@ def test_bad_input_is_one_clear_line(tmp_path, capsys, what, said):
         bag.mkdir()
     elif what != "missing":
         record(bag, [] if what == "no images" else drive(2))
-    if what == "metadata":
-        (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
-    elif what == "cut":
-        content = (bag / "drive.mcap").read_bytes()
-        (bag / "drive.mcap").write_bytes(content[: len(content) // 2])
+    if what == "rubbish":
+        (bag / "drive.mcap").write_bytes(bytes(1000))
     elif what == "topic":
         options = ["--thermal-topic", "/nobody"]
     assert info(tmp_path, bag, *options)[0] == 2

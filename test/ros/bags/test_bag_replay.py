@@ -25,6 +25,13 @@ def test_pairs_in_their_order_as_recorded(tmp_path):
     assert pair_rate(bag) == pytest.approx(10, rel=0.05)
 
 
+def test_the_rate_is_that_of_the_camera_not_of_the_converter(tmp_path):
+    frames = [Frame(f.topic, f.stamp_s, k / 1000, f.content) for k, f in enumerate(drive(4))]
+    assert pair_rate(record(tmp_path / "drive", frames)) == pytest.approx(10)
+    still = [Frame(f.topic, 0.0, f.logged_s, f.content) for f in drive(4)]
+    assert pair_rate(record(tmp_path / "still", still)) == pytest.approx(10)
+
+
 def test_a_broken_frame_is_passed_over(tmp_path, caplog):
     frames = drive(3, compressed=True)
     frames[2] = Frame(RGB, frames[2].stamp_s, frames[2].logged_s, frames[2].content[:-200])

@@ -52,6 +52,11 @@ def test_a_start_without_progress_says_what_is_missing(
         waiting_player(monkeypatch, connected).wait_until(lambda: False, lambda: 7)
 
 
+def test_the_command_that_shows_the_frames(tmp_path: Path) -> None:
+    assert demo.view_command(None).endswith("sartm view --synthetic")
+    assert demo.view_command(tmp_path / "my data").endswith(f"sartm view '{tmp_path}/my data'")
+
+
 def test_only_the_demos_own_overlays_are_deleted(tmp_path: Path) -> None:
     for name in ("00000.png", "00119.png", "100000.png", "mine.png", "0001.png", "00001.txt"):
         (tmp_path / name).touch()

@@ -40,12 +40,10 @@ def test_colour(kind):
     assert np.abs(frame.rgb().astype(int) - image).max() <= (3 if kind == "jpeg" else 0)
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
 def test_any_mode_becomes_rgb(mode, recwarn):
     image = np.full((16, 24, 3), 255, np.uint8)
-    source = PilImage.fromarray(image).convert("RGB" if mode == "I;16" else mode)
-    if mode == "I;16":
-        source = PilImage.fromarray(np.full((16, 24), 65535, np.uint16))
+    source = PilImage.fromarray(image).convert(mode)
     buffer = io.BytesIO()
     source.save(buffer, "JPEG" if mode == "CMYK" else "PNG", **({"transparency": b"\0\1"} if mode == "P" else {}))
     assert np.array_equal(parse(raw_compressed(buffer.getvalue(), "png"), "rgb", TOPIC).rgb(), image)
@@ -105,6 +103,63 @@ def test_compressed_depth_that_changes_the_numbers_is_refused(name):
     sent = raw_compressed(bytes(12) + picture_bytes(COUNTS, "png"), name)
     with pytest.raises(ImageError, match="expected 16UC1 as PNG"):
         parse(sent, "thermal", TOPIC)
+
+
+def test_case_20_compressed_depth_without_its_header():
+    sent = raw_compressed(picture_bytes(COUNTS, "png"), "16UC1; compressedDepth")
+    assert np.array_equal(parse(sent, "thermal", TOPIC).thermal(), COUNTS)
+    with pytest.raises(ImageError, match="of compressedDepth a PNG is expected after a header of 12 bytes, or at once"):
+        parse(raw_compressed(bytes(40), "16UC1; compressedDepth"), "thermal", TOPIC)
+
+
+def deep_png(image: np.ndarray) -> bytes:
+    """(H, W, C) uint16, C = 1 grey, 2 with alpha, 3 colour, 4 with alpha."""
+    height, width, channels = image.shape
+    rows = np.zeros((height, 1 + 2 * width * channels), np.uint8)
+    rows[:, 1:] = image.astype(">u2").reshape(height, -1).view(np.uint8)
+    head = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows.tobytes()))
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_case_05_thermal_counts_in_16_bit_colour_stay_counts(channels):
+    image = np.repeat(COUNTS[..., None], channels, axis=2)
+    image[..., channels - (channels in (2, 4)) :] = 65535
+    frame = parse(raw_compressed(deep_png(image), "mono16; png compressed "), "thermal", TOPIC)
+    out = frame.thermal()
+    assert out.dtype == np.uint16 and np.array_equal(out, COUNTS) and frame.warning == ""
+    with pytest.raises(ImageError, match="16 bits a channel; expected 8 of a colour camera"):
+        parse(raw_compressed(deep_png(image), "bgr16; png"), "rgb", TOPIC)
+
+
+def test_thermal_in_16_bit_colour_that_is_no_grey_is_refused():
+    image = np.stack([COUNTS, COUNTS, COUNTS + np.uint16(1)], axis=2)
+    with pytest.raises(ImageError, match="the channels differ"):
+        parse(raw_compressed(deep_png(image), "png"), "thermal", TOPIC).thermal()
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+@pytest.mark.parametrize("role", ["rgb", "thermal"])
+def test_pictures_are_turned_as_exif_says(turned, kind, role):
+    image = np.kron(NOISE[:3, :4], np.ones((8, 8, 1), np.uint8))
+    image = image if role == "rgb" else image[..., 0]
+    exif, buffer = PilImage.Exif(), io.BytesIO()
+    exif[274] = turned
+    PilImage.fromarray(image).save(buffer, kind, exif=exif.tobytes())
+    frame = parse(raw_compressed(buffer.getvalue(), kind), role, TOPIC)
+    out = frame.rgb() if role == "rgb" else frame.thermal()
+    stored = np.asarray(PilImage.open(buffer))
+    flips = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}[turned]
+    expected = (stored.swapaxes(0, 1) if turned > 4 else stored)[:: flips[0], :: flips[1]]
+    assert (frame.height, frame.width) == out.shape[:2] and np.array_equal(out, expected)
+
+
+@pytest.mark.parametrize(("begin", "name"), [(b"II*\0", "a TIFF"), (b"\0\0\0\x01\x67", "H.264"), (b"RIFF", "a WebP")])
+def test_what_else_bridges_send_is_named(begin, name):
+    with pytest.raises(ImageError, match=f"no readable JPEG or PNG \\(but {name}"):
+        parse(raw_compressed(begin + bytes(40), "rgb8"), "rgb", TOPIC)
 
 
 def test_rubbish_is_refused():

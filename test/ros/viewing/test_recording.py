@@ -13,7 +13,8 @@ pytest.importorskip("rosbags", reason="no rosbags here: pip install '.[tools]'")
 
 from sartm_core.view.model import Masks
 from sartm_core.view.source import Listed, Live
-from sartm_ros.view import Config, is_bag, main, open_source
+from sartm_ros.bags.folder import is_recording
+from sartm_ros.view import Config, main, open_source
 from test.ros.bag_files import PERIOD_S, drive, record, scene, write_params
 
 
@@ -26,7 +27,7 @@ def opened(bag: Path, folder: Path) -> AbstractContextManager[Listed | Live]:
 @pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
 def test_pairs_by_number_in_any_order(tmp_path: Path, storage: str) -> None:
     bag = record(tmp_path / "drive", drive(4, compressed=False), storage)
-    assert is_bag(bag)
+    assert is_recording(bag)
     with opened(bag, tmp_path) as recording:
         assert isinstance(recording, Listed) and len(recording.names) == 4 and recording.title == str(bag)
         assert recording.rate == pytest.approx(1 / PERIOD_S, rel=0.4)
