@@ -81,9 +81,9 @@ def open_weights(path: str | Path, sam2: str | Path | None, device: str, engine:
         network = exported.open_exported(file)
         return Opened(network, network.sha256, exported.device_of(network, device, engine))
     stored = read_stored(file)
-    model = model_of(stored, sam2)
+    loaded = model_of(stored, sam2)
     reload = partial(load_same, file, sam2, stored.sha256)
-    return Opened(Source(model, reload, shared), stored.sha256, device)
+    return Opened(Source(loaded, reload, shared), stored.sha256, device)
 
 
 def load_same(path: Path, sam2: str | Path | None, digest: str) -> SARTM:

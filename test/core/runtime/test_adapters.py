@@ -175,7 +175,8 @@ def test_a_missing_adapter_file_is_named(files) -> None:
 def test_check_finds_the_damaged_adapter(files, tmp_path) -> None:
     model = adapted(5)
     with torch.no_grad():
-        next(model.fusion.parameters()).fill_(float("nan"))
+        for parameter in model.fusion.parameters():
+            parameter.fill_(3e37)  # finite: the scores are not
     damaged = model.save(tmp_path / "damaged.safetensors")
     with pytest.raises(ValueError, match="^damaged: "):
         Segmenter.load(files[0], **PLAIN, adapters=[damaged]).check(*make_frames())
