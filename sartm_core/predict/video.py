@@ -19,6 +19,8 @@ USUAL_RATE = Fraction(10)
 """Frames per second of a written video where the read one does not say."""
 RATE_DENOMINATOR = 1001
 """Rates are fractions no finer than the 30000/1001 of television."""
+QUARTER = 90
+"""Degrees of a turn that `np.rot90` makes."""
 CODECS = ("libx264", "mpeg4")
 """Encoders for a written video, the first that this FFmpeg has."""
 
@@ -63,11 +65,15 @@ class Video:
             raise ValueError(f"{self.path}: cannot be decoded from frame {index} on ({error})") from error
 
     def array(self, frame: Any) -> np.ndarray:
-        """(H, W, 3) uint8, of a thermal video (h, w) uint8, or uint16 where the video has 16 bits."""
-        if not self.thermal:
-            return frame.to_ndarray(format="rgb24")
-        deep = frame.format.name in ("gray16le", "gray16be")
-        return frame.to_ndarray(format="gray16le" if deep else "gray")
+        """(H, W, 3) uint8, of a thermal video (h, w) uint8, or uint16 where the video has 16 bits; upright, as players
+        turn it."""
+        if self.thermal:
+            deep = frame.format.name in ("gray16le", "gray16be")
+            array = frame.to_ndarray(format="gray16le" if deep else "gray")
+        else:
+            array = frame.to_ndarray(format="rgb24")
+        turns = round(getattr(frame, "rotation", 0) / QUARTER)  # counterclockwise; PyAV before 12.3 does not tell
+        return np.ascontiguousarray(np.rot90(array, turns)) if turns else array
 
 
 class VideoFrames(Source):

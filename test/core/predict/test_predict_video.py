@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 
@@ -143,3 +144,28 @@ def test_an_image_with_a_video_is_refused(videos, tmp_path: Path, capsys) -> Non
     with pytest.raises(SystemExit) as stop:
         predict.main(["--rgb", str(videos[0]), "--thermal", str(tmp_path / "one.png"), "--output", str(tmp_path / "o")])
     assert stop.value.code == 2 and "--rgb is a video, --thermal an image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "turn,bright",
+    [
+        ((1, 0, 0, 1), np.s_[:, :16]),  # stored as it is to be seen: the left half is bright
+        ((0, 1, -1, 0), np.s_[:16]),  # turned clockwise by players: the left becomes the top
+        ((-1, 0, 0, -1), np.s_[:, -16:]),
+        ((0, -1, 1, 0), np.s_[-16:]),
+    ],
+)
+def test_a_turned_video_is_upright_as_players_show_it(tmp_path: Path, turn: tuple[int, ...], bright) -> None:
+    """Regression: a phone's video was segmented lying on its side."""
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[:, :48] = 200
+    write_video(tmp_path / "x.mp4", [picture] * 2, None)
+    data = (tmp_path / "x.mp4").read_bytes()
+    place = data.index(b"tkhd") + 44  # the display matrix of the track, 16.16 and 2.30 fixed point
+    a, b, c, d = (value << 16 for value in turn)
+    matrix = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "x.mp4").write_bytes(data[:place] + matrix + data[place + len(matrix) :])
+    frame = next(iter(VideoFrames(tmp_path / "x.mp4", None).walk({"000000"})))
+    assert frame.rgb is not None
+    assert frame.rgb.shape == ((64, 96, 3) if turn[0] else (96, 64, 3))
+    assert frame.rgb[bright].mean() > 150 and frame.rgb.mean() < 130
