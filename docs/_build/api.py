@@ -38,7 +38,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "model.checkpoint.load",
             "model.checkpoint.load_sam2",
             "model.load_report.LoadReport",
-            "model.checkpoint.read_metadata",
+            "model.stored.read_metadata",
             "model.checkpoint.sha256",
         ),
     ),

@@ -71,7 +71,7 @@ def test_table_8_is_without_language() -> None:
     assert references == {"fpn": "deeplab", "deeplab": None, "segformer": "deeplab"}
 
 
-@pytest.mark.parametrize("table", sorted(TABLES))
+@pytest.mark.parametrize("table", sorted(name for name, table in TABLES.items() if table.paper.number))
 def test_every_row_has_its_number_in_the_paper(table: str) -> None:
     paper = TABLES[table].paper
     assert set(paper.rows) == set(variants(table))

@@ -119,7 +119,7 @@ def test_a_padded_network_at_another_size(ours: SARTM) -> None:
 
 def test_where_frames_cannot_be_padded_it_says_so(ours: SARTM) -> None:
     with pytest.raises(ValueError, match="file.safetensors: its frames are padded"):
-        describe(ours, ExportConfig(output="file.onnx"), Path("file.safetensors"))
+        describe(ours, ExportConfig(output="file.onnx"), Path("file.safetensors"), "")
     config = TrainConfig(model=ModelConfig(train_encoder=True), preprocess=ours.info.preprocess)
     with pytest.raises(ValueError, match="PreprocessConfig.pad: 'square' is for imported weights only"):
         build_model(config)
