@@ -112,7 +112,7 @@ def main() -> int:
         return Slow(load_segmenter(values), options.seconds, options.journal, options.plant)
 
     run: Callable[..., int] = segment_node.main
-    return run(args=[sys.argv[0], *given[split:]], load=load)
+    return run(args=given[split:], load=load)
 
 
 if __name__ == "__main__":
