@@ -35,3 +35,16 @@ def rig(monkeypatch: pytest.MonkeyPatch):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def context():
+    """An rclpy context of its own, in a fresh ROS domain, for the nodes of a test file."""
+    import rclpy
+
+    from test.ros.processes import new_domain
+
+    made = rclpy.Context()
+    rclpy.init(context=made, domain_id=new_domain())
+    yield made
+    rclpy.shutdown(context=made)

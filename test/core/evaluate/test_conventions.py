@@ -65,12 +65,16 @@ def occurring(convention: Convention, *arrays: np.ndarray) -> list[int]:
     return [c for c in every if convention.absent != SKIP or any((array == c).any() for array in arrays)]
 
 
+def judged(convention: Convention, *case: int) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """Guess, label as the convention counts it, and our means of the two."""
+    guess, label = draw(*case)
+    return guess, as_counted(label, convention), means(count(guess, label, NUM_CLASSES), convention)
+
+
 @pytest.mark.parametrize("convention", CONVENTIONS, ids=lambda convention: convention.name)
 @pytest.mark.parametrize("seed,guessed,true", CASES)
 def test_every_convention_equals_scikit_learn(convention: Convention, seed: int, guessed: int, true: int) -> None:
-    guess, label = draw(seed, guessed, true)
-    ours = means(count(guess, label, NUM_CLASSES), convention)
-    label = as_counted(label, convention)
+    guess, label, ours = judged(convention, seed, guessed, true)
     truth, answer = label[label != 255], guess[label != 255]
     for score, key, of in (
         (jaccard_score, "miou", (truth, answer)),
@@ -86,9 +90,7 @@ def test_every_convention_equals_scikit_learn(convention: Convention, seed: int,
 def test_every_convention_equals_the_mean_of_torchmetrics_classes(
     convention: Convention, seed: int, guessed: int, true: int
 ) -> None:
-    guess, label = draw(seed, guessed, true)
-    ours = means(count(guess, label, NUM_CLASSES), convention)
-    label = as_counted(label, convention)
+    guess, label, ours = judged(convention, seed, guessed, true)
     truth, answer = label[label != 255], guess[label != 255]
     for metric, key, of in (
         (MulticlassJaccardIndex, "miou", (truth, answer)),

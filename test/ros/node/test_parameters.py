@@ -13,20 +13,12 @@ from rclpy.parameter import Parameter
 
 from sartm_ros.errors import ParameterError
 from sartm_ros.node import parameter_checks, parameters
-from test.ros.processes import ROOT, new_domain
+from test.ros.processes import ROOT
 
 pytestmark = pytest.mark.alone
 
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 NAN, INF = float("nan"), float("inf")
-
-
-@pytest.fixture(scope="module")
-def context():
-    made = rclpy.Context()
-    rclpy.init(context=made, domain_id=new_domain())
-    yield made
-    rclpy.shutdown(context=made)
 
 
 @pytest.fixture
