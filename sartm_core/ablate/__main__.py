@@ -8,9 +8,8 @@ same seeds go through all variants. Run the same command again to go on: what ha
 resumed, a run that another table below DIR has already trained is taken from there. Several of these commands may work
 on one grid (one for each GPU). DIR/TABLE/table.md and table.json hold the results so far, plot.png those at the end.
 
-Tables: rank (IV), components (V), losses (VI), weights (VII), head (VIII); distillation (not the
-paper's). A variant is your configuration with a few
-fields changed; options like --trainer.max_epochs go to every run.
+Tables: rank (IV), components (V), losses (VI), weights (VII), head (VIII); distillation (not the paper's).
+A variant is your configuration with a few fields changed; options like --trainer.max_epochs go to every run.
 """
 
 from __future__ import annotations

@@ -94,5 +94,5 @@ HEAD = one_data_set(
 )  # fmt: skip
 DISTILLATION = PaperTable(
     "", "How the distillation terms act", ("miou",), {},
-    "not in it. balance, centre and project are ours (`LossConfig`).",
+    "not in it. balance, centre_text and project are ours (`LossConfig`).",
 )  # fmt: skip

@@ -153,7 +153,13 @@ def check_precision(config: TrainConfig) -> None:
 
 
 def check_compile(config: TrainConfig, world: int) -> None:
-    """Raise ValueError for several processes: losses and batch statistics talk to the others in mid-forward."""
+    """Raise ValueError for balanced losses, and for several processes: losses and batch statistics talk to the others
+    in mid-forward."""
+    if config.loss.balance and config.trainer.compile != "none":
+        raise ValueError(
+            f"LossConfig.balance with TrainerConfig.compile {config.trainer.compile!r}: below torch.compile no gradient "
+            "at F~n can be measured, so L_cr and L_se would stay off. Give --trainer.compile none, or --loss.balance false"
+        )
     if world > 1 and config.trainer.compile != "none":
         raise ValueError(
             f"TrainerConfig.compile: {config.trainer.compile!r} with {world} processes; it is for one. Give "

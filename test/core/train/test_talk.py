@@ -78,6 +78,16 @@ def test_only_the_same_run_is_called_finished(tmp_path: Path, change: dict) -> N
     assert train.finished(config, tmp_path) == ""
 
 
+def test_balanced_terms_are_not_left_off_in_silence_below_torch_compile() -> None:
+    from sartm_core.train.setup import check_compile
+
+    balanced = {**TINY, "loss": {"balance": True}}
+    check_compile(from_dict(TrainConfig, balanced), 1)
+    compiled = {**balanced, "trainer": {**TINY["trainer"], "compile": "eager"}}
+    with pytest.raises(ValueError, match="balance with TrainerConfig.compile 'eager'"):
+        check_compile(from_dict(TrainConfig, compiled), 1)
+
+
 def test_a_table_by_class_with_classes_that_do_not_occur() -> None:
     scores = {"urban": {"miou": 0.5, "iou": {"car": 0.756, "tram": None}}}
     assert table(scores, ["urban"], ["car", "tram"]).splitlines() == [
