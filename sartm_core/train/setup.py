@@ -157,8 +157,8 @@ def check_compile(config: TrainConfig, world: int) -> None:
     in mid-forward."""
     if config.loss.balance and config.trainer.compile != "none":
         raise ValueError(
-            f"LossConfig.balance with TrainerConfig.compile {config.trainer.compile!r}: below torch.compile no gradient "
-            "at F~n can be measured, so L_cr and L_se would stay off. Give --trainer.compile none, or --loss.balance false"
+            f"LossConfig.balance with TrainerConfig.compile {config.trainer.compile!r}: gradients at F~n cannot be "
+            "measured there, and L_cr and L_se would stay off. Give --trainer.compile none or --loss.balance false"
         )
     if world > 1 and config.trainer.compile != "none":
         raise ValueError(
