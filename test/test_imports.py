@@ -28,6 +28,7 @@ CORE_FLOORS = (
     ("model",),
     ("data",),
     ("synthetic",),
+    ("scene",),
     ("preprocess",),
     ("support",),
 )
