@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ NOMINAL_SIZE = (640, 480)
 MAX_CONDITION = 1e4
 """Largest condition number of a matrix, both views scaled to -1..1. Real camera pairs stay under a few hundred."""
 
+MAPS_KEPT = 16
+"""Maps of thermal to rgb pixels that stay in memory (1.2 MiB each at 480x640): one per camera pair of a robot."""
 FOOTPRINTS = 1000
 """At how many pixels, at most, the change of scale is looked at."""
 
@@ -105,6 +108,13 @@ class Registration:
         matrix = np.linalg.inv(self.homography())
         return Registration(tuple(matrix.ravel()), thermal_size=self.rgb_size, rgb_size=self.thermal_size)
 
+    def rgb_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
+        """The rgb pixel that each thermal pixel sees: (h, w) int32, its place in the flat rgb frame, -1 outside it.
+
+        Both sizes are (height, width). Read-only, and kept: of the same sizes it costs nothing.
+        """
+        return rgb_pixels(self, thermal_size, rgb_size)
+
     def warp(
         self, thermal: Tensor, rgb_size: tuple[int, int], size: tuple[int, int], grid: GridMaker | None = None
     ) -> Tensor:
@@ -181,6 +191,25 @@ def sampling_grid(
         torch.from_numpy(inside.astype(np.float32)).to(device)[None, None],
         (height, width),
     )
+
+
+@lru_cache(MAPS_KEPT)
+def rgb_pixels(
+    registration: Registration | None, thermal_size: tuple[int, int], rgb_size: tuple[int, int]
+) -> np.ndarray:
+    """As `Registration.rgb_pixels`; None: both cameras show the same view."""
+    (h, w), (height, width) = thermal_size, rgb_size
+    if registration is None:
+        matrix = resizing_matrix((w, h), (width, height))
+    else:
+        matrix = registration.homography((w, h), (width, height))
+        check_horizon(matrix, (w, h))
+    pixels = np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1)  # (h, w, 2) x, y
+    x, y = np.moveaxis(np.rint(project(matrix, pixels)), -1, 0)  # (h, w) each
+    seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    places = np.where(seen, y * width + x, -1).astype(np.int32)
+    places.flags.writeable = False
+    return places
 
 
 def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

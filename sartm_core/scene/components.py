@@ -117,7 +117,7 @@ def touching(row: np.ndarray, first: np.ndarray, end: np.ndarray, width: int) ->
 
 
 def joined(count: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(count,) int64: the smallest member of the set that each of `count` things is in, where a[i] and b[i] are in one."""
+    """(count,) int64: smallest member of the set that each of `count` things is in; a[i] and b[i] are in one."""
     root = np.arange(count)
     while len(a):
         np.minimum.at(root, np.maximum(root[a], root[b]), np.minimum(root[a], root[b]))

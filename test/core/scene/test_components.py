@@ -42,9 +42,7 @@ masks = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
 def test_every_component_is_that_of_a_flood_fill(mask: np.ndarray) -> None:
     found, expected = components(mask), flooded(mask)
     labels = found.labels()
-    of_label = [
-        frozenset(zip(*(axis.tolist() for axis in np.nonzero(labels == n)), strict=True)) for n in range(len(found.ids))
-    ]
+    of_label = [frozenset(map(tuple, np.argwhere(labels == n).tolist())) for n in range(len(found.ids))]
     assert list(zip(found.ids.tolist(), of_label, strict=True)) == expected
     weights = np.arange(mask.size, dtype=np.int32).reshape(mask.shape)
     boxes, centroids, sums = found.boxes(), found.centroids(), found.sums(weights)
