@@ -140,6 +140,16 @@ class DepthView:
         known = np.append(landed.known.numpy().ravel(), True)  # place -1 is the last
         return np.where((seen < 0) & ~known[other], other, seen)
 
+    def thermal_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
+        """As `Registration.thermal_pixels`; -1 too where the view is occluded."""
+        height, width = thermal_size
+        landed = self.land((width, height), rgb_size[::-1])
+        x, y = landed.u.round().clamp_(0, width - 1), landed.v.round().clamp_(0, height - 1)
+        places: np.ndarray = torch.where(landed.visible, y.mul_(width).add_(x), -1).int().numpy()
+        if self.cameras.fallback is None:
+            return places
+        return np.where(landed.known.numpy(), places, self.cameras.fallback.thermal_pixels(thermal_size, rgb_size))
+
     def land(self, thermal_size: tuple[int, int], size: tuple[int, int], device: torch.device | str = "cpu") -> Landing:
         """Where the pixels of the rgb view at `size` fall in the thermal picture; both (width, height)."""
         device, cameras = torch.device(device), self.cameras

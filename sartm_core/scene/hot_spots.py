@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from sartm_core.scene.cameras import SAME_VIEW, Pixels
 from sartm_core.scene.components import components
-from sartm_core.scene.objects import DECIMALS, SeesRgb, same_view
+from sartm_core.scene.objects import DECIMALS
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class HotSpotWatch:
         self._hot: np.ndarray | None = None  # (h, w) bool: the hot spots of the last frame
 
     def update(
-        self, kelvin: np.ndarray, rgb_size: tuple[int, int] | None = None, registration: SeesRgb | None = None
+        self, kelvin: np.ndarray, rgb_size: tuple[int, int] | None = None, registration: Pixels | None = None
     ) -> list[HotSpot]:
         """The hot spots of a frame, the hottest first.
 
@@ -95,7 +96,7 @@ class HotSpotWatch:
         self.alarm = self.alarm or len(hot) > 0
         seen = None
         if rgb_size is not None:
-            seen = (registration.rgb_pixels if registration else same_view)(found.shape, rgb_size)
+            seen = (registration or SAME_VIEW).rgb_pixels(found.shape, rgb_size)
         spots = []
         for n, (left, top, width, height) in zip(hot.tolist(), found.boxes()[hot].tolist(), strict=True):
             inside = slice(top, top + height), slice(left, left + width)
@@ -115,7 +116,7 @@ class HotSpotWatch:
 def place_in_rgb(
     seen: np.ndarray | None, peak: tuple[int, int], rgb_size: tuple[int, int] | None
 ) -> tuple[int, int] | None:
-    """x, y of the rgb pixel that a thermal pixel sees by `SeesRgb.rgb_pixels`."""
+    """x, y of the rgb pixel that a thermal pixel sees by `Pixels.rgb_pixels`."""
     if seen is None or rgb_size is None or seen[peak[1], peak[0]] < 0:
         return None
     row, column = divmod(int(seen[peak[1], peak[0]]), rgb_size[1])

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from sartm_core.preprocess.registration import rgb_pixels
+from sartm_core.scene.cameras import SAME_VIEW, Pixels
 from sartm_core.scene.components import Components, components
 from sartm_core.support.classes import IGNORE
 
@@ -20,13 +20,6 @@ FULL_CONFIDENCE = 255
 """Of a confidence image: certainty."""
 DECIMALS = 3
 """Of scores, positions and temperatures in JSON."""
-
-
-class SeesRgb(Protocol):
-    """A registration: `Registration`, or `DepthView` where there is depth."""
-
-    def rgb_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
-        """(h, w) int32: the place in the flat rgb frame that each thermal pixel sees, -1 of none."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +76,7 @@ def objects(
     classes: Sequence[str],
     confidence: np.ndarray | None = None,
     kelvin: np.ndarray | None = None,
-    registration: SeesRgb | None = None,
+    registration: Pixels | None = None,
     min_pixels: int = 1,
 ) -> list[SceneObject]:
     """The components of a mask, in raster order of their first pixel; none of class 0 or 255.
@@ -120,11 +113,11 @@ def objects(
 
 
 def warmth_by_component(
-    found: Components, kelvin: np.ndarray, registration: SeesRgb | None = None
+    found: Components, kelvin: np.ndarray, registration: Pixels | None = None
 ) -> list[Warmth | None]:
     """Of each component, read at the pixels of the thermal frame (h, w) that see it; None where none does."""
     size = (kelvin.shape[0], kelvin.shape[1])
-    places = (registration.rgb_pixels if registration else same_view)(size, found.shape).ravel()
+    places = (registration or SAME_VIEW).rgb_pixels(size, found.shape).ravel()
     labels = np.append(found.labels().ravel(), np.int32(-1))  # (H * W + 1,); place -1 is the last
     return warmth_by_label(labels[places], kelvin.ravel(), len(found.ids))
 
@@ -145,8 +138,3 @@ def warmth_by_label(labels: np.ndarray, kelvin: np.ndarray, count: int) -> list[
     for label, row in zip(seen.tolist(), rows, strict=True):
         warmth[label] = Warmth(*row)
     return warmth
-
-
-def same_view(thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
-    """`SeesRgb.rgb_pixels` of cameras that show the same view."""
-    return rgb_pixels(None, thermal_size, rgb_size)

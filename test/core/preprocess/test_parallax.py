@@ -119,6 +119,7 @@ def test_the_homography_stands_in_where_depth_is_missing() -> None:
     assert nothing.coverage == 0
     sizes = (240, 320), (96, 128)
     torch.testing.assert_close(nothing.warp(ruler(), *sizes), fallback.warp(ruler(), *sizes), atol=0.3, rtol=0)
+    assert (nothing.thermal_pixels((256, 320), (240, 320)) == fallback.thermal_pixels((256, 320), (240, 320))).all()
     assert (nothing.rgb_pixels((256, 320), (240, 320)) == fallback.rgb_pixels((256, 320), (240, 320))).all()
     half = street()
     half[:, :160] = np.nan
@@ -147,6 +148,16 @@ def test_each_thermal_pixel_sees_the_nearest_thing_on_it(size: tuple[int, int]) 
     inside = (u >= 0) & (u < size[0]) & (v >= 0) & (v < size[1])
     np.minimum.at(nearest, (v[inside], u[inside]), z.ravel()[inside])
     assert (z.ravel()[places[y, x]] <= nearest[y, x] + 0.01).mean() > 0.995  # but for rounding to the next pixel
+
+
+def test_each_rgb_pixel_finds_the_thermal_pixel_it_falls_on() -> None:
+    view = DepthRegistration(RGB, THERMAL, extrinsic()).at(street())
+    places = view.thermal_pixels((256, 320), (240, 320))
+    found = places >= 0
+    true, _ = by_hand(street())
+    assert (found & view.occluded((256, 320), (240, 320))).sum() == 0 and found.mean() > 0.6
+    off = np.stack([places % 320, places // 320], -1)[found] - true[found]
+    assert np.abs(off).max() < 0.501
 
 
 def test_cameras_in_one_place_give_the_homography_of_far_things() -> None:
