@@ -32,6 +32,8 @@ class FramePair:
     """0..1; pixels whose winning class has a lower softmax become 255."""
     confidence: bool = True
     """Whether the confidence is wanted; without it and without a threshold the ids take a fraction of the time."""
+    scores: bool = False
+    """Whether the probabilities of all classes are wanted too."""
     adapter: str | None = None
     """Which of `Segmenter.adapters` is to see it; None: the one in use."""
 
