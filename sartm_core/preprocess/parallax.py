@@ -24,6 +24,8 @@ from sartm_core.preprocess.depth import metres
 from sartm_core.preprocess.registration import GridMaker, Registration, SamplingGrid, sampling_grid
 from sartm_core.preprocess.resize import resize
 
+TOLERANCE = 1.5
+"""Default of `DepthRegistration.tolerance`."""
 ORTHONORMAL = 1e-3
 """Largest error of a rotation's entries."""
 SAME = 1 - 1e-6
@@ -45,7 +47,7 @@ class DepthRegistration:
     target frame thermal and source frame rgb."""
     fallback: Registration | None = None
     """Used where depth is missing; None: nothing is seen there."""
-    tolerance: float = 1.5
+    tolerance: float = TOLERANCE
     """rgb pixels of parallax between two points on one thermal pixel; with more, the farther one is hidden."""
 
     def __post_init__(self) -> None:
@@ -175,6 +177,10 @@ class DepthView:
             torch.logical_and(part.visible, buffer.take(target) - part.nearness > apart, out=part.occluded)
             part.visible.logical_xor_(part.occluded)
         return whole
+
+
+FrameRegistration = Registration | DepthView
+"""What warps one thermal frame into the rgb view."""
 
 
 @dataclass(frozen=True, eq=False)
