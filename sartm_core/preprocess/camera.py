@@ -86,6 +86,22 @@ class Camera:
         centre = (self.centre[0] + 0.5) * x - 0.5, (self.centre[1] + 0.5) * y - 0.5
         return replace(self, size=size, focal=focal, centre=centre)
 
+    def cropped(self, top: int = 0, bottom: int = 0, left: int = 0, right: int = 0) -> Camera:
+        """The same camera with rows and columns cut off its pictures, as `thermal.crop_*` does."""
+        size = self.size[0] - left - right, self.size[1] - top - bottom
+        return replace(self, size=size, centre=(self.centre[0] - left, self.centre[1] - top))
+
+    def check_shape(self, what: str, width: int, height: int, hint: str = "") -> None:
+        """ValueError unless pictures of this size are the camera's, resized; `what` names them, `hint` says what to do.
+
+        A picture of another shape was cropped: its centre is not known.
+        """
+        if abs(width * self.size[1] - height * self.size[0]) > max(*self.size, width, height):
+            raise ValueError(
+                f"{what}: got {width}x{height}, its camera's calibration is of {self.size[0]}x{self.size[1]}; expected "
+                f"that size, or one of the same shape{hint}"
+            )
+
     def rays(self) -> np.ndarray:
         """(2, H, W) float32: x/z and y/z of what each pixel sees, NaN where the lens model has no answer. Read-only."""
         return rays(self)

@@ -64,7 +64,7 @@ def cloud(
         kelvin: (h, w) float32 of the thermal camera, not warped; None: NaN.
         registration: where the thermal view lies in the rgb view; None: both show the same view.
 
-    ValueError: an image of another size than the mask, or depth of another type.
+    ValueError: an image of another size than the mask, depth of another type, a camera of another shape.
     """
     height, width = mask.shape
     for name, image in (("depth", depth), ("rgb", rgb), ("confidence", confidence)):
@@ -73,6 +73,7 @@ def cloud(
                 f"{name}: got {image.shape[1]}x{image.shape[0]}, expected the mask's {width}x{height}"
                 + ("; align the depth to the rgb camera" if name == "depth" else "")
             )
+    camera.check_shape("mask", width, height)
     points = np.empty(mask.shape, POINT)
     z = metres(depth)
     x, y = camera.resized((width, height)).rays()

@@ -61,6 +61,22 @@ def test_resized_pictures_show_the_same_rays() -> None:
     assert camera.resized((320, 240)) is camera
 
 
+def test_cropped_pictures_show_the_same_rays() -> None:
+    camera = Camera.of(320, 240, K, PLUMB_BOB, "plumb_bob")
+    u, v = camera.pixels(0.2, 0.1)
+    cut = camera.cropped(top=3, bottom=10, left=5)
+    assert cut.size == (315, 227)
+    np.testing.assert_allclose(cut.pixels(0.2, 0.1), (u - 5, v - 3))
+
+
+def test_pictures_of_another_shape_are_refused() -> None:
+    camera = Camera.of(320, 240, K)
+    for width, height in ((320, 240), (640, 480), (80, 60), (107, 80)):  # the last one rounded
+        camera.check_shape("rgb", width, height)
+    with pytest.raises(ValueError, match="rgb: got 320x180, its camera's calibration is of 320x240"):
+        camera.check_shape("rgb", 320, 180)
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -196,8 +196,13 @@ def test_depth_in_both_encodings() -> None:
 
 def test_what_does_not_fit_is_named() -> None:
     cameras = DepthRegistration(RGB, THERMAL, extrinsic())
-    with pytest.raises(ValueError, match="depth: got 320x200, the rgb camera has 320x240"):
+    with pytest.raises(ValueError, match="depth: got 320x200, .* of 320x240.*align"):
         cameras.at(np.ones((200, 320), np.float32))
+    view = cameras.at(street())
+    with pytest.raises(ValueError, match="rgb: got 320x200"):
+        view.warp(ruler(), (200, 320), (96, 128))
+    with pytest.raises(ValueError, match="thermal: got 320x240, .* of 320x256"):
+        view.rgb_pixels((240, 320), (240, 320))
     for matrix in (np.eye(3), np.eye(4) * 2, np.diag([1, 1, -1, 1.0]), np.full((4, 4), np.nan)):
         with pytest.raises(ValueError, match="rgb_to_thermal"):
             DepthRegistration(RGB, THERMAL, matrix)

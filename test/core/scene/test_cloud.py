@@ -78,3 +78,5 @@ def test_another_size_is_refused() -> None:
         cloud(given["mask"], given["depth"][::2, ::2], CAMERA)
     with pytest.raises(ValueError, match="confidence: got 4x6"):
         cloud(given["mask"], given["depth"], CAMERA, confidence=given["confidence"][:, ::2])
+    with pytest.raises(ValueError, match="mask: got 8x6, its camera's calibration is of 1280x720"):
+        cloud(given["mask"], given["depth"], Camera((1280, 720), (900, 900), (640, 360)))
