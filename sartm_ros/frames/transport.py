@@ -54,9 +54,8 @@ def use_shipped_profile() -> Path | None:
     profile = None if own else shipped("fastdds.xml")
     if profile is not None:
         profile = fitting(profile, shared_memory_free())
-    for name in USER_VARIABLES:
-        if own or profile:
-            os.environ.setdefault(name, own or str(profile))
+    if own or profile:
+        os.environ.update(dict.fromkeys(USER_VARIABLES, own or str(profile)))
     return profile
 
 

@@ -48,6 +48,7 @@ def test_a_cache_that_cannot_be_written_leaves_the_shipped_profile(
 
 def test_a_setting_of_the_user_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(transport.FASTDDS_3, "mine.xml")
+    monkeypatch.setenv(transport.FASTDDS_2, "")
     assert transport.use_shipped_profile() is None
 
 
