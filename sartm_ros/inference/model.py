@@ -72,6 +72,7 @@ class Model:
                 r.confidence_threshold,
                 r.confidence,
                 self.weights(r.adapter).name,
+                r.scores,
             )  # fmt: skip
             for r in requests
         ]
