@@ -19,13 +19,15 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sartm_core.support.text import plain
 from sartm_ros.frames.images import ImageError, Incoming
 from sartm_ros.health import diagnostics, explain, health
+from sartm_ros.health.pace import Pace
+from sartm_ros.health.rest import Rest
 from sartm_ros.health.seams import Camera, Outputs
 from sartm_ros.health.vitals import Vitals
 from sartm_ros.health.watchdog import Watchdog
+from sartm_ros.health.why import NOTHING_PAIRS_S, why_nothing_pairs
+from sartm_ros.health.work import Work
 from sartm_ros.pairing.nearest import STREAMS, Counters
 
-NOTHING_PAIRS_S = 1.2
-"""Seconds without a pair after which the node says why; with the health timer's period this stays under 2 s."""
 REPEAT_S = 5.0
 """The same kind of complaint is logged once in this many seconds."""
 INTERNAL_S = 10.0
@@ -36,10 +38,6 @@ OK, NO_INPUT = "ok", "no input"
 """State when all is well; beginning of the state when no camera can be used."""
 NO_PAIRS = "no masks: frames do not pair"
 """State while both cameras send and nothing comes of it."""
-UNEXPLAINED = (
-    "rgb and thermal frames come, with stamps that fit, but none pair: see pairing and *.dropped.* in /diagnostics"
-)
-"""What is said when no cause is found, rather than nothing."""
 
 
 class Monitor:
@@ -63,8 +61,10 @@ class Monitor:
         self._since = time.monotonic()
         self.vitals = {stream: Vitals() for stream in STREAMS}
         self.liveness = health.Liveness(self.vitals)
-        self.work = diagnostics.Work()
+        self.work = Work()
         self._watchdog = Watchdog(self.work)
+        self._rest = Rest()
+        self.pace = Pace()
         self._namesakes = ""
         self._trouble = ""
         self._internal_errors = 0
@@ -83,6 +83,8 @@ class Monitor:
         self._losses = dict.fromkeys(STREAMS, "")
         self._watchdog.restart()
         if active:
+            self._rest = Rest()
+            self.pace.activate(now)
             self.mode = health.BOTH
             self.last_pair = self._anew = now
             self.liveness.start(now, waiting=True)
@@ -175,7 +177,8 @@ class Monitor:
             self._topics[stream] = camera.topic
         state, reasons = self._cameras_state(values), []
         if now - self.last_pair >= max(v.patience(NOTHING_PAIRS_S) for v in self.vitals.values()):
-            reasons.append(self._why(cameras, values, now))
+            clock_ns = self._node.get_clock().now().nanoseconds
+            reasons.append(why_nothing_pairs(self.liveness, self.mode, cameras, values, clock_ns, now))
             if self.mode == health.BOTH and not state.startswith(NO_INPUT):
                 state = NO_PAIRS
         reasons += [explain.explain_unusable(s, self.vitals[s]) for s in STREAMS if self._faults[s] == health.UNUSABLE]
@@ -183,6 +186,7 @@ class Monitor:
         if self.problem and self._throttle.ready(f"why {CHANGING.sub('', self.problem)}", now):
             self._log.warning(f"{state}. {self.problem}")
         self._look_for_losses(cameras, now)
+        self._look_at_the_pace(now)
         self._look_at_the_model(values, now)
         self._state(state if state.startswith(NO_INPUT) else self._trouble or state, now)
 
@@ -241,6 +245,16 @@ class Monitor:
         elif before:
             self._log.info("masks come again")
 
+    def _look_at_the_pace(self, now: float) -> None:
+        """Say that the model rests or works again, and once how fast masks come."""
+        masks, model_s, _ = self.work.times()
+        what = ", ".join(f"{s} {self.vitals[s].format}" for s in STREAMS if self.liveness.heard(s))
+        for said in (self._rest.update(self._outputs.subscribers(), now), self.pace.first(masks, model_s, what)):
+            if said:
+                self._log.info(said)
+        if self._rest.resting:
+            self.pace.restart(now)
+
     def _state(self, text: str, now: float) -> None:
         text = plain(text)
         if text == self._outputs.current_state:
@@ -248,28 +262,6 @@ class Monitor:
         self._outputs.state(text)
         self._since = now
         self._report()
-
-    def _why(self, cameras: dict[str, Camera], values: dict[str, Any], now: float) -> str:
-        reasons = []
-        for stream, camera in cameras.items():
-            vitals, silent = self.vitals[stream], self.liveness.silent_for(stream, now)
-            if silent > vitals.patience(NOTHING_PAIRS_S / 2):
-                heard, refusing = self.liveness.heard(stream), self.liveness.refusing(stream, now)
-                reasons.append(explain.explain_silence(camera.link(), silent, vitals, heard, refusing))
-            elif self.liveness.pulses[stream].frozen:
-                same = self.liveness.same_for(stream)
-                reasons.append(explain.explain_frozen(stream, camera.topic, same, vitals))
-            elif not self.liveness.pulses[stream].alive:
-                reasons.append(explain.explain_recovery(stream, camera.topic, values["degraded.recovery"]))
-        if reasons or self.mode != health.BOTH:
-            return "; ".join(reasons)
-        offsets = {stream: values[f"sync.{stream}_offset"] for stream in STREAMS}
-        clock_ns = self._node.get_clock().now().nanoseconds
-        return (
-            explain.explain_stamps(self.vitals)
-            or explain.explain_skew(self.vitals, values["sync.tolerance"], offsets, clock_ns)
-            or UNEXPLAINED
-        )
 
     def _look_for_losses(self, cameras: dict[str, Camera], now: float) -> None:
         for stream, camera in cameras.items():

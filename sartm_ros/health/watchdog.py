@@ -7,7 +7,7 @@ this node's batch or in another one's before it.
 
 from __future__ import annotations
 
-from sartm_ros.health.diagnostics import Work
+from sartm_ros.health.work import Work
 
 FAILURES = 3
 """So many jobs in a row without a mask, at least, before the model counts as failing."""
@@ -49,6 +49,6 @@ class Watchdog:
             usual = f" (it usually takes {seen.usual_s:.2g} s)" if seen.usual_s else ""
             return HANGS, (
                 f"the model has not answered for {waiting:.0f} s{usual}; the masks go on by themselves when it does, "
-                "else look at its device (nvidia-smi, dmesg, load of the CPU) and restart the node"
+                "else look at its device (load of the CPU, the GPU's driver) and restart the node"
             )
         return "", ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -108,18 +107,14 @@ class Model:
         used: float | None = self._segmenter.memory_mb()
         return used
 
-    def warm_up(self, shrink: bool) -> float:
-        """Run every adapter twice on an empty pair, the second time by the clock; seconds for one of them.
-
-        Smaller when memory runs out, if asked.
-        """
+    def warm_up(self, shrink: bool) -> None:
+        """Run every adapter twice on an empty pair. Smaller when memory runs out, if asked."""
         rgb, thermal = np.zeros((*WARMUP_SIZE, 3), np.uint8), np.zeros(WARMUP_SIZE, np.uint8)
         while True:
             try:
                 self.check(rgb, thermal)
-                begin = time.monotonic()
                 self.check(rgb, thermal)
-                return (time.monotonic() - begin) / len(self.adapters)
+                return
             except Exception as error:
                 if not (shrink and fallback.is_out_of_memory(error)):
                     raise

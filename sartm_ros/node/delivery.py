@@ -91,7 +91,8 @@ class Delivery:
         end = time.monotonic()
         clock_ns = self._node.get_clock().now().nanoseconds
         age_ms = (clock_ns - job.master.stamp_ns) / NS * 1e3 if clock_ns else None  # 0: simulated, no /clock yet
-        self.monitor.work.done(trace.inference_ms, (end - job.received) * 1e3, end, job.one_camera, age_ms)
+        latency_ms = (end - job.received) * 1e3
+        self.monitor.work.done(trace.inference_ms, latency_ms, end, job.one_camera, age_ms, trace.turn_ms)
         if self._outputs.timing_wanted():
             trace.received, trace.built, trace.sent, trace.done = job.received, *sent, end
             self._outputs.timing(to_json(trace, job.master.stamp_ns, job.waited, result.timing))

@@ -127,6 +127,7 @@ class Intake:
 
     def _submit(self, job: Job) -> None:
         if self._mailbox is not None:
+            self.monitor.pace.fed(time.monotonic())
             self._mailbox.put(job)
             time.sleep(0)  # gives up the interpreter, so that the model's thread has the job at once, not 0.5 ms later
 

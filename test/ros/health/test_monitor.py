@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 
 from sartm_ros.frames.images import ImageError, Incoming
-from sartm_ros.health import explain, monitor
+from sartm_ros.health import explain
 from sartm_ros.health.diagnostics import KEYS, pattern
+from sartm_ros.health.why import UNEXPLAINED
 from sartm_ros.pairing.nearest import REASONS, RGB, STREAMS, THERMAL, Counters
 from test.ros.bench import ERROR, MODEL, OK, VALUES, WARN, Bench
 
@@ -110,7 +111,7 @@ def test_another_cause_is_told_at_once_the_same_one_is_throttled(bench):
     bench.cameras[THERMAL].link = gone
     bench.play(1.0, off=(THERMAL,))
     told = [line for line in bench.log if "nothing usable on /thermal" in line]
-    assert ["no publisher" in line for line in told] == [True, False] and "stopped sending" in told[1]
+    assert ["its publisher has gone" in line for line in told] == [True, False] and "stopped sending" in told[1]
 
 
 def test_stamps_that_stand_still_are_told(bench):
@@ -124,7 +125,7 @@ def test_stamps_that_stand_still_are_told(bench):
 def test_when_nothing_explains_it_that_is_said_too(bench):
     bench.activate()
     bench.play(2.0, paired=False)
-    assert bench.monitor.problem == monitor.UNEXPLAINED
+    assert bench.monitor.problem == UNEXPLAINED
 
 
 def test_what_is_doubtful_about_a_frame_is_logged_once(bench):
