@@ -41,7 +41,7 @@ class ImageError(ValueError):
 
     def __init__(self, topic: str, text: str) -> None:
         super().__init__(f"{topic}: {text}")
-        self.topic = topic
+        self.topic, self.text = topic, text
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Levels (`level`): ERROR when no mask can come (state "no input..." or "no masks..."), WARN when the node does not do all
 it should (any other state but "ok", or something to complain about), OK else. A camera (`camera_verdict`): ERROR while
-it is lost, WARN when part of its frames is lost or doubtful, or nobody listens.
+it is lost, WARN when part of its frames is refused, lost or doubtful, or nobody listens.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sartm_core.support.text import plain
 from sartm_ros.health.explain import stamp_age_s
 from sartm_ros.health.health import UNUSABLE
+from sartm_ros.health.shares import Refused
 from sartm_ros.health.vitals import Vitals
 from sartm_ros.pairing.nearest import STREAMS, Counters
 from sartm_ros.pairing.stamps import missing_share
@@ -27,6 +28,7 @@ KEYS = {
     "<stream>.stamp_age_s": "the node's clock minus its newest stamp, s; large with a bag played without /clock",
     "<stream>.frames": "usable frames so far, judged by their headers",
     "<stream>.refused": "frames so far that could not be used, because of their header or their content",
+    "<stream>.refused_percent": "share of its frames refused of late, because of header, content or stamps, %",
     "<stream>.format": "size and encoding of its last frame",
     "<stream>.fault": "silent, frozen or unusable while it counts as lost, empty else",
     "<stream>.lost_percent": (
@@ -58,6 +60,7 @@ KEYS = {
     "last_failure": "why the last time",
     "internal_errors": "errors in the node's own code that it survived: please report them with the log",
     "subscribers": "subscriptions on the image topics of the node",
+    "swapped": "why the two cameras look swapped, empty else",
     "model.name": "name of the weights",
     "model.adapters": "names of all weights that are loaded; model.name is the one in use",
     "model.sha256": "hash of the weights' file",
@@ -81,7 +84,12 @@ def pattern(key: str) -> str:
 
 
 def stream_numbers(
-    seen: Vitals, fault: str, dropped: dict[str, int] | None, now: float, clock_ns: int | None
+    seen: Vitals,
+    fault: str,
+    dropped: dict[str, int] | None,
+    now: float,
+    clock_ns: int | None,
+    refused: Refused | None = None,
 ) -> dict[str, Any]:
     """Numbers of one camera by key without `<stream>.`; now: monotonic s, clock_ns: the node's clock."""
     share = missing_share(list(seen.stamps_ns))
@@ -91,6 +99,7 @@ def stream_numbers(
         "stamp_age_s": stamp_age_s(seen, clock_ns),
         "frames": seen.good,
         "refused": seen.bad,
+        "refused_percent": 100.0 * refused.share if refused else 0.0,
         "format": seen.format,
         "fault": fault,
         "lost_percent": None if share is None else 100.0 * share,
@@ -99,6 +108,14 @@ def stream_numbers(
         "last_error": seen.last_error,
     }
     return numbers | {f"dropped.{reason}": n for reason, n in (dropped or {}).items()}
+
+
+def node_numbers(
+    state: str, cameras: dict[str, dict[str, Any]], counters: Counters, own: dict[str, Any], model: dict[str, Any]
+) -> dict[str, Any]:
+    """All numbers of the node by key. cameras: `stream_numbers` of each, own: what the monitor and its work know."""
+    of_cameras = {f"{stream}.{key}": value for stream, numbers in cameras.items() for key, value in numbers.items()}
+    return {"state": state} | of_cameras | pairing_numbers(counters) | own | model_numbers(model)
 
 
 def pairing_numbers(counters: Counters) -> dict[str, Any]:
@@ -111,6 +128,14 @@ def pairing_numbers(counters: Counters) -> dict[str, Any]:
         "pairing.skew_min_ms": min(skews, default=None),
         "pairing.skew_max_ms": max(skews, default=None),
     }
+
+
+def model_facts(model: Any, weights: Any, reload: str) -> dict[str, Any]:
+    """What `model_numbers` takes, of a node's model and the weights it uses, either None; reload: how the last went."""
+    facts = {name: getattr(weights, name, "") for name in ("name", "sha256", "engine", "precision")}
+    facts |= {name: getattr(model, name, "") for name in ("device", "note")}
+    adapters, memory = (", ".join(model.adapters), model.memory_mb()) if model else ("", None)
+    return facts | {"adapters": adapters, "gpu_memory_mb": memory, "reload": reload}
 
 
 def model_numbers(model: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +151,9 @@ def level(state: str, doubts: bool) -> bytes:
     return bytes(DiagnosticStatus.OK if state == "ok" and not doubts else DiagnosticStatus.WARN)
 
 
-def camera_verdict(active: bool, heard: bool, numbers: dict[str, Any], loss: str) -> tuple[bytes, str]:
+def camera_verdict(
+    active: bool, heard: bool, numbers: dict[str, Any], loss: str, refused: Refused | None = None
+) -> tuple[bytes, str]:
     """Level and message of one camera's status; numbers: `stream_numbers`, loss: `explain.explain_loss`."""
     if not active:
         return bytes(DiagnosticStatus.WARN), "not listening: the node is not active"
@@ -138,7 +165,7 @@ def camera_verdict(active: bool, heard: bool, numbers: dict[str, Any], loss: str
     if not heard:
         return bytes(DiagnosticStatus.WARN), "no usable frame so far"
     text = f"{numbers['rate_hz']:.1f} Hz, {numbers['format']}, last frame {numbers['age_s']:.2f} s ago"
-    doubts = [doubt for doubt in (loss, numbers["warning"]) if doubt]
+    doubts = [doubt for doubt in (refused.words if refused else "", loss, numbers["warning"]) if doubt]
     return bytes(DiagnosticStatus.WARN if doubts else DiagnosticStatus.OK), ". ".join([text, *doubts])
 
 

@@ -117,6 +117,7 @@ class Intake:
         for pair in pairs:
             (rgb, rgb_received), (thermal, thermal_received) = pair.rgb, pair.thermal
             self.monitor.last_pair = time.monotonic()
+            self.monitor.look_for_swapped(rgb, thermal)
             waited = abs(rgb_received - thermal_received)
             self._submit(Job(rgb, thermal, max(rgb_received, thermal_received), waited))
         self._wait_timer.cancel()
@@ -127,7 +128,7 @@ class Intake:
 
     def _submit(self, job: Job) -> None:
         if self._mailbox is not None:
-            self.monitor.pace.fed(time.monotonic())
+            self.monitor.losses.pace.fed(time.monotonic())
             self._mailbox.put(job)
             time.sleep(0)  # gives up the interpreter, so that the model's thread has the job at once, not 0.5 ms later
 
