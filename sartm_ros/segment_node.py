@@ -271,11 +271,13 @@ class SegmentNode(PlainNode):
 
     @survives
     def _on_health(self) -> None:
+        now = time.monotonic()
+        self.monitor.tick(now)
         if self.monitor.active:
-            now = time.monotonic()
             self.intake.update_mode(now)
             paired, sharers = self.intake.pairer.counters, len(self.server.inference.clients)
-            self.monitor.check(self.intake.cameras, self.values, now, paired, sharers)
+            compiling = self.model.compiling if self.model else ""
+            self.monitor.check(self.intake.cameras, self.values, now, paired, sharers, compiling)
 
     @survives
     def report(self) -> None:

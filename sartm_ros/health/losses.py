@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from sartm_ros.health.health import SILENT, Liveness
+from sartm_ros.health.health import SILENT, UNUSABLE, Liveness
 from sartm_ros.health.pace import TOO_FEW, Pace
 from sartm_ros.health.shares import Refused, Share, Unpaired
 from sartm_ros.health.work import Work
@@ -65,10 +65,12 @@ class Losses:
         """It was not."""
         self._content[stream].refused(reason[:REASON_LENGTH], now)
 
-    def mended(self, stream: str) -> None:
-        """A camera that was unusable is good again."""
-        self._content[stream].clear()
-        self.refused[stream] = None
+    def mended(self, before: dict[str, str], after: dict[str, str]) -> None:
+        """The cameras' faults have changed: of one that is unusable no more, what was before does not count."""
+        for stream, fault in before.items():
+            if fault == UNUSABLE != after[stream]:
+                self._content[stream].clear()
+                self.refused[stream] = None
 
     def look(self, counters: Counters | None, expected: bool, sharers: int, now: float) -> None:
         """Form the verdict. counters: the pairing's. expected: whether masks are to come of what the cameras send.

@@ -7,7 +7,6 @@ behind locks, and they never publish.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +17,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from sartm_core.support.text import plain
 from sartm_ros.frames.images import ImageError, Incoming
 from sartm_ros.health import diagnostics, explain, health
+from sartm_ros.health.beat import Beat
+from sartm_ros.health.health import CHANGING, NO_INPUT, NO_PAIRS, OK, REPEAT_S
 from sartm_ros.health.losses import Losses
 from sartm_ros.health.mistakes import Mistakes
 from sartm_ros.health.rest import Rest
@@ -28,15 +29,6 @@ from sartm_ros.health.watchdog import Watchdog
 from sartm_ros.health.why import NOTHING_PAIRS_S, why_nothing_pairs
 from sartm_ros.health.work import Work
 from sartm_ros.pairing.nearest import STREAMS, Counters
-
-REPEAT_S = 5.0
-"""The same kind of complaint is logged once in this many seconds."""
-CHANGING = re.compile(r"refused: .*|[\d.,]+")
-"""What differs from one telling of a cause to the next; another cause is told without waiting for `REPEAT_S`."""
-OK, NO_INPUT = "ok", "no input"
-"""State when all is well; beginning of the state when no camera can be used."""
-NO_PAIRS = "no masks: frames do not pair"
-"""State while both cameras send and nothing comes of it."""
 
 
 class Monitor:
@@ -62,12 +54,10 @@ class Monitor:
         self.liveness = health.Liveness(self.vitals)
         self.work = Work()
         self._watchdog = Watchdog(self.work)
-        self._rest = Rest()
-        self._swapped = Swapped()
-        self.losses = Losses(self.work)
-        self._lossy = ""
-        self._namesakes = ""
-        self._trouble = ""
+        self._rest, self._swapped = Rest(), Swapped()
+        self.losses, self._lossy = Losses(self.work), ""
+        self._namesakes = self._trouble = ""
+        self.beat = Beat()
         self._mistakes = Mistakes(self._log, self._throttle)
         self.active = False
         self.mode = health.BOTH
@@ -92,6 +82,17 @@ class Monitor:
             self._faults = self.liveness.faults()
             self._warned.clear()
         self._state(state, now)
+
+    def tick(self, now: float) -> None:
+        """The executor runs. If it stood still, what was before does not count."""
+        stood = self.beat.tick(now, self.vitals)
+        if stood and self.active:
+            self._log.warning(
+                f"nothing ran here for {stood:.1f} s (process stopped, machine too busy): what waited is dropped"
+            )
+            self.last_pair = self._anew = self.liveness.started = now
+            self.losses.restart(now)
+            self._watchdog.restart()
 
     def saw(self, stream: str, frame: Incoming, now: float) -> None:
         """A usable frame came."""
@@ -150,7 +151,7 @@ class Monitor:
             self._log.error(f"no mask: {text}")
 
     def internal(self, where: str, error: Exception, now: float | None = None) -> None:
-        """An error in the node's own code, caught by a guard around the callback `where`."""
+        """A guard around the callback `where` caught an error in the node's own code."""
         self._mistakes.note(where, error, time.monotonic() if now is None else now)
 
     def update_mode(self, values: dict[str, Any], now: float) -> bool:
@@ -161,9 +162,7 @@ class Monitor:
         changed = mode != self.mode
         if not changed and faults == self._faults:
             return False
-        for stream in STREAMS:
-            if self._faults[stream] == health.UNUSABLE != faults[stream]:
-                self.losses.mended(stream)
+        self.losses.mended(self._faults, faults)
         self.mode, self._faults = mode, faults
         text = self._cameras_state(values, now)
         if changed and mode == health.BOTH:
@@ -173,16 +172,16 @@ class Monitor:
             self._log.info(f"state: {text}")
         elif self._throttle.ready(text, now):
             self._log.warning(f"state: {text}")
-        self._state(self._trouble or text, now)
+        self._state(self._trouble or (self.losses.state() if text == OK else text) or text, now)
         return changed
 
     def check(
         self, cameras: dict[str, Camera], values: dict[str, Any], now: float, counters: Counters | None = None,
-        sharers: int = 1,
+        sharers: int = 1, compiling: str = "",
     ) -> None:  # fmt: skip
         """Bring the state up to date; when nothing pairs or frames are lost on the way, find out why and say it.
 
-        counters: the pairing's. sharers: nodes that take turns with the model.
+        counters: the pairing's. sharers: nodes that take turns with the model. compiling: see `Watchdog.verdict`.
         """
         for stream, camera in cameras.items():
             self.vitals[stream].mark_lost(camera.lost)
@@ -200,7 +199,7 @@ class Monitor:
         self.problem = "; ".join(reason for reason in (*reasons, self.losses.too_few) if reason)
         if self.problem and self._throttle.ready(f"why {CHANGING.sub('', self.problem)}", now):
             self._log.warning(f"{state}. {self.problem}")
-        self._look_at_the_model(values, now)
+        self._look_at_the_model(values, compiling, now)
         self._state(state if state.startswith(NO_INPUT) else self._trouble or state, now)
 
     def look_for_namesakes(self) -> None:
@@ -246,17 +245,17 @@ class Monitor:
         words = self.losses.words(self._faults, self.liveness, now)
         return health.describe_mode(mode, values["degraded.enabled"], words)
 
-    def _look_at_the_model(self, values: dict[str, Any], now: float) -> None:
+    def _look_at_the_model(self, values: dict[str, Any], compiling: str, now: float) -> None:
         """Whether masks come of the frames that go to the model; the reason goes to `problem`, and once to the log."""
         fed = self.last_pair if self.last_pair > self._anew else 0.0
         if self.mode in STREAMS and values["degraded.enabled"]:
             fed = self.vitals[self.mode].last_good or 0.0
         before = self._trouble
-        self._trouble, why = self._watchdog.verdict(fed, self._outputs.subscribers() > 0, now)
+        self._trouble, why = self._watchdog.verdict(fed, self._outputs.subscribers() > 0, now, compiling)
         if self._trouble:
             self.problem = "; ".join(text for text in (why, self.problem) if text)
             if self._trouble != before and self._throttle.ready(self._trouble, now):
-                self._log.error(f"{self._trouble}. {why}")
+                (self._log.info if compiling else self._log.error)(f"{self._trouble}. {why}")
         elif before:
             self._log.info("masks come again")
 

@@ -101,6 +101,11 @@ class Work:
             if age_ms is not None:
                 self.age_ms.append(age_ms)
 
+    def outdated(self, now: float) -> None:
+        """Note a mask that was too old to be published."""
+        with self._lock:
+            self._busy_since, self._answered = None, now
+
     def failed(self, error: str, now: float) -> None:
         """Note that a job gave no mask."""
         with self._lock:

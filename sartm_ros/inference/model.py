@@ -57,6 +57,17 @@ class Model:
         network: Network = loaded[self.name if adapter == own else adapter]
         return network
 
+    @property
+    def compiling(self) -> str:
+        """The input size, WxH, for which a network is being compiled at the moment; empty when none is."""
+        sizes = (network.watch.size for network in self._segmenter.adapters.values())
+        return next((f"{width}x{height}" for height, width in filter(None, sizes)), "")
+
+    @property
+    def compilations(self) -> int:
+        """How many of them have begun."""
+        return sum(network.watch.count for network in self._segmenter.adapters.values())
+
     def batch(self, requests: Sequence[Request]) -> list[Any]:
         """A `SegmentationResult` for each request."""
         from sartm_core.runtime.segmenter import FramePair

@@ -92,10 +92,14 @@ class Intake:
         if stream not in self.cameras:
             return  # deactivated while this message was under way
         now = time.monotonic()
+        self.monitor.tick(now)
         try:
             frame = parse(message, stream, self.cameras[stream].topic, self.settings.crop)
         except ImageError as error:
             self.monitor.refuse(stream, error)
+            return
+        if self.monitor.beat.late(stream, frame.stamp_ns, now):
+            self.pairer.counters.dropped[stream]["too_old"] += 1
             return
         self.monitor.saw(stream, frame, now)
         self.update_mode(now)

@@ -127,6 +127,7 @@ STATES = (
     ("degraded: ...% of frames do not pair: ...", "Of the slower camera's frames that share finds no partner."),
     ("degraded: fewer masks than frames", "Under half of the masks come that pairs and the model's speed allow."),
     ("no masks: frames do not pair", "Both cameras send, their stamps do not fit; the log says why."),
+    ("compiling for ...", "The engine makes its network for frames of a new aspect, whose size (WxH) it names."),
     (
         "no masks: the model does not answer",
         "It got frames and gave nothing for 2 s (5 s before the first mask), or 5 times its usual time if longer.",
