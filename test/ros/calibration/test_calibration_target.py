@@ -95,7 +95,7 @@ def test_both_cameras_have_the_corners_in_one_order(seen) -> None:
 
 
 def test_a_bad_view_is_left_out_and_named() -> None:
-    views = ideal(10)
+    views = ideal(10, noise=0.02)
     moved = views[3].thermal + np.float32(3)  # the target moved between the two frames
     views[3] = Seen("view_3", views[3].rgb, moved)
     bent = views[6].rgb + np.random.default_rng(0).normal(0, 3, views[6].rgb.shape).astype(np.float32)
