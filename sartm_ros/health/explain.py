@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sartm_ros.frames.transport import DEFAULT_SEGMENT_BYTES, VARIABLE
+from sartm_ros.frames.transport import DEFAULT_SEGMENT_BYTES, variable
 from sartm_ros.health.vitals import Vitals
 from sartm_ros.pairing import stamps
 from sartm_ros.pairing.nearest import OTHER, RGB, STREAMS, THERMAL
@@ -46,7 +46,7 @@ class Link:
     @property
     def start_with_profile(self) -> str:
         """What to do about a camera that sends without the Fast DDS profile."""
-        return f"start the camera with {VARIABLE}={self.profile_hint or 'config/fastdds.xml of sartm_ros'}"
+        return f"start the camera with {variable()}={self.profile_hint or 'config/fastdds.xml of sartm_ros'}"
 
 
 def explain_silence(link: Link, silent_s: float, vitals: Vitals, heard: bool, refusing: bool) -> str:

@@ -82,6 +82,7 @@ class Model:
                 r.confidence_threshold,
                 r.confidence,
                 self.weights(r.adapter).name,
+                r.scores,
             )  # fmt: skip
             for r in requests
         ]

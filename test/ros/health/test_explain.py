@@ -55,7 +55,7 @@ FAST = {"best_effort": True, "fastdds": True, "profile_hint": "/x/fastdds.xml"}
         ({}, "/t: image 0x0", True, ("sends, but every message is refused: /t: image 0x0",)),
         ({}, "", True, ("stopped sending",)),
         ({}, "", False, ("no message arrives",)),
-        (FAST, "", False, ("no message arrives", "0.5 MB", "FASTDDS_DEFAULT_PROFILES_FILE=/x/fastdds.xml")),
+        (FAST, "", False, ("no message arrives", "0.5 MB", "DEFAULT_PROFILES_FILE=/x/fastdds.xml")),
         ({"publishers": 0}, "", True, ("its publisher has gone",)),
     ],
 )
@@ -81,7 +81,7 @@ def test_silence_because_the_middleware_loses_everything_is_said_for_sure():
         seen.mark_lost(lost)
     out = explain.explain_silence(link(**FAST), 1.5, seen, heard=False, refusing=False)
     assert "the middleware lost 30 of its last 30 messages on the way" in out
-    assert "FASTDDS_DEFAULT_PROFILES_FILE=/x/fastdds.xml" in out
+    assert "DEFAULT_PROFILES_FILE=/x/fastdds.xml" in out
 
 
 # Part of the frames lost
@@ -155,7 +155,7 @@ def test_partial_loss_of_large_images_is_explained_by_stamps_where_the_middlewar
     out = explain.explain_loss(link(stream=RGB, topic="/c", **FAST), seen)
     share = stamps.missing_share(list(seen.stamps_ns))
     assert f"about {share:.0%} of rgb frames (/c) are lost on the way, images of 921,600 bytes" in out
-    assert "runs without the Fast DDS profile" in out and "FASTDDS_DEFAULT_PROFILES_FILE=/x/fastdds.xml" in out
+    assert "runs without the Fast DDS profile" in out and "DEFAULT_PROFILES_FILE=/x/fastdds.xml" in out
 
 
 @pytest.mark.parametrize(
