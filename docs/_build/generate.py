@@ -43,9 +43,9 @@ def pages() -> dict[str, str]:
 
 
 def main() -> int:
-    """Exit code 0; 1 when docs/node.md is out of date or a command has no help."""
+    """Exit code 0; 1 when a page of the node is out of date or a command has no help."""
     sys.path.insert(0, str(ROOT))
-    check = [sys.executable, "-m", "sartm_ros.node.reference", "--check", "docs/node.md"]
+    check = [sys.executable, "-m", "sartm_ros.node.reference", "--check"]
     if subprocess.run(check, cwd=ROOT).returncode:
         return 1
     try:

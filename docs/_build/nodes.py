@@ -12,7 +12,8 @@ from configuration import row
 
 LAUNCH_FILES = ("segment.launch.py", "cameras.launch.py")
 TOPICS = {
-    "sartm_ros.segment_node": "Topics, services, states, parameters, diagnostics: [the segment node](../node.md).",
+    "sartm_ros.segment_node": "[Run it](../node.md), [what it says](../node_says.md), "
+    "[topics, services, parameters](../node_reference.md).",
     "sartm_ros.cameras": "One parameter, `cameras_file`: [several cameras](../node.md#several-cameras), "
     "[config/cameras.yaml](files.md#config-cameras-yaml).",
     "sartm_ros.replay_node": "",
