@@ -33,8 +33,8 @@ DEV = [
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.28"]  # make docs
 
 NODES = ("segment", "replay", "cameras", "calibrate")
-# `ros2 run sartm_ros segment` looks in lib/sartm_ros, where only colcon installs: by `setup.py install` or `develop`. pip
-# makes a wheel, whose executables are on everybody's PATH: there they have names of their own.
+# `ros2 run sartm_ros segment` looks in lib/sartm_ros, where only colcon installs: by `setup.py install` or `develop`.
+# pip makes a wheel, whose executables are on everybody's PATH: there they have names of their own.
 FOR_COLCON = {"install", "develop"} & set(sys.argv)
 EXECUTABLES = [f"sartm_{name} = sartm_ros.start:{name}" for name in NODES]
 if FOR_COLCON:

@@ -108,10 +108,27 @@ def test_a_command_that_cannot_be_typed_is_found(typed: str, complaint: str) -> 
 
 
 def test_blocks_are_read_as_a_shell_reads_them() -> None:
-    page = (
-        "<!-- not run (make): long -->\n```\n# a comment\nmake test  # and so on\nO='-a 1'\nX=2 sartm a $O \\\n  -b && cd c\n```\n"
-        "<!-- not run: why -->\n```\nros2 run x\n```\n  ```\n  $ sartm d\n  output 'of it\n  ```\n```text\nno command\n```\n"
-    )
+    page = """\
+<!-- not run (make): long -->
+```
+# a comment
+make test  # and so on
+O='-a 1'
+X=2 sartm a $O \\
+  -b && cd c
+```
+<!-- not run: why -->
+```
+ros2 run x
+```
+  ```
+  $ sartm d
+  output 'of it
+  ```
+```text
+no command
+```
+"""
     first, second, third, fourth = pages.blocks_of(page, "page")
     assert [(c.words, c.environment, c.reason) for c in first.commands] == [
         (("make", "test"), (), "long"),

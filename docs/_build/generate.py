@@ -14,12 +14,14 @@ import api
 import commands
 import configuration
 import nodes
+import notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
     "readme.md",
     "changelog.md",
     "contributing.md",
+    "first-steps.md",
     "reference/commands.md",
     "reference/configuration.md",
     "reference/files.md",
@@ -33,6 +35,7 @@ def pages() -> dict[str, str]:
     """The pages. Raises when the code does not say what a page needs."""
     texts = (
         *((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+        notebook.page(notebook.load()),
         commands.page(commands.every_help()),
         configuration.fields_page(),
         configuration.files_page(ROOT),

@@ -1,4 +1,4 @@
-"""What can be known of a command without running it: its options, the files, parameters, topics and targets it names."""
+"""What can be known of a command without running it: its options, and the files, parameters, topics it names."""
 
 from __future__ import annotations
 
@@ -75,9 +75,13 @@ def of_module(name: str, words: Sequence[str]) -> Iterator[str]:
         module = importlib.import_module(f"{name}.__main__")
     said = io.StringIO()
     try:
-        with stopped_at_work(), mock.patch.object(sys, "argv", [name, *words]), contextlib.chdir(ROOT):
-            with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-                module.main()
+        with (
+            stopped_at_work(),
+            mock.patch.object(sys, "argv", [name, *(str(ROOT / w) if OURS.fullmatch(w) else w for w in words)]),
+            contextlib.redirect_stderr(said),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            module.main()
         yield "it never read its arguments"
     except Parsed as end:
         if end.args[0]:
@@ -90,7 +94,7 @@ def of_module(name: str, words: Sequence[str]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def stopped_at_work() -> Iterator[None]:
-    """Commands stop with Parsed once their arguments are parsed and, where they have one, their configuration is made."""
+    """Commands stop with Parsed once their arguments are parsed and their configuration, if any, is made."""
     parse, make = argparse.ArgumentParser.parse_known_args, cli.from_dict
     depth = 0
 
