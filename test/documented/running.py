@@ -73,7 +73,8 @@ class Shell:
         lay_out(self.folder)
         domain = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_LOG_DIR": str(self.folder)}
         paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-        self.environment = {**os.environ, **domain, **paths, **self.environment}
+        outer = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        self.environment = {**outer, **domain, **paths, **self.environment}
 
     def block(self, block: Block) -> None:
         """All of a block that is not marked. AssertionError with what was said when something fails."""
