@@ -66,7 +66,7 @@ def page(root: Path) -> str:
     out = (
         "# Nodes and launch files\n\n"
         "Nodes take ROS parameters: `--ros-args -p NAME:=VALUE`, or `--params-file FILE.yaml`. Where the package is built\n"
-        "with colcon, `ros2 run sartm_ros NAME` runs the same.\n\n"
+        "with colcon, `ros2 run sartm_ros NAME` runs the same; pip puts `sartm_NAME` on PATH.\n\n"
     )
     for module in NODES:
         path = root.joinpath(*module.split(".")).with_suffix(".py")
