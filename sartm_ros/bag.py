@@ -52,6 +52,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", metavar="FILE", help=".safetensors, .onnx, .xml, hf:OWNER/NAME [the shipped ones]"
     )
     parser.add_argument("--sam2", metavar="FILE", help="Meta's SAM2 file; adapter checkpoints need it")
+    parser.add_argument("--untrained", action="store_true", help="take a checkpoint whose classes were never trained")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--engine", metavar="NAME", help="auto, torch, torch-compile, openvino or onnxruntime [auto]")
     parser.add_argument("--precision", metavar="NAME", help="auto, fp32, bf16 or fp16 [auto]")
@@ -67,7 +68,8 @@ def values_of(args: argparse.Namespace) -> dict[str, Any]:
     options = {name: getattr(args, name, None) for name in ("checkpoint", "sam2", "device", "engine", "precision")}
     options["confidence_threshold"] = getattr(args, "confidence_threshold", None)
     options |= {"sync.tolerance": args.tolerance, "sync.thermal_offset": args.thermal_offset}
-    return read_values(args.params, options) | {"log_time": args.log_time}
+    own = {"log_time": args.log_time, "untrained": getattr(args, "untrained", False)}
+    return read_values(args.params, options) | own
 
 
 def add_command(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
