@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from sartm_core.support.limits import limits, variable
+
 LABELMAP = "labelmap.txt"
 LISTS = "ImageSets/Segmentation"
 IMAGES = "JPEGImages"
 CLASS_MASKS = "SegmentationClass"
 OBJECT_MASKS = "SegmentationObject"
 MASK_SUFFIX = ".png"
-LARGEST_MEMBER = 256 * 2**20
-"""Bytes, unpacked; a mask or a list is far smaller, a zip bomb is not."""
 
 
 class Archive:
@@ -48,8 +48,11 @@ class Archive:
         where = f"{self.path}: {name}"
         try:
             size = self.file.getinfo(name).file_size
-            if size > LARGEST_MEMBER:
-                raise ValueError(f"{where}: {size} bytes unpacked, at most {LARGEST_MEMBER} are read")
+            if size > (most := limits().member_bytes):
+                raise ValueError(
+                    f"{where}: {size} bytes unpacked, at most {most} are read; {variable('member_bytes')} is another "
+                    "limit"
+                )
             return self.file.read(name)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"{where}: cannot be unpacked ({error})") from error

@@ -15,7 +15,7 @@ from sartm_core.data.images import files_by_name
 from sartm_core.data.layouts.folder import FolderPairs
 from sartm_core.data.splits import frame_name
 from sartm_core.labels.archive import CLASS_MASKS, LABELMAP, LISTS, MASK_SUFFIX, Archive, opened
-from sartm_core.labels.checks import check_size, rgb_size
+from sartm_core.labels.checks import rgb_size
 from sartm_core.labels.labelmap import ids_of, read_labelmap
 from sartm_core.labels.masks import read_mask
 from sartm_core.support.visualize import png
@@ -62,8 +62,7 @@ def bring(path: Path, frames: FolderPairs, ignored: str, empty: str, partial: bo
                 size = rgb_size(frames.files[name].rgb)
                 if name in members:
                     member = members[name]
-                    label = read_mask(archive.read(member), labels, ids, f"{path}: {member}")
-                    check_size(f"{path}: {member}", label.shape, size)
+                    label = read_mask(archive.read(member), labels, ids, f"{path}: {member}", size)
                 else:
                     label = np.zeros(size, np.uint8)
                 changed += not same_as_before(frames, name, label)

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from sartm_core.support.fields import from_dict, load_yaml
 from sartm_core.support.text import plain
+from sartm_core.support.yaml_text import parse_yaml as parse_text
 
 T = TypeVar("T")
 LONGEST_FAULT, LINE = 8000, "\n"
@@ -214,12 +215,7 @@ def parse_option(name: str, texts: Sequence[str], hints: tuple[Any, ...]) -> Any
 
 def parse_yaml(name: str, text: str, as_text: bool = False) -> Any:
     """The text of an option as YAML; `as_text` leaves scalars text. ValueError names the option."""
-    import yaml
-
-    try:
-        return yaml.load(text, yaml.BaseLoader if as_text else yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"--{name} {text}: not a YAML value ({error})") from error
+    return parse_text(text, f"--{name} {plain(text)}", as_text)
 
 
 def set_dotted(values: dict[str, Any], name: str, value: Any) -> None:

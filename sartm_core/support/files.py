@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sartm_core.support.limits import limits, variable
 from sartm_core.support.text import plain
 
 MISSING = "there is no such file"
 LONGEST_NAME = 300
 """Characters of a path in a message."""
-LARGEST_FILE = 16 << 30
-"""Bytes that are read into memory at once."""
 TICK_NS = 20_000_000
 """Two writes within this time may have the same time stamp."""
 
@@ -59,8 +58,11 @@ def whole(file: BinaryIO, what: str) -> bytes:
     """All of an open file. OSError when somebody wrote to it meanwhile: that would be half of one, half of another."""
     before = os.fstat(file.fileno())
     is_fresh = time.time_ns() - before.st_mtime_ns < TICK_NS
-    if before.st_size > LARGEST_FILE:
-        raise OSError(f"{what}: {plain(file.name, LONGEST_NAME)} has {before.st_size} bytes; at most {LARGEST_FILE}")
+    if before.st_size > (most := limits().file_bytes):
+        raise OSError(
+            f"{what}: {plain(file.name, LONGEST_NAME)} has {before.st_size} bytes, at most {most} are read; "
+            f"{variable('file_bytes')} is another limit"
+        )
     file.seek(0)
     data = file.read(before.st_size + 1)
     after = os.fstat(file.fileno())

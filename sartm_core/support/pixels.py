@@ -7,7 +7,6 @@ looked at before anything is decoded. docs/inputs.md lists what is read and what
 from __future__ import annotations
 
 import io
-import os
 import stat
 import struct
 import warnings
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sartm_core.support.limits import limits, variable
 from sartm_core.support.orientation import ORIENTATION, SIDEWAYS, UPRIGHT, orientation, upright
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
@@ -29,8 +29,6 @@ EIGHT_BIT_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 """Pillow's 8-bit image modes."""
 GREY_STEP = {"L;2": 85, "L;4": 17}
 """Pillow stretches 2- and 4-bit grey PNGs to 0..255 by these factors."""
-LIMIT, MOST_PIXELS = "SARTM_MAX_PIXELS", 1 << 26
-"""Environment variable with the largest picture that is decoded, and what it is without: 8K has half as many pixels."""
 TIFF_SIZE, BITS_PER_SAMPLE, SAMPLE_FORMAT = (256, 257), 258, 339
 """TIFF tags."""
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -112,13 +110,19 @@ def read_head(source: Path) -> Head:
         shape = read_stored(source).shape
         return Head((shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, 1)
     with opened(source) as image:
-        width, height = image.size
-        if image.format == "TIFF":  # whose size Pillow turns, from some version on
-            width, height = (image.tag_v2[tag] for tag in TIFF_SIZE)  # type: ignore[attr-defined]
-        size = (width, height) if orientation(image) in SIDEWAYS else (height, width)
         palette = image.getpalette() if image.mode == "P" else None
         planes_apart = image.format == "TIFF" and image.tag_v2.get(PLANAR) == PLANES_APART  # type: ignore[attr-defined]
-        return Head(size, len(image.getbands()), int(getattr(image, "n_frames", 1)), palette, planes_apart)
+        return Head(
+            upright_size(image), len(image.getbands()), int(getattr(image, "n_frames", 1)), palette, planes_apart
+        )
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(H, W) of an open picture as it will be returned."""
+    width, height = image.size
+    if image.format == "TIFF":  # whose size Pillow turns, from some version on
+        width, height = (image.tag_v2[tag] for tag in TIFF_SIZE)  # type: ignore[attr-defined]
+    return (width, height) if orientation(image) in SIDEWAYS else (height, width)
 
 
 @contextmanager
@@ -147,9 +151,8 @@ def check_regular(path: Path) -> None:
 
 def check_pixels(count: int, what: str) -> None:
     """ValueError for more than the limit."""
-    most = int(os.environ.get(LIMIT, MOST_PIXELS))
-    if count > most:
-        raise ValueError(f"{what} is {count} pixels, at most {most} are read; {LIMIT} is another limit")
+    if count > (most := limits().pixels):
+        raise ValueError(f"{what} is {count} pixels, at most {most} are read; {variable('pixels')} is another limit")
 
 
 def bits(image: Image.Image) -> int:

@@ -92,7 +92,7 @@ def test_every_label_comes_back_as_it_was(label_set: LabelSet, data: st.DataObje
     home = read_labelmap(write_labelmap(out), "labelmap.txt")
     assert home == out
     shuffled = data.draw(st.permutations(home))  # CVAT has an order of its own
-    back = read_mask(mask, shuffled, ids_of(shuffled, label_set.names, "ignored", "", False), "mask")
+    back = read_mask(mask, shuffled, ids_of(shuffled, label_set.names, "ignored", "", False), "mask", label.shape)
     np.testing.assert_array_equal(back, label)
 
 
