@@ -46,6 +46,8 @@ def read_mask(
         ValueError: names `where` and the colour or the value that no label has, with its number of pixels.
     """
     with opened(data, where) as image:
+        if sorted(image.size) != sorted(size):  # whichever way it is turned, which Pillow decodes a PNG to find out
+            check_size(where, (image.height, image.width), size)
         check_size(where, upright_size(image), size)
         if image.mode not in (*GREY_MODES, *COLOR_MODES) or bits(image) > 8:
             raise ValueError(f"{where}: {bits(image)} bits, mode {image.mode}; expected an 8-bit colour or grey PNG")
