@@ -18,6 +18,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from sartm_core.support import machine
 from sartm_core.support.fields import from_dict, load_yaml
 from sartm_core.support.text import plain
 from sartm_core.support.yaml_text import parse_yaml as parse_text
@@ -150,11 +151,16 @@ def finish(
     faults: tuple[type[Exception], ...] = (ValueError, OSError),
     code: int = 2,
 ) -> int:
-    """Do a command's work. Faults are told in one line, with this exit code; Ctrl-C (and what it leaves) with 130."""
+    """Do a command's work. Faults are told in one line, with this exit code; those of the machine (a full disk, too
+    little memory) with 1; Ctrl-C (and what it leaves) with 130."""
     name = parser.prog.split()[-1]
     try:
         return work() or 0
-    except faults as error:
+    except Exception as error:
+        if hint := machine.advice(error):
+            parser.exit(machine.EXIT, f"{name}: {plain(error or type(error).__name__)}; {hint}\n")
+        if not isinstance(error, faults):
+            raise
         parser.exit(code, f"{name}: {plain(error, LONGEST_FAULT, keep=LINE)}\n")
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, f"{name}: interrupted{interrupted and f'; {interrupted}'}\n")

@@ -127,7 +127,7 @@ def test_a_folder_goes_out_and_comes_back(root: Path, capsys) -> None:
     assert "0 faults" in capsys.readouterr().out
     imported(root, members)
     assert "8 labels written, 0 of them new or changed" in capsys.readouterr().out
-    assert not list(root.glob(".unfinished-*"))
+    assert not list(root.glob(".*.tmp"))
 
 
 def test_the_same_folder_gives_the_same_archive(root: Path) -> None:
