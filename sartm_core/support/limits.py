@@ -16,6 +16,8 @@ class Limits:
     """Of a file of weights, which is read into memory at once."""
     member_bytes: int = 256 << 20
     """Of one file inside a zip, unpacked; a mask or a list is far smaller, a zip bomb is not."""
+    chunk_bytes: int = 512 << 20
+    """Of a chunk of an MCAP recording, unpacked; writers make them of 1 to 4 MB, or as large as one message."""
     yaml_bytes: int = 16 << 20
     """Of a YAML file; one of 1 MB takes seconds."""
     yaml_values: int = 1 << 20
@@ -42,3 +44,9 @@ def limits() -> Limits:
             except ValueError as error:
                 raise ValueError(f"{variable(name)}: got {text[:50]!r}, expected a whole number above 0") from error
     return Limits(**given)
+
+
+def check_pixels(count: int, what: str) -> None:
+    """ValueError for more than the limit."""
+    if count > (most := limits().pixels):
+        raise ValueError(f"{what} is {count} pixels, at most {most} are read; {variable('pixels')} is another limit")

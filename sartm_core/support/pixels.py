@@ -20,22 +20,30 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sartm_core.support.limits import limits, variable
-from sartm_core.support.orientation import ORIENTATION, SIDEWAYS, UPRIGHT, orientation, upright
+from sartm_core.support.limits import check_pixels
+from sartm_core.support.orientation import SIDEWAYS, orientation, upright
+from sartm_core.support.tiff import (
+    BITS_PER_SAMPLE,
+    PLANAR,
+    PLANES_APART,
+    TIFF_SIZE,
+    is_tiff,
+    is_unsigned,
+    is_white_zero,
+    pillow_knows,
+    read_tiff,
+)
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 """Of Pillow; PPM is PGM and PBM too."""
 EIGHT_BIT_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 """Pillow's 8-bit image modes."""
 GREY_STEP = {"L;2": 85, "L;4": 17}
-"""Pillow stretches 2- and 4-bit grey PNGs to 0..255 by these factors."""
-TIFF_SIZE, BITS_PER_SAMPLE, SAMPLE_FORMAT = (256, 257), 258, 339
-"""TIFF tags."""
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""How the files begin."""
-PLANAR, PLANES_APART = 284, 2
-"""TIFF tag, and its value where one channel lies behind the other."""
-
+"""Pillow stretches 2- and 4-bit grey PNGs and TIFFs to 0..255 by these factors."""
+RADIOMETRIC = b"FLIR\0"
+"""How the segments of a JPEG begin in which FLIR's cameras store their counts."""
+MOST_CHANNELS = 4
+"""Of an array whose channels may come first."""
 BROKEN = (OSError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises on broken files, SyntaxError among them."""
 
@@ -64,6 +72,7 @@ def read_stored(source: Path | bytes, name: str = "", ids: bool = True) -> np.nd
         if image.mode == "I" and image.format == "TIFF" and is_unsigned(image):
             array = array.view(np.uint32)  # which Pillow takes for signed
         array = plain(array)
+        array = 255 - array if image.mode == "L" and is_white_zero(image) else array
         array = array // np.uint8(step) if step > 1 else array
         return upright(unstretched(array, largest), orientation(image))
 
@@ -77,6 +86,11 @@ def read_color(source: Path | bytes, name: str = "") -> np.ndarray:
         array = read_npy(source)
         if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
             raise ValueError(f"{source}: {array.shape} {array.dtype}, expected (H, W, 3) uint8 for a colour picture")
+        return array
+    if is_tiff(source) and not pillow_knows(source):
+        array, name = read_tiff(source, "a TIFF that Pillow does not know", name), name or str(source)
+        if array.dtype != np.uint8 or array.shape[2:] != (3,):
+            raise ValueError(f"{name}: {array.shape} {array.dtype}, expected (H, W, 3) uint8 for a colour picture")
         return array
     with opened(source, name) as image:
         depth = bits(image)
@@ -102,6 +116,8 @@ class Head:
     """Of an index picture: r, g, b, r, g, b, ..."""
     planes_apart: bool = False
     """Whether one channel lies behind the other (TIFF), as frames of a sequence would."""
+    radiometric: bool = False
+    """Whether a camera of FLIR has put its 16-bit counts behind the picture (JPEG): they are not what is read."""
 
 
 def read_head(source: Path) -> Head:
@@ -112,9 +128,9 @@ def read_head(source: Path) -> Head:
     with opened(source) as image:
         palette = image.getpalette() if image.mode == "P" else None
         planes_apart = image.format == "TIFF" and image.tag_v2.get(PLANAR) == PLANES_APART  # type: ignore[attr-defined]
-        return Head(
-            upright_size(image), len(image.getbands()), int(getattr(image, "n_frames", 1)), palette, planes_apart
-        )
+        radiometric = any(part.startswith(RADIOMETRIC) for _, part in getattr(image, "applist", ()))
+        pages = int(getattr(image, "n_frames", 1))
+        return Head(upright_size(image), len(image.getbands()), pages, palette, planes_apart, radiometric)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -149,12 +165,6 @@ def check_regular(path: Path) -> None:
         raise ValueError(f"{path}: {kind}, expected a file")
 
 
-def check_pixels(count: int, what: str) -> None:
-    """ValueError for more than the limit."""
-    if count > (most := limits().pixels):
-        raise ValueError(f"{what} is {count} pixels, at most {most} are read; {variable('pixels')} is another limit")
-
-
 def bits(image: Image.Image) -> int:
     """Stored for each channel of an open picture."""
     if image.format == "TIFF":
@@ -164,12 +174,6 @@ def bits(image: Image.Image) -> int:
     if largest:
         return largest.bit_length()
     return 16 if image.mode.startswith("I") or ";16" in str(layout(image)) else 8
-
-
-def is_unsigned(image: Image.Image) -> bool:
-    """Whether the whole numbers of a TIFF have no sign."""
-    found = image.tag_v2.get(SAMPLE_FORMAT, (1,))  # type: ignore[attr-defined]
-    return (found[0] if isinstance(found, tuple) else found) == 1
 
 
 def layout(image: Image.Image) -> Any:
@@ -196,7 +200,8 @@ def unstretched(array: np.ndarray, largest: int) -> np.ndarray:
 def grey_step(image: Image.Image) -> int:
     """By what Pillow will multiply the grey values of this open file."""
     found = layout(image)
-    return GREY_STEP.get(found, 1) if image.format == "PNG" and isinstance(found, str) else 1
+    mode = found[0] if isinstance(found, tuple) and found else found
+    return GREY_STEP.get(str(mode)[:3], 1) if image.format in ("PNG", "TIFF") and image.mode == "L" else 1
 
 
 def read_deep(source: Path | bytes, image: Image.Image, name: str) -> np.ndarray:
@@ -218,47 +223,6 @@ def read_deep(source: Path | bytes, image: Image.Image, name: str) -> np.ndarray
     return upright(pixels.permute(1, 2, 0).numpy(), orientation(image))  # (H, W, C)
 
 
-def is_tiff(source: Path | bytes) -> bool:
-    """By the first bytes; a file that is not there or not a file is none."""
-    if isinstance(source, bytes):
-        return source[:4] in TIFF_MAGIC
-    if not source.is_file():
-        return False
-    with source.open("rb") as file:
-        return file.read(4) in TIFF_MAGIC
-
-
-def pillow_knows(source: Path | bytes) -> bool:
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS):
-            return True
-    except Image.UnidentifiedImageError:
-        return False
-    except BROKEN:
-        return True  # and cannot read it: `opened` tells why
-
-
-def read_tiff(source: Path | bytes, what: str, name: str = "") -> np.ndarray:
-    """The first page of a TIFF that Pillow cannot read whole, (H, W) or (H, W, C), upright. ValueError names it."""
-    name = name or str(source)
-    try:
-        import tifffile
-    except ImportError as error:
-        raise ValueError(f"{name}: {what}; pip install tifffile, or save it as PNG or as float32") from error
-    try:
-        with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
-            page = file.pages[0]
-            check_pixels(page.imagelength * page.imagewidth, f"{name}: {page.shape}")
-            array: np.ndarray = page.asarray()
-            array = np.moveaxis(array, 0, -1) if page.planarconfig == PLANES_APART and array.ndim == 3 else array
-            turned = page.tags.get(ORIENTATION)
-            return upright(array, UPRIGHT if turned is None else int(turned.value))
-    except ValueError as error:
-        raise ValueError(str(error) if name in str(error) else f"{name}: {what}: {error}") from error
-    except Exception as error:  # of many types
-        raise ValueError(f"{name}: {what}: {error}") from error
-
-
 def read_npy(path: Path) -> np.ndarray:
     """An array that numpy saved, of numbers."""
     try:
@@ -271,6 +235,8 @@ def read_npy(path: Path) -> np.ndarray:
     check_pixels(int(np.prod(mapped.shape[:2])), f"{path}: {mapped.shape}")
     if mapped.ndim not in (2, 3) or mapped.dtype.kind not in "uifb":
         raise ValueError(f"{path}: {mapped.shape} {mapped.dtype}, expected numbers (H, W) or (H, W, C)")
+    if mapped.ndim == 3 and mapped.shape[0] <= MOST_CHANNELS < mapped.shape[2]:
+        raise ValueError(f"{path}: {mapped.shape}, its channels come first; expected (H, W) or (H, W, C)")
     return np.array(mapped)
 
 

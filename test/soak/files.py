@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -219,5 +220,6 @@ def run(folder: Path, reloads: int = 100) -> Outcome:
         code = node.interrupt()
         outcome.claim(code == 0, f"the node ended with code {code} at Ctrl-C, expected 0")
         outcome.claim(not node.troubles(), f"the node's log has {', '.join(node.troubles())}: {node.log}")
-    hostile_commands(files, folder, outcome)
+    with TemporaryDirectory(dir=folder) as own:
+        hostile_commands(files, Path(own), outcome)
     return outcome
