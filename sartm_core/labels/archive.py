@@ -24,9 +24,13 @@ class Archive:
 
     def __init__(self, path: Path, file: zipfile.ZipFile) -> None:
         self.path, self.file = path, file
-        self.names = [info.filename for info in file.infolist() if not info.is_dir()]
-        for name in self.names:
-            check_member(path, name)
+        infos = [info for info in file.infolist() if not info.is_dir()]
+        for info in infos:
+            check_member(path, info.filename)
+        self.infos = {
+            info.filename.replace("\\", "/"): info for info in infos
+        }  # some of Windows' own write backslashes
+        self.names = list(self.infos)
         maps = [name for name in self.names if PurePosixPath(name).name == LABELMAP]
         if len(maps) != 1:
             there = ", ".join(self.names[:5]) or "nothing"
@@ -47,13 +51,13 @@ class Archive:
         """The bytes of a member. ValueError names it when it cannot be unpacked."""
         where = f"{self.path}: {name}"
         try:
-            size = self.file.getinfo(name).file_size
+            size = self.infos[name].file_size
             if size > (most := limits().member_bytes):
                 raise ValueError(
                     f"{where}: {size} bytes unpacked, at most {most} are read; {variable('member_bytes')} is another "
                     "limit"
                 )
-            return self.file.read(name)
+            return self.file.read(self.infos[name])
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"{where}: cannot be unpacked ({error})") from error
 

@@ -40,6 +40,18 @@ EIGHT_BIT_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 """Pillow's 8-bit image modes."""
 GREY_STEP = {"L;2": 85, "L;4": 17}
 """Pillow stretches 2- and 4-bit grey PNGs and TIFFs to 0..255 by these factors."""
+STARTS = (
+    (0, b"version https://git-lfs", "a pointer of Git LFS, not the picture itself: git lfs pull"),
+    (4, b"ftyphei", "a HEIC of a phone: save it as JPEG or PNG"), (4, b"ftypmif1", "a HEIC: save it as JPEG or PNG"),
+    (4, b"ftypavi", "an AVIF: save it as PNG"), (0, b"GIF8", "a GIF: save it as PNG"),
+    (0, b"\0\0\0\x0cjP", "a JPEG 2000: save it as PNG or TIFF"),
+    (0, b"\x76\x2f\x31\x01", "an OpenEXR: save it as TIFF"),
+    (0, b"\x93NUMPY", "an array of numpy: call it .npy"),
+    (0, b"%PDF", "a PDF"), (0, b"<", "a page or text, not a picture"),
+)  # fmt: skip
+"""Where in a file, which bytes, and what it is then."""
+LONGEST_START = 64
+"""Bytes that are looked at for that."""
 RADIOMETRIC = b"FLIR\0"
 """How the segments of a JPEG begin in which FLIR's cameras store their counts."""
 MOST_CHANNELS = 4
@@ -153,8 +165,23 @@ def opened(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file") from error
+    except Image.UnidentifiedImageError as error:
+        raise ValueError(f"{name}: not a readable image ({what_instead(source)})") from error
     except BROKEN as error:
         raise ValueError(f"{name}: not a readable image ({error})") from error
+
+
+def what_instead(source: Path | bytes) -> str:
+    """What a file is that Pillow does not know, by its first bytes."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            start = file.read(LONGEST_START)
+    else:
+        start = source[:LONGEST_START]
+    if not start:
+        return "it is empty"
+    known = next((what for place, begin, what in STARTS if start.startswith(begin, place)), "")
+    return known or f"it begins with {start[:8]!r}, as no {', '.join(FORMATS)} does"
 
 
 def check_regular(path: Path) -> None:

@@ -249,3 +249,13 @@ def test_a_broken_label_is_not_exported(root: Path, capsys) -> None:
         exported(root)
     assert stop.value.code == 2 and f"labels/{NAMES[0]}.png: holds ids [7]" in capsys.readouterr().err
     assert not list(root.parent.glob("*.zip*"))
+
+
+def test_an_archive_with_the_backslashes_of_windows_is_read(root: Path) -> None:
+    """Some of Windows' own tools write them, against the format."""
+    before, members = labels_in(root), exported(root)
+    for path in (root / "labels").iterdir():
+        path.unlink()
+    imported(root, {name.replace("/", "\\"): data for name, data in members.items()})
+    after = labels_in(root)
+    assert after.keys() == before.keys() and all(np.array_equal(after[name], before[name]) for name in before)

@@ -257,3 +257,25 @@ def test_a_radiometric_jpeg_is_told_apart(tmp_path: Path) -> None:
     content, part = path.read_bytes(), b"FLIR\0\1\0\0" + bytes(40)
     path.write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part + content[2:])
     assert pixels.read_head(path).radiometric
+
+
+@pytest.mark.parametrize(
+    "content,words",
+    [
+        (b"", "it is empty"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "Git LFS, not the picture itself",
+        ),
+        (b"\0\0\0\x24ftypheic", "a HEIC of a phone: save it as JPEG or PNG"),
+        (b"\0\0\0\x1cftypavif", "an AVIF"),
+        (b"<!DOCTYPE html>", "a page or text"),
+        (b"\x1b[2J\n?", r"begins with b'\\x1b\[2J\\n\?'"),
+    ],
+)
+def test_what_is_no_picture_is_told_by_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
+    """An LFS pointer, a phone's HEIC or a page of errors under a name that ends in .png."""
+    (tmp_path / "x.png").write_bytes(content)
+    for read in (read_rgb, read_thermal, pixels.read_head):
+        with pytest.raises(ValueError, match=rf"x\.png: not a readable image \(.*{words}"):
+            read(tmp_path / "x.png")
