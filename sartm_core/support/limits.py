@@ -17,7 +17,7 @@ class Limits:
     member_bytes: int = 256 << 20
     """Of one file inside a zip, unpacked; a mask or a list is far smaller, a zip bomb is not."""
     chunk_bytes: int = 512 << 20
-    """Of a chunk of an MCAP recording, unpacked; writers make them of 1 to 4 MB, or as large as one message."""
+    """Of a chunk of an MCAP recording or a compressed message, unpacked; chunks are of 1 to 4 MB, or of one message."""
     yaml_bytes: int = 16 << 20
     """Of a YAML file; one of 1 MB takes seconds."""
     yaml_values: int = 1 << 20

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sartm_core.support.limits import limits, variable
-from sartm_ros.bags.storage import zstd
+from sartm_ros.bags.storage import decompressed, zstd
 
 MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
@@ -145,7 +145,7 @@ def unpack(block: Block, stored: bytes) -> bytes:
 
 
 def _decompress(compression: str, stored: bytes, full: int) -> bytes:
-    """What can be had of `full` bytes; one more where there are more: few packed bytes can stand for gigabytes."""
+    """What can be had of `full` bytes; one more where there are more."""
     if compression == "zstd":
         new = zstd().ZstdDecompressor
     elif compression == "lz4":
@@ -154,10 +154,4 @@ def _decompress(compression: str, stored: bytes, full: int) -> bytes:
         new = lz4.frame.LZ4FrameDecompressor
     else:
         raise BrokenError(f"compression {compression!r}, expected zstd or lz4")
-    parts, left, rest = [], full + 1, stored
-    while rest and left:
-        frame = new()
-        parts.append(frame.decompress(rest, max_length=left))
-        left -= len(parts[-1])
-        rest = frame.unused_data if frame.eof else b""
-    return b"".join(parts)
+    return decompressed(new, stored, full + 1)

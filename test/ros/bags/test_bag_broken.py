@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sartm_ros.bag import main
-from sartm_ros.bags.reading import Bag
-from sartm_ros.bags.storage import BagError
+from sartm_ros.bags.reading import Bag, unpacked
+from sartm_ros.bags.storage import BagError, zstd
 from test.ros.bag_files import RGB, START_NS, THERMAL, Frame, drive, record, serialized
 from test.ros.mcap_files import Style, packed, text, write
 from test.ros.mcap_files import record as mcap_record
@@ -267,3 +267,26 @@ def test_a_chunk_that_unpacks_to_more_than_it_says_is_damaged_and_costs_no_memor
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert len(found) == 4 and words in told and peak < 1 << 23
+
+
+def test_a_packed_file_of_which_nothing_can_be_had_is_named_itself(tmp_path):
+    """Regression: told was a file in /tmp, and that the recorder had not begun."""
+    record(tmp_path / "drive", drive(2), "sqlite3")
+    whole = next((tmp_path / "drive").glob("*.db3"))
+    content = zstd().compress(whole.read_bytes())
+    whole.with_name(whole.name + ".zstd").write_bytes(content[:-100])
+    whole.unlink()
+    (tmp_path / "drive" / "metadata.yaml").unlink()
+    with pytest.raises(BagError, match=rf"^{tmp_path}/drive/drive.db3.zstd: not whole \(.*it is no recording"):
+        Bag(tmp_path / "drive").__enter__()
+
+
+def test_a_message_that_stands_for_more_than_the_limit_is_unreadable(tmp_path, monkeypatch):
+    monkeypatch.setenv("SARTM_MAX_CHUNK_BYTES", str(1 << 20))
+    kept = zstd().compress(bytes(1 << 20))
+    assert unpacked(kept) == bytes(1 << 20)
+    bomb = zstd().compress(bytes(1 << 24))
+    tracemalloc.start()
+    assert unpacked(bomb) == bomb, "as it is: decoding tells"
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
