@@ -156,7 +156,8 @@ def worst_section(worst: Sequence[WorstFrame], segmenter: Segmenter, cameras: st
     return (
         f"<h2>Worst frames</h2><p>Lowest mIoU of the frame alone, over the classes that occur in its truth or "
         f"prediction, with {escape(cameras)}.</p><p>Classes: {keys(legend)}</p>"
-        f"<p>Differences: {keys(ERROR_COLORS.items())}</p>" + "\n".join(figures)
+        f"<p>Differences: {keys(ERROR_COLORS.items())}. Missed: something in the truth, predicted as class 0; false "
+        "alarm: the reverse.</p>" + "\n".join(figures)
     )
 
 

@@ -44,8 +44,8 @@ def by_name(checkpoint: str | Path, adapters: Adapters) -> dict[str, str | Path]
     """Name -> file, the checkpoint first. ValueError: two of one name."""
     if isinstance(adapters, str | Path):
         adapters = [adapters]
-    named = list(adapters.items() if isinstance(adapters, Mapping) else ((stem(path), path) for path in adapters))
-    found = {stem(checkpoint): checkpoint}
+    named = list(adapters.items() if isinstance(adapters, Mapping) else ((name_of(path), path) for path in adapters))
+    found = {name_of(checkpoint): checkpoint}
     for name, path in named:
         if name in found:
             raise ValueError(
@@ -68,11 +68,13 @@ def is_on_hub(checkpoint: str | Path) -> bool:
     return str(checkpoint).startswith(hub.PREFIX)
 
 
-def stem(path: str | Path) -> str:
-    """What a file is called unless it is given another name; a repository by its own, without owner and revision."""
+def name_of(path: str | Path) -> str:
+    """What weights are called unless they are given another name: a file by its stem; one that is called like those of
+    every run (`weights.safetensors`) by its folder; a repository by its own name, without owner and revision."""
     if is_on_hub(path):
         return str(path).partition("@")[0].rpartition("/")[2]
-    return default_checkpoint().stem if str(path) == DEFAULT else Path(path).stem
+    file = (default_checkpoint() if str(path) == DEFAULT else Path(path)).absolute()
+    return (file.parent.name or file.stem) if file.name == hub.WEIGHTS else file.stem
 
 
 def open_weights(
