@@ -6,7 +6,9 @@ SHELL := /bin/bash
 .PHONY: help demo test lint docs soak clean asked-for
 
 PYTHON ?= python3
-VENV := .venv
+# The wheels' ROS: jazzy or kilted, each in a .venv of its own.
+ROS ?= jazzy
+VENV := .venv$(if $(filter-out jazzy,$(ROS)),-$(ROS))
 # TORCH=cpu: PyTorch's own index of wheels without CUDA, a quarter of the disk.
 TORCH ?=
 TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.org/whl/cpu)
@@ -88,13 +90,15 @@ $(VENV)/.ready-demo: setup.py Makefile | asked-for
 	$(PY) -m pip install -q "setuptools>=64,<80" wheel
 	$(PY) -m pip install $(TORCH_INDEX) torch torchvision
 	SAM2_BUILD_CUDA=0 $(PY) -m pip install -q --no-build-isolation sam2==1.1.0
-	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino,view]"
+	@if $(PY) -m pip show -q ros-rclpy 2>/dev/null && ! $(PY) -m pip show -q ros-$(ROS)-rclpy 2>/dev/null; then \
+	  $(PY) -m pip list --format=freeze | grep -o '^ros-[^=]*' | xargs $(PY) -m pip uninstall -q -y; fi
+	$(PY) -m pip install -q --no-build-isolation -e ".[ros-$(ROS),openvino,view]"
 	$(PY) -m pip check
 	@rm -f $(MARK) && touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready-demo
 	@touch $(MARK)
-	$(PY) -m pip install -q --no-build-isolation -e ".[ros,openvino,view,onnx,train,calibrate,tools,dev]"
+	$(PY) -m pip install -q --no-build-isolation -e ".[ros-$(ROS),openvino,view,onnx,train,calibrate,tools,dev]"
 	$(PY) -m pip check
 	@rm -f $(MARK) && touch $@
 

@@ -7,13 +7,9 @@ from setuptools import find_packages, setup
 
 NAME = "sartm_ros"
 
-ROS = [  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot leave this extra out.
-    "ros-kilted-rclpy",
-    "ros-kilted-rmw-fastrtps-cpp",
-    "ros-kilted-sensor-msgs",
-    "ros-kilted-diagnostic-msgs",
-    "ros-kilted-std-srvs",
-]
+ROS = ("rclpy", "rmw-fastrtps-cpp", "sensor-msgs", "diagnostic-msgs", "std-srvs")
+# ROS 2 without a distro: wheels for CPython 3.10 to 3.13, the first by default. On a robot leave the extra out.
+DISTROS = ("jazzy", "kilted")
 CALIBRATE = ["scikit-image>=0.21", "scipy"]  # sartm calibrate
 TOOLS = ["av", "rosbags>=0.11"]  # videos in sartm predict; sartm bag
 VIEW = ["aiohttp>=3.9"]  # sartm view, sartm browse
@@ -72,7 +68,8 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "ros": ROS,
+        "ros": [f"ros-{DISTROS[0]}-{name}" for name in ROS],
+        **{f"ros-{distro}": [f"ros-{distro}-{name}" for name in ROS] for distro in DISTROS},
         "train": TRAIN,
         "tools": TOOLS,
         "calibrate": CALIBRATE,

@@ -16,7 +16,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch_ros.actions import Node
 
 PACKAGE = "sartm_ros"
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # of Fast DDS 3, of 2
 END_S = "25"
 """Time to end after Ctrl-C: longer than the node waits for a model that is still loading (launch's own 5 s are not)."""
 
@@ -100,5 +100,5 @@ def generate_launch_description() -> LaunchDescription:
         )
     )
     if not any(os.environ.get(variable) for variable in PROFILE_VARIABLES):  # the user's own profile wins
-        actions.append(SetEnvironmentVariable(PROFILE_VARIABLES[0], str(config / "fastdds.xml")))
+        actions += [SetEnvironmentVariable(name, str(config / "fastdds.xml")) for name in PROFILE_VARIABLES]
     return LaunchDescription([*actions, OpaqueFunction(function=start_nodes)])

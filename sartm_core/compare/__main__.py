@@ -28,7 +28,7 @@ from sartm_core.evaluate.protocol import protocol
 from sartm_core.evaluate.sources import dataset_of, open_frames, possible
 from sartm_core.evaluate.tables import as_text
 from sartm_core.figures.sources import check_same_classes
-from sartm_core.runtime.opening import checkpoint_path
+from sartm_core.runtime.opening import checkpoint_path, name_of
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.cli import add_config_options, build_config, finish, new_parser, parse
 from sartm_core.support.reports import number
@@ -57,12 +57,11 @@ def run(config: CompareConfig, a: str, b: str, output: Path) -> str:
 
 
 def titles(a: str, b: str) -> dict[str, str]:
-    """What to call the two: their files, with the folders where those are named alike. No paths of this machine."""
-    paths = [checkpoint_path(checkpoint).absolute() for checkpoint in (a, b)]
-    alike = paths[0].name == paths[1].name
-    return {
-        key: f"{path.parent.name}/{path.name}" if alike else path.name for key, path in zip("ab", paths, strict=True)
-    }
+    """What to call the two: their runs or files, with the folders where those are alike. No paths of this machine."""
+    names = [name_of(a), name_of(b)]
+    if names[0] == names[1]:
+        names = ["/".join(checkpoint_path(each).absolute().parts[-2:]) for each in (a, b)]
+    return dict(zip("ab", names, strict=True))
 
 
 def numbers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,16 @@ def write_report(output: Path, content: dict[str, Any], result: Comparison, mode
         (staging / "frames.csv").write_text(tables.frames_csv(result.frames))
         (staging / "report.html").write_text(html_page(content, result.most, model), encoding="utf-8")
         if result.most:
-            most_sheet(result.most, model).save(staging / SHEET)
+            most_sheet(result.most, model, {each: content[each] for each in "ab"}).save(staging / SHEET)
 
 
-def most_sheet(most: Sequence[DifferentFrame], model: Segmenter) -> Image.Image:
-    """All rows on one picture; without the labels' column where none of the frames has one."""
+def most_sheet(most: Sequence[DifferentFrame], model: Segmenter, called: Mapping[str, str]) -> Image.Image:
+    """All rows on one picture; no label column where no frame has one. `called`: A and B by name."""
     shown = [caption for caption in CAPTIONS if any(caption in frame.row for frame in most)]
     rows = [[frame.row.get(caption, frame.blank()) for caption in shown] for frame in most]
     legend = legend_of(model.classes, model.palette)
-    return contact_sheet(rows, shown, [frame.name for frame in most], {**legend, **DIFFERENCE_COLORS})
+    captions = [f"{each}: {called[each.lower()]}" if each.lower() in called else each for each in shown]
+    return contact_sheet(rows, captions, [frame.name for frame in most], {**legend, **DIFFERENCE_COLORS})
 
 
 def html_page(content: dict[str, Any], most: Sequence[DifferentFrame], model: Segmenter) -> str:

@@ -15,6 +15,7 @@ from sartm_core.evaluate.conventions import usual
 from sartm_core.evaluate.run import Evaluation
 from sartm_core.evaluate.scores import absent
 from sartm_core.evaluate.sources import HELD_OUT_SEED
+from sartm_core.runtime.opening import name_of
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.classes import IGNORE
 from sartm_core.support.fields import to_dict
@@ -34,7 +35,7 @@ def protocol(
     """Weights, frames, classes, input and software of an evaluation, as plain values. No paths of this machine."""
     info = segmenter.info
     return {
-        "weights": weights.name,
+        "weights": name_of(weights),
         "sha256": segmenter.sha256,
         **({"base_weights": f"{info.base_name} (sha256 {info.base_sha256})"} if info.base_sha256 else {}),
         "selection": selection(info.protocol),

@@ -62,7 +62,7 @@ def evaluate(
     num_classes = len(segmenter.classes)
     result = Evaluation(
         {name: {ALL: ConfusionMatrix(num_classes)} for name in cameras},
-        WorstFrames(worst, segmenter.palette),
+        WorstFrames(worst, segmenter.classes, segmenter.palette),
         {name: ReliabilityByPixels() for name in cameras},
     )
     for sample in tqdm(frames, unit="frame", disable=None):

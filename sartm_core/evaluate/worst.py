@@ -13,7 +13,7 @@ from sartm_core.data.pairs import Sample
 from sartm_core.evaluate.metrics import ConfusionMatrix
 from sartm_core.support.classes import IGNORE, Color
 from sartm_core.support.ranking import Ranking
-from sartm_core.support.visualize import IGNORE_COLOR, camera_pictures, contact_sheet, overlay
+from sartm_core.support.visualize import IGNORE_COLOR, camera_pictures, contact_sheet, legend_of, overlay
 
 PICTURE_WIDTH = 320
 CAPTIONS = ("rgb", "thermal", "truth", "prediction", "difference")
@@ -21,10 +21,10 @@ MISSED: Color = (255, 60, 60)
 FALSE_ALARM: Color = (255, 200, 0)
 WRONG_CLASS: Color = (220, 60, 255)
 ERROR_COLORS = {
-    "missed (something in the truth, predicted as class 0)": MISSED,
-    "false alarm (class 0 in the truth, predicted as something)": FALSE_ALARM,
-    "wrong class (one thing for another)": WRONG_CLASS,
-    "ignored in the truth": IGNORE_COLOR,
+    "missed": MISSED,  # something in the truth, predicted as class 0
+    "false alarm": FALSE_ALARM,  # class 0 in the truth, predicted as something
+    "wrong class": WRONG_CLASS,  # one thing for another
+    "not labelled": IGNORE_COLOR,
 }
 """Legend of the difference pictures."""
 
@@ -45,8 +45,9 @@ class WorstFrame:
 class WorstFrames:
     """Keeps the `size` frames of lowest mIoU among all that are offered; of equal ones the earlier."""
 
-    def __init__(self, size: int, palette: Sequence[Color]) -> None:
+    def __init__(self, size: int, classes: Sequence[str], palette: Sequence[Color]) -> None:
         self.palette = palette
+        self.legend = {**legend_of(classes, palette), **ERROR_COLORS}
         self._kept: Ranking[WorstFrame] = Ranking(size)
 
     def offer(self, sample: Sample, truth: np.ndarray, guess: np.ndarray, matrix: ConfusionMatrix) -> None:
@@ -69,7 +70,7 @@ class WorstFrames:
             *(shrink(overlay(frame, mask, self.palette), Image.Resampling.BILINEAR) for mask in (truth, guess)),
             shrink(difference(frame, truth, guess), Image.Resampling.NEAREST),
         ]
-        return contact_sheet([pictures], CAPTIONS)
+        return contact_sheet([pictures], CAPTIONS, [sample.name], self.legend)
 
 
 def difference(rgb: np.ndarray, truth: np.ndarray, guess: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from sartm_core.model.checkpoint import sha256
 from sartm_core.runtime.opening import checkpoint_path
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.classes import IGNORE, Color, LabelSet
+from sartm_core.support.visualize import display_colors
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def open_methods(config: QualitativeConfig, names: Sequence[str], labels: LabelS
     table = label_table(labels.names, ours.classes)
     others = (of_folder(folder, table) for folder in folders)
     own = (of_checkpoint(*each) for each in zip(files, paths, segmenters, strict=True))
-    return Methods((*others, *own), table, ours.classes, ours.palette)
+    return Methods((*others, *own), table, ours.classes, display_colors(ours.palette))
 
 
 def of_folder(folder: MaskFolder, table: np.ndarray) -> Method:

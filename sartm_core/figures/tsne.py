@@ -23,13 +23,13 @@ from sartm_core.figures import ablation
 from sartm_core.figures.cells import Cells, choose_cells, features, grid_size
 from sartm_core.figures.config import TsneConfig
 from sartm_core.figures.sources import check_same_classes, open_source, spread
-from sartm_core.model import hub
 from sartm_core.model.checkpoint import sha256
 from sartm_core.model.sartm import SARTM
-from sartm_core.runtime.opening import checkpoint_path, stem
+from sartm_core.runtime.opening import checkpoint_path, name_of
 from sartm_core.runtime.segmenter import pick_device
 from sartm_core.support.classes import Color
 from sartm_core.support.files import replacing, write_json
+from sartm_core.support.visualize import display_colors
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def tsne(config: TsneConfig, output: Path) -> list[Path]:
     models = [SARTM.load(path, config.sam2) for path in paths]
     indices = spread(len(names), config.frames)
     check_comparable(models, paths, frames[indices[0]])
-    classes, palette = models[0].config.classes, models[0].config.palette or ()
+    classes, palette = models[0].config.classes, display_colors(models[0].config.palette or ())
     table = label_table(labels.names, classes)
     cells = choose_cells(
         frames, indices, labels, table, lambda sample: grid_size(models[0], sample), config.points, config.seed
@@ -84,11 +84,6 @@ def panels_of(config: TsneConfig) -> list[tuple[str, Path]]:
     else:
         own = [(name_of(file), checkpoint_path(file)) for file in (config.checkpoint, *config.compare)]
     return list(zip(config.titles, (path for _, path in own), strict=True)) if config.titles else own
-
-
-def name_of(file: str) -> str:
-    """That of a run's folder, where the file is called like all of them."""
-    return Path(file).parent.name if Path(file).name == hub.WEIGHTS else stem(file)
 
 
 def check_comparable(models: Sequence[SARTM], paths: Sequence[Path], sample: Any) -> None:

@@ -17,12 +17,13 @@ from sartm_core.preprocess.prepare import prepare
 from sartm_core.preprocess.registration import sampling_grid
 from sartm_core.runtime.batching import FramePair, Inputs, input_size
 from sartm_core.runtime.engines import Source, exported
+from sartm_core.runtime.engines.base import Watch
 from sartm_core.runtime.engines.choice import Wish, choose
 from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.hardware import give_back_memory
 from sartm_core.runtime.exported.description import at_size
 from sartm_core.runtime.graph.graph import SCORE_STRIDE
-from sartm_core.runtime.postprocess import picture
+from sartm_core.runtime.postprocess import picture, probabilities
 from sartm_core.runtime.result import SegmentationResult
 from sartm_core.support.classes import Color
 
@@ -62,6 +63,8 @@ class Network:
         self.choice = choice.reason
         """Which engine and precision run the model, and why."""
         self._run, self._pixels = choice.run, choice.pixels
+        self.watch: Watch = getattr(choice.run, "watch", Watch())
+        """Whether it is being compiled for a size of frames that is new to it."""
         self._lock = Lock()
         self._proven = False
         self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)
@@ -121,11 +124,12 @@ class Network:
             picture(of_pair, pair, config.covered(pair.size, pair.size))
             for of_pair, pair in zip(scores, pairs, strict=True)
         ]
+        shares = [probabilities_of(one, pair, config) for one, pair in zip(scores, pairs, strict=True)]
         stages = {"preprocess": prepared, "forward": forwarded - started, "postprocess": perf_counter() - forwarded}
         timing = {stage: seconds * 1e3 for stage, seconds in stages.items()}
         return [
-            SegmentationResult(mask, confidence, dict(timing), self.name, self.classes, self.palette, pair)
-            for (mask, confidence), pair in zip(pictures, pairs, strict=True)
+            SegmentationResult(mask, confidence, dict(timing), self.name, self.classes, self.palette, pair, share)
+            for (mask, confidence), pair, share in zip(pictures, pairs, shares, strict=True)
         ]
 
 
@@ -145,6 +149,14 @@ class Prepared:
         started = perf_counter()
         inputs = network.inputs(pair, config)
         return cls(network, config, inputs, perf_counter() - started)
+
+
+def probabilities_of(scores: Tensor, pair: FramePair, config: PreprocessConfig) -> np.ndarray | None:
+    """`SegmentationResult.scores` of (C, h, w), without the padding of the model's input."""
+    if not pair.scores:
+        return None
+    height, width = (max(1, round(side / SCORE_STRIDE)) for side in config.content_size(*pair.size))
+    return probabilities(scores, (height, width), config.covered(pair.size, (height, width)))
 
 
 def score_size(inputs: Inputs) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sartm_core.model import hub
 from sartm_core.model.checkpoint import model_of, read_metadata, read_stored
-from sartm_core.model.sartm import SARTM
+from sartm_core.model.sartm import SARTM, ModelInfo
+from sartm_core.model.stored import named
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.runtime.engines import Source, exported
 from sartm_core.runtime.engines.exported import Exported
@@ -43,8 +44,8 @@ def by_name(checkpoint: str | Path, adapters: Adapters) -> dict[str, str | Path]
     """Name -> file, the checkpoint first. ValueError: two of one name."""
     if isinstance(adapters, str | Path):
         adapters = [adapters]
-    named = list(adapters.items() if isinstance(adapters, Mapping) else ((stem(path), path) for path in adapters))
-    found = {stem(checkpoint): checkpoint}
+    named = list(adapters.items() if isinstance(adapters, Mapping) else ((name_of(path), path) for path in adapters))
+    found = {name_of(checkpoint): checkpoint}
     for name, path in named:
         if name in found:
             raise ValueError(
@@ -67,23 +68,39 @@ def is_on_hub(checkpoint: str | Path) -> bool:
     return str(checkpoint).startswith(hub.PREFIX)
 
 
-def stem(path: str | Path) -> str:
-    """What a file is called unless it is given another name; a repository by its own, without owner and revision."""
+def name_of(path: str | Path) -> str:
+    """What weights are called unless they are given another name: a file by its stem; one that is called like those of
+    every run (`weights.safetensors`) by its folder; a repository by its own name, without owner and revision."""
     if is_on_hub(path):
         return str(path).partition("@")[0].rpartition("/")[2]
-    return default_checkpoint().stem if str(path) == DEFAULT else Path(path).stem
+    file = (default_checkpoint() if str(path) == DEFAULT else Path(path)).absolute()
+    return (file.parent.name or file.stem) if file.name == hub.WEIGHTS else file.stem
 
 
-def open_weights(path: str | Path, sam2: str | Path | None, device: str, engine: str, shared: Shared) -> Opened:
+def open_weights(
+    path: str | Path, sam2: str | Path | None, device: str, engine: str, shared: Shared, untrained: bool = False
+) -> Opened:
     """Any kind of file that `Segmenter.load` takes."""
     file = checkpoint_path(path)
     if exported.is_exported(file):
         network = exported.open_exported(file)
+        check_trained(network.info, file, untrained)
         return Opened(network, network.sha256, exported.device_of(network, device, engine))
     stored = read_stored(file)
+    check_trained(stored.info, file, untrained)
     loaded = model_of(stored, sam2)
     reload = partial(load_same, file, sam2, stored.sha256)
     return Opened(Source(loaded, reload, shared), stored.sha256, device)
+
+
+def check_trained(info: ModelInfo, path: Path, untrained: bool) -> None:
+    """ValueError when the classes of a file are known to be untrained, and that is not wanted."""
+    if info.untrained and not untrained:
+        raise ValueError(
+            f"checkpoint: {named(path)}: its classes were never trained, so its masks would mean nothing. Train from "
+            "it first (sartm train --init FILE; of an imported encoder --init_as_base true). To try it all the same: "
+            "--untrained of sartm predict and bag, Segmenter.load(..., untrained=True)"
+        )
 
 
 def load_same(path: Path, sam2: str | Path | None, digest: str) -> SARTM:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from sartm_core.support.files import cache_folder, write_text
 
-VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
-USER_VARIABLES = (VARIABLE, "FASTRTPS_DEFAULT_PROFILES_FILE")
+FASTDDS_3, FASTDDS_2 = USER_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+"""Fast DDS 3 (Kilted and later) reads the first alone, 2 (Jazzy, Humble) the second alone."""
+LIBRARY_2 = "libfastrtps.so"
+MAPPED = Path("/proc/self/maps")
 DEFAULT_SEGMENT_BYTES = 549_408
 """Fast DDS's own shared-memory segment; a best-effort message that does not fit in is lost."""
 SHIPPED_SEGMENT_BYTES = 1 << 25
@@ -43,17 +45,26 @@ def shipped(name: str) -> Path | None:
 
 
 def use_shipped_profile() -> Path | None:
-    """Make Fast DDS read config/fastdds.xml; call before rclpy.init. Returns its path, or None if the user set one.
+    """Make Fast DDS read config/fastdds.xml; call before rclpy.init. Returns its path, or None if the user set one,
+    which then counts under both names.
 
     Where shared memory is too small for its segment, as the 64 MB of a container, a copy with a smaller one.
     """
-    if any(os.environ.get(variable) for variable in USER_VARIABLES):
-        return None
-    profile = shipped("fastdds.xml")
+    own = next((os.environ[name] for name in USER_VARIABLES if os.environ.get(name)), "")
+    profile = None if own else shipped("fastdds.xml")
     if profile is not None:
         profile = fitting(profile, shared_memory_free())
-        os.environ[VARIABLE] = str(profile)
+    if own or profile:
+        os.environ.update(dict.fromkeys(USER_VARIABLES, own or str(profile)))
     return profile
+
+
+def variable() -> str:
+    """Which of the two the Fast DDS of this process reads; that of version 3 before it is loaded."""
+    try:
+        return FASTDDS_2 if LIBRARY_2 in MAPPED.read_text() else FASTDDS_3
+    except OSError:  # no /proc
+        return FASTDDS_3
 
 
 def shared_memory_free() -> int | None:

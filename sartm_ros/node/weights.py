@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sartm_ros.inference import fallback
-from sartm_ros.inference.model import WARMUP_SIZE, Model, library_threads
+from sartm_ros.inference.model import Model, library_threads
 from sartm_ros.node import parameter_checks
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def segmenter_of(values: dict[str, Any]) -> Segmenter:
-    """The checkpoint named by the node's parameters, loaded."""
+    """The checkpoint named by the node's parameters, loaded; `untrained` is no parameter, but an option of `bag`."""
     from sartm_core.runtime.segmenter import Segmenter
 
     return Segmenter.load(
@@ -25,6 +25,7 @@ def segmenter_of(values: dict[str, Any]) -> Segmenter:
         input_size=parameter_checks.input_size(values),
         threads=values["threads"] or None,
         adapters=parameter_checks.adapters(values),
+        untrained=values.get("untrained", False),
     )
 
 
@@ -36,12 +37,10 @@ def load_segmenter(values: dict[str, Any]) -> Model:
     own_choice = library_threads()
     segmenter = segmenter_of(values)
     model = Model(segmenter, values["threads"] or own_choice)
-    rate = ""
     if values["warmup"]:
-        seconds = model.warm_up(shrink=values["oom_fallback"] == fallback.SMALLER)
-        rate = f"; expect about {1 / seconds:.1f} masks a second at {WARMUP_SIZE[1]}x{WARMUP_SIZE[0]}"
+        model.warm_up(shrink=values["oom_fallback"] == fallback.SMALLER)
     if values["device"] == "auto" and model.device == "cpu":
-        model.warnings.append(f"device auto: torch finds no CUDA here, the model runs on the CPU{rate}")
+        model.warnings.append("device auto: torch finds no CUDA here, the model runs on the CPU")
     return model
 
 

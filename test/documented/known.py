@@ -179,7 +179,8 @@ def of_ros2(words: Sequence[str]) -> Iterator[str]:
         reference = importlib.import_module("sartm_ros.node.reference")
         topics = {topic.resolved("/sartm") for topic in (*reference.INPUTS, *reference.OUTPUTS)}
         names = topics | {NODE, *(f"/sartm/{name.replace('~', 'segment')}" for name, _, _ in reference.SERVICES)}
-        yield from (f"the node has no {word}" for word in rest if word.startswith("/sartm/") and word not in names)
+        named = [name for word in rest for name in re.findall(r"(?:^|:=)(/sartm/[\w/]+)", word)]
+        yield from (f"the node has no {name}" for name in named if name not in names)
 
 
 def of_launch(file: str, given: Sequence[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from test.ros.processes import ROOT
 from test.soak.outcome import Outcome
 
-PACKAGES = ("sartm_ros", "torch", "numpy", "pillow", "ros-kilted-rclpy", "ros-kilted-rmw-fastrtps-cpp")
+PACKAGES = ("sartm_ros", "torch", "numpy", "pillow", "ros-rclpy", "ros-rmw-fastrtps-cpp")
 MIDDLEWARE = "RMW_IMPLEMENTATION"
 LONG = 100
 """Longer texts are left to soak.json."""

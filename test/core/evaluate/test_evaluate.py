@@ -153,7 +153,7 @@ def test_worst_frames_are_the_worst_and_no_more_are_kept() -> None:
 
 
 def test_worst_frames_of_equal_score_are_the_first_and_empty_labels_are_none() -> None:
-    worst, label = WorstFrames(2, StubSegmenter.palette), np.zeros((4, 4), np.uint8)
+    worst, label = WorstFrames(2, StubSegmenter.classes, StubSegmenter.palette), np.zeros((4, 4), np.uint8)
     for name in ("a", "b", "c"):
         matrix = ConfusionMatrix(4)
         matrix.update(label + 1, label)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sartm_core.model import hub
-from sartm_core.runtime.opening import by_name, checkpoint_path, stem
+from sartm_core.runtime.opening import by_name, checkpoint_path, name_of
 
 
 @pytest.mark.parametrize("name", ["name", "a/b/c", "owner/", "/name", "@v1", ""])
@@ -28,7 +28,7 @@ def test_a_folder_comes_before_a_repository(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_repository_is_called_by_its_own_name() -> None:
-    assert (stem("hf:owner/night.v2@main"), stem("hf:owner/day")) == ("night.v2", "day")
+    assert (name_of("hf:owner/night.v2@main"), name_of("hf:owner/day")) == ("night.v2", "day")
     with pytest.raises(ValueError, match="both called 'night'"):
         by_name("hf:a/night", ["hf:b/night@v1"])
 

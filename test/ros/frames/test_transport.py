@@ -47,10 +47,23 @@ def test_a_cache_that_cannot_be_written_leaves_the_shipped_profile(
 
 
 def test_a_setting_of_the_user_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(transport.VARIABLE, "mine.xml")
+    monkeypatch.setenv(transport.FASTDDS_3, "mine.xml")
+    monkeypatch.setenv(transport.FASTDDS_2, "")
     assert transport.use_shipped_profile() is None
 
 
 def test_without_shared_memory_there_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "SHARED_MEMORY", "/nowhere")
     assert transport.shared_memory_free() is None
+
+
+def test_advice_names_the_variable_that_the_loaded_fast_dds_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    maps = tmp_path / "maps"
+    monkeypatch.setattr(transport, "MAPPED", maps)
+    assert transport.variable() == transport.FASTDDS_3  # nothing known
+    maps.write_text("7f00-7f01 r-xp 0 00:00 1 /opt/ros/jazzy/lib/libfastrtps.so.2.14.5\n")
+    assert transport.variable() == transport.FASTDDS_2
+    maps.write_text("7f00-7f01 r-xp 0 00:00 1 /opt/ros/kilted/lib/libfastdds.so.3.2.3\n")
+    assert transport.variable() == transport.FASTDDS_3

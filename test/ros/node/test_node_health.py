@@ -70,7 +70,7 @@ def test_a_camera_without_the_profile_is_named_though_nothing_of_it_arrives(rig)
     driver = subprocess.Popen([sys.executable, "-c", SENDER], env=environment | {"ROS_DOMAIN_ID": str(r.domain)})
     try:
         r.stream_until(
-            lambda: r.logs.having("warning", "degraded: rgb silent", "the middleware lost", f"{transport.VARIABLE}="),
+            lambda: r.logs.having("warning", "rgb", "the middleware lost", f"{transport.variable()}="),
             "the cause",
             seconds=60.0,
         )

@@ -41,7 +41,8 @@ def test_a_bad_params_file_ends_it_with_code_one_and_the_reason(domain, tmp_path
 
 def test_large_best_effort_images_arrive_through_the_shipped_profile(domain, monkeypatch):
     """640x480 bgr8 between two processes: without the profile nearly none arrive (FACTS 1)."""
-    monkeypatch.delenv(transport.VARIABLE, raising=False)  # the sender is to find the profile itself
+    for name in transport.USER_VARIABLES:  # the sender is to find the profile itself
+        monkeypatch.setenv(name, "")
     with domain.listener() as listener:
         images = listener.hear("/big", Image)
         with domain.process("test.ros.image_sender") as sender:
@@ -65,13 +66,21 @@ def test_a_stale_copy_in_the_venv_does_not_win(monkeypatch, tmp_path):
     assert transport.shipped("no such file") is None
 
 
-def test_the_users_own_profile_wins(monkeypatch):
-    monkeypatch.setenv(transport.VARIABLE, "/somewhere/mine.xml")
-    assert transport.use_shipped_profile() is None and os.environ[transport.VARIABLE] == "/somewhere/mine.xml"
-    monkeypatch.delenv(transport.VARIABLE)
-    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+def test_the_users_own_profile_wins_under_either_name(monkeypatch):
+    for name, other in (transport.USER_VARIABLES, transport.USER_VARIABLES[::-1]):
+        monkeypatch.setenv(name, "/somewhere/mine.xml")
+        monkeypatch.setenv(other, "")
+        assert transport.use_shipped_profile() is None
+        assert os.environ[name] == os.environ[other] == "/somewhere/mine.xml"
+
+
+def test_jazzys_fast_dds_finds_the_shipped_profile_too(monkeypatch):
+    """Version 2 reads FASTRTPS_DEFAULT_PROFILES_FILE alone, version 3 FASTDDS_DEFAULT_PROFILES_FILE alone."""
+    for name in transport.USER_VARIABLES:
+        monkeypatch.setenv(name, "")
     profile = transport.use_shipped_profile()
-    assert profile is not None and profile.name == "fastdds.xml" and os.environ[transport.VARIABLE] == str(profile)
+    assert profile is not None and profile.name == "fastdds.xml"
+    assert {os.environ[name] for name in transport.USER_VARIABLES} == {str(profile)}
 
 
 @pytest.mark.parametrize("name", ["segment", "cameras", "replay", "calibrate"])
