@@ -98,7 +98,7 @@ def page(notebook: dict[str, Any]) -> str:
         out.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
         for output in cell.get("outputs", ()):
             if picture := output.get("data", {}).get("image/png"):
-                out.append(f"![{''.join(text_of(output))}](data:image/png;base64,{picture})")
+                out.append(f"![{word_of(output)}](data:image/png;base64,{picture})")
             else:
                 out.append(f"```text\n{''.join(text_of(output)).rstrip()}\n```")
     return "\n\n".join(out) + "\n"
