@@ -15,7 +15,7 @@ from sartm_core.preprocess.parallax import DepthRegistration
 from sartm_core.preprocess.registration import project
 from sartm_core.preprocess.registration_file import read_camera_info, read_registration
 from sartm_ros import calibrate
-from sartm_ros.calibration import rig_pictures, rig_trust
+from sartm_ros.calibration import rig_files, rig_pictures, rig_trust
 from sartm_ros.calibration.corners import Seen, see
 from sartm_ros.calibration.needs import CalibrationError
 from sartm_ros.calibration.rig import Rig
@@ -125,6 +125,26 @@ def test_views_from_the_front_alone_are_refused() -> None:
         noise = np.random.default_rng(index).normal(0, 0.1, at.shape).astype(np.float32)
         views.append(Seen(view.name, at + noise, view.thermal))
     assert any("turn the target" in text for text in rig_trust.objections(solve(views, BOARD, SIZES)))
+
+
+def test_the_node_takes_the_registration(context, tmp_path) -> None:
+    """One file is for training and for the node."""
+    import rclpy
+
+    from sartm_ros.node import parameters
+
+    rig_files.write(solve(ideal(6), BOARD, SIZES), tmp_path, 3.0, ["a comment"], (0, 0, 0, 0))
+    path = tmp_path / "registration.yaml"
+    node = rclpy.create_node("segment", context=context, cli_args=["--ros-args", "--params-file", str(path)])
+    try:
+        given = parameters.overrides(node)
+        assert parameters.unknown(given) == []
+        parameters.declare(node)
+        assert node.get_parameter("registration.mode").value == "depth"
+        matrix = node.get_parameter("registration.rgb_to_thermal").value
+    finally:
+        node.destroy_node()
+    assert tuple(matrix) == read_registration(path).rgb_to_thermal
 
 
 def save(frames: list[FramePair], root: Path) -> list[str]:
