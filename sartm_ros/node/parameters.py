@@ -198,7 +198,7 @@ MODEL = tuple(spec.name for spec in SPECS if spec.applies == RELOAD)
 CAMERA_FILES = ("registration.rgb_camera", "registration.thermal_camera")
 """Of `sartm calibrate --target`, for training and Python; the node hears camera_info."""
 FOREIGN = ("cameras_file", "use_sim_time", "qos_overrides.", "start_type_description_service", *CAMERA_FILES)
-"""Names (or their beginnings) that are no parameters of the node: of rclpy itself, of the process around it, of others."""
+"""Names (or their beginnings) that are no parameters of the node: of rclpy, of the process around it, of others."""
 
 
 def declare(node: Any) -> None:
