@@ -20,6 +20,8 @@ BAD_TIMES, BAD_LEAST, ROUNDS = 3.0, 0.3, 5
 """A view is bad whose error is so many times the median of all, and above so many pixels (of an image 640 wide). The
 worst one is left out and all is fitted anew, so often."""
 WIDTH = 640
+GROSS = 2.0
+"""Thermal pixels (of an image 640 wide) that a view may be off from what the views agree on, before the fit."""
 SHARED = 0.8
 """When at least this part of each camera's views are views of both, the lenses are fitted together with the mounting,
 which is more exact; otherwise they stay as all views of each camera alone have them."""
@@ -134,7 +136,7 @@ def fit_lens(views: Points, target: Target, size: tuple[int, int], left_out: dic
 
 def together(pairs: Sequence[Seen], target: Target, rgb: Lens, thermal: Lens) -> Rig:
     """How the cameras stand to one another, without the bad views."""
-    left_out: dict[str, float] = {}
+    left_out = strangers([view.name for view in pairs], target, rgb, thermal)
     for _ in range(ROUNDS):
         chosen = [view for view in pairs if view.name not in left_out]
         rig = fit_pose(chosen, target, rgb, thermal, left_out)  # with the lenses free, they would give in to bad views
@@ -145,6 +147,26 @@ def together(pairs: Sequence[Seen], target: Target, rgb: Lens, thermal: Lens) ->
         left_out[bad] = larger[bad]
     shared = len(rig.errors) >= SHARED * max(len(rgb.errors), len(thermal.errors))
     return fit_pose(chosen, target, rgb, thermal, left_out, lenses_too=True) if shared else rig
+
+
+def strangers(names: Sequence[str], target: Target, rgb: Lens, thermal: Lens) -> dict[str, float]:
+    """Views that contradict the others -> by how many thermal px. One that is far off would spoil a fit of all.
+
+    Each view by itself says how the cameras stand; that of the view which most others agree with is believed.
+    """
+    points = np.column_stack([target.points(), np.ones(target.columns * target.rows)]).T  # (4, N)
+    seen = np.stack([thermal.poses[name] @ points for name in names])  # (V, 4, N)
+    wanted = seen[:, :2] / seen[:, 2:3]
+    best = np.full(len(names), np.inf)
+    for name in names:
+        mounting = thermal.poses[name] @ np.linalg.inv(rgb.poses[name])
+        placed = np.stack([mounting @ rgb.poses[other] @ points for other in names])
+        off = (
+            np.linalg.norm(placed[:, :2] / placed[:, 2:3] - wanted, axis=1).mean(axis=1) * thermal.matrix[0, 0]
+        )  # (V,)
+        best = min(best, off, key=np.median)
+    limit = max(BAD_TIMES * float(np.median(best)), GROSS * unit(thermal.size))
+    return {name: float(error) for name, error in zip(names, best, strict=True) if error > limit}
 
 
 def fit_pose(

@@ -107,6 +107,15 @@ def test_a_bad_view_is_left_out_and_named() -> None:
     assert "bad rgb views, left out: view_6" in text and "view_3 (" in text
 
 
+def test_frames_of_different_moments_are_left_out() -> None:
+    """One that is far off must not spoil the fit in which it would be found."""
+    views = ideal(9, noise=0.02)
+    views[4] = Seen("view_4", views[4].rgb, views[5].thermal)
+    rig = solve(views, BOARD, SIZES)
+    assert list(rig.left_out) == ["view_4"]
+    check(rig)
+
+
 def test_views_of_one_camera_alone_serve_its_lens() -> None:
     views = ideal(12, noise=0.02)
     views[8:] = [Seen(view.name, view.rgb, None) for view in views[8:]]
