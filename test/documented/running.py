@@ -22,7 +22,7 @@ RUNNABLE = {"sartm", "python", "make", *SHELL_ONLY}
 OUTPUTS = ("--output", "--pick")
 """The word behind is made by the command."""
 SMALL_TRAINING = "--trainer.max_steps 2 --trainer.batch_size 2 --trainer.val_batch_size 1 --data.workers 0"
-QUICK_BENCHMARK = "--runs 5 --warmup 1 --agreement-frames 1 --startup false --threads 2"
+QUICK_BENCHMARK = "--runs 5 --warmup 1 --agreement-frames 1 --startup false --threads 2 --precision fp32"
 CUTS = {
     "sartm train": SMALL_TRAINING,
     "sartm ablate": "--seeds 0 --dry-run",
