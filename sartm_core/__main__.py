@@ -44,6 +44,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "bring and take": {
         "import": ("sartm_core.import_weights", "weights that were trained elsewhere"),
         "export": ("sartm_core.export", "one ONNX or OpenVINO file from frames to class ids"),
+        "ros-config": ("sartm_core.ros_config", "parameter files for Nav2, Hydra, nvblox, elevation mapping"),
         "push": ("sartm_core.push", "publish weights on the Hugging Face Hub, with a model card"),
         "labels": ("sartm_core.labels", "labels to an annotation tool (CVAT) and back"),
     },

@@ -18,7 +18,7 @@ ROS_MODULES = {
 
 CORE_COMMANDS = (
     "train", "evaluate", "predict", "compare", "ablate", "figures", "export", "benchmark", "check_data",
-    "fit_confidence", "import_weights", "labels", "doctor", "push", "view", "browse",
+    "fit_confidence", "import_weights", "labels", "doctor", "push", "view", "browse", "ros_config",
 )  # fmt: skip
 """Rooms that are commands. They may use each other; the node needs none of them."""
 CORE_FLOORS = (
@@ -28,6 +28,7 @@ CORE_FLOORS = (
     ("model",),
     ("data",),
     ("synthetic",),
+    ("scene",),
     ("preprocess",),
     ("support",),
 )

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sartm_core.labels": ("labelling.md", "Labels to CVAT and back", ("export", "import")),
     "sartm_core.import_weights": ("import_weights.md", "Weights trained elsewhere", ()),
     "sartm_core.export": ("export.md", "ONNX and OpenVINO files", ()),
+    "sartm_core.ros_config": ("consumers.md", "Parameter files for what reads the masks", ()),
     "sartm_core.push": ("hub.md", "Publish weights on the Hugging Face Hub", ()),
     "sartm_core.benchmark": ("performance.md", "Speed of the model on your machine", ()),
     "sartm_core.ablate": ("reproduce.md", "Tables IV to VIII of the paper", ()),

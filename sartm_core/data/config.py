@@ -107,6 +107,10 @@ class DataConfig:
     """Largest extra shift of the thermal image in pixels."""
     modality_dropout: float = 0.1
     """Probability, for each modality, that a training sample comes without it."""
+    registration: str | None = None
+    """File of `sartm calibrate` for frames that are not registered yet (docs/registration.md): thermal is brought into
+    the rgb view as it is read. With mode `depth` there is a folder `depth/` beside `rgb/`, 16-bit PNG in millimetres or
+    float TIFF or .npy in metres. None: both cameras show the same view."""
     cache: str = "memory"
     """Where decoded training frames stay: in `memory`, or `none` to read the files each time."""
     cache_mb: int = 4096

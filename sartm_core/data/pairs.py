@@ -15,9 +15,15 @@ import numpy as np
 
 from sartm_core.data.images import files_by_name, read_label, read_rgb, read_thermal
 from sartm_core.data.splits import SPLITS, hold_out, read_split
+from sartm_core.preprocess.parallax import DepthRegistration
+from sartm_core.preprocess.registration import Registration
+from sartm_core.preprocess.registration_file import in_rgb_view
 from sartm_core.support.classes import LABEL_SETS, MFNET, LabelSet
+from sartm_core.support.pixels import read_head, read_stored
 
 CAMERAS = ("rgb", "thermal")
+DEPTH = "depth"
+"""Folder beside that of the rgb images."""
 LOOKED_AT = 16
 """Frames of a data set that stand for all where only a look is taken."""
 KINDS = (*CAMERAS, "label")
@@ -85,6 +91,8 @@ class Pairs(Sequence[Sample]):
     """The classes, unless the data set says or is told otherwise."""
     one_size: ClassVar[bool] = True
     """Whether both cameras of a pair have the same size."""
+    registration: Registration | DepthRegistration | None = None
+    """Brings thermal into the rgb view as it is read."""
 
     def __init__(
         self, root: str | Path, split: str | None = None, label_set: str | None = None, check: bool = True
@@ -175,7 +183,33 @@ class Pairs(Sequence[Sample]):
 
     def thermal_of(self, name: str) -> np.ndarray | None:
         """(h, w) uint8, uint16 or float32, None without that camera."""
-        return read_thermal(self.files[name].thermal) if "thermal" in self.cameras else None
+        if "thermal" not in self.cameras:
+            return None
+        thermal = read_thermal(self.files[name].thermal)
+        return thermal if self.registration is None else self.registered(name, thermal)
+
+    def register(self, registration: Registration | DepthRegistration) -> None:
+        """Bring thermal frames into the rgb view from now on. ValueError for frames of one camera."""
+        if self.cameras != CAMERAS:
+            raise ValueError(f"{self.root}: has images of {self.cameras[0]} alone; a registration needs both cameras")
+        self.registration = registration
+        folders = {files.rgb.parent.parent / DEPTH for files in self.files.values()}
+        if isinstance(registration, DepthRegistration):
+            self.depths = {folder: files_by_name(folder) for folder in folders}
+
+    def registered(self, name: str, thermal: np.ndarray) -> np.ndarray:
+        """A thermal frame in the rgb view, (H, W). ValueError names the file that does not fit."""
+        file = self.files[name].rgb
+        registration, size = self.registration, read_head(file).size
+        try:
+            if isinstance(registration, DepthRegistration):
+                folder = file.parent.parent / DEPTH
+                file = self.depths[folder].get(name, folder / f"{name}.*")
+                return in_rgb_view(thermal, size, registration.at(read_stored(file)))
+            assert registration is not None
+            return in_rgb_view(thermal, size, registration)
+        except ValueError as error:
+            raise ValueError(str(error) if str(file) in str(error) else f"{file}: {error}") from error
 
     def label_of(self, name: str) -> np.ndarray | None:
         """(H, W) uint8 ids, None without a label file."""

@@ -10,6 +10,7 @@ from sartm_core.data.config import DataConfig, SourceConfig
 from sartm_core.data.datasets import open_dataset
 from sartm_core.data.pairs import Sample
 from sartm_core.data.scenes import FixedScenes, RandomScenes, pooled
+from sartm_core.preprocess.registration_file import read_registration
 from sartm_core.support.classes import MFNET, LabelSet
 from sartm_core.synthetic import SceneConfig
 
@@ -83,6 +84,8 @@ def validation_sources(data: DataConfig) -> list[Source]:
 def open_source(data: DataConfig, source: SourceConfig, split: str | None) -> Source:
     """The frames of a split on disk."""
     frames = open_dataset(source.dataset, data.folder(source), split, source.label_set)
+    if data.registration is not None:
+        frames.register(read_registration(data.registration))
     return Source(source.title, frames, frames.label_set, len(frames))
 
 

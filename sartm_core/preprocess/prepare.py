@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.normalise import check_rgb, check_thermal, normalize_rgb, normalize_thermal
-from sartm_core.preprocess.registration import GridMaker, Registration
+from sartm_core.preprocess.parallax import FrameRegistration
+from sartm_core.preprocess.registration import GridMaker
 from sartm_core.preprocess.resize import pad, pad_pixels, resize, resized_pixels, upload
 
 
@@ -27,7 +28,7 @@ def prepare(
     thermal: np.ndarray | None,
     config: PreprocessConfig,
     device: torch.device | str = "cpu",
-    registration: Registration | None = None,
+    registration: FrameRegistration | None = None,
     grid: GridMaker | None = None,
     pixels: Pixels = Pixels.NEVER,
 ) -> tuple[Tensor | None, Tensor | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ NOMINAL_SIZE = (640, 480)
 MAX_CONDITION = 1e4
 """Largest condition number of a matrix, both views scaled to -1..1. Real camera pairs stay under a few hundred."""
 
+MAPS_KEPT = 32
+"""Maps between the cameras' pixels that stay in memory (1.2 MiB each at 480x640): two per camera pair of a robot."""
 FOOTPRINTS = 1000
 """At how many pixels, at most, the change of scale is looked at."""
 
@@ -105,6 +108,17 @@ class Registration:
         matrix = np.linalg.inv(self.homography())
         return Registration(tuple(matrix.ravel()), thermal_size=self.rgb_size, rgb_size=self.thermal_size)
 
+    def rgb_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
+        """The rgb pixel that each thermal pixel sees: (h, w) int32, its place in the flat frame, -1 outside it.
+
+        Both sizes are (height, width). Read-only, and kept: of the same sizes it costs nothing.
+        """
+        return pixel_map(self, thermal_size, rgb_size, to_rgb=True)
+
+    def thermal_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
+        """The thermal pixel nearest to each rgb pixel: (H, W) int32, as above."""
+        return pixel_map(self, thermal_size, rgb_size, to_rgb=False)
+
     def warp(
         self, thermal: Tensor, rgb_size: tuple[int, int], size: tuple[int, int], grid: GridMaker | None = None
     ) -> Tensor:
@@ -181,6 +195,26 @@ def sampling_grid(
         torch.from_numpy(inside.astype(np.float32)).to(device)[None, None],
         (height, width),
     )
+
+
+@lru_cache(MAPS_KEPT)
+def pixel_map(
+    registration: Registration | None, thermal_size: tuple[int, int], rgb_size: tuple[int, int], to_rgb: bool
+) -> np.ndarray:
+    """As `Registration.rgb_pixels` or, without `to_rgb`, `.thermal_pixels`; None: both cameras show the same view."""
+    source, target = (thermal_size[::-1], rgb_size[::-1]) if to_rgb else (rgb_size[::-1], thermal_size[::-1])
+    if registration is None:
+        matrix = resizing_matrix(source, target)
+    else:
+        matrix = registration.homography(thermal_size[::-1], rgb_size[::-1])
+        check_horizon(matrix, thermal_size[::-1])
+        matrix = matrix if to_rgb else np.linalg.inv(matrix)
+    pixels = np.stack(np.meshgrid(np.arange(source[0]), np.arange(source[1])), -1)  # (h, w, 2) x, y
+    x, y = np.moveaxis(np.rint(project(matrix, pixels)), -1, 0)  # (h, w) each
+    inside = (x >= 0) & (x < target[0]) & (y >= 0) & (y < target[1])  # False at infinity
+    places = np.where(inside, y * target[0] + x, -1).astype(np.int32)
+    places.flags.writeable = False
+    return places
 
 
 def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sartm_core.preprocess.config import ThermalNorm
-from sartm_core.preprocess.registration import Registration
+from sartm_core.preprocess.parallax import FrameRegistration
 
 Inputs = tuple[Tensor | None, Tensor | None]
 """Model inputs (N, 3, H, W) float32 or (N, H, W, 3) uint8, and (N, 1, H, W) float32, of one size; one may be None."""
@@ -24,14 +24,17 @@ class FramePair:
     """(H, W, 3) uint8, R G B, or None."""
     thermal: np.ndarray | None
     """(h, w) uint8, uint16 or float32 in the unit of the thermal normalisation, or None. Its size may differ."""
-    registration: Registration | None = None
-    """Where the thermal view lies in the rgb view; None: both show the same view."""
+    registration: FrameRegistration | None = None
+    """Where the thermal view lies in the rgb view, `DepthRegistration.at(depth)` where there is depth; None: both show
+    the same view."""
     thermal_norm: ThermalNorm | None = None
     """Thermal normalisation; None: the segmenter's own."""
     confidence_threshold: float = 0.0
     """0..1; pixels whose winning class has a lower softmax become 255."""
     confidence: bool = True
     """Whether the confidence is wanted; without it and without a threshold the ids take a fraction of the time."""
+    scores: bool = False
+    """Whether the probabilities of all classes are wanted too."""
     adapter: str | None = None
     """Which of `Segmenter.adapters` is to see it; None: the one in use."""
 

@@ -22,7 +22,7 @@ from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.hardware import give_back_memory
 from sartm_core.runtime.exported.description import at_size
 from sartm_core.runtime.graph.graph import SCORE_STRIDE
-from sartm_core.runtime.postprocess import picture
+from sartm_core.runtime.postprocess import picture, probabilities
 from sartm_core.runtime.result import SegmentationResult
 from sartm_core.support.classes import Color
 
@@ -121,11 +121,12 @@ class Network:
             picture(of_pair, pair, config.covered(pair.size, pair.size))
             for of_pair, pair in zip(scores, pairs, strict=True)
         ]
+        shares = [probabilities_of(one, pair, config) for one, pair in zip(scores, pairs, strict=True)]
         stages = {"preprocess": prepared, "forward": forwarded - started, "postprocess": perf_counter() - forwarded}
         timing = {stage: seconds * 1e3 for stage, seconds in stages.items()}
         return [
-            SegmentationResult(mask, confidence, dict(timing), self.name, self.classes, self.palette, pair)
-            for (mask, confidence), pair in zip(pictures, pairs, strict=True)
+            SegmentationResult(mask, confidence, dict(timing), self.name, self.classes, self.palette, pair, share)
+            for (mask, confidence), pair, share in zip(pictures, pairs, shares, strict=True)
         ]
 
 
@@ -145,6 +146,14 @@ class Prepared:
         started = perf_counter()
         inputs = network.inputs(pair, config)
         return cls(network, config, inputs, perf_counter() - started)
+
+
+def probabilities_of(scores: Tensor, pair: FramePair, config: PreprocessConfig) -> np.ndarray | None:
+    """`SegmentationResult.scores` of (C, h, w), without the padding of the model's input."""
+    if not pair.scores:
+        return None
+    height, width = (max(1, round(side / SCORE_STRIDE)) for side in config.content_size(*pair.size))
+    return probabilities(scores, (height, width), config.covered(pair.size, (height, width)))
 
 
 def score_size(inputs: Inputs) -> tuple[int, int]:

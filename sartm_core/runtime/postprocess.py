@@ -43,6 +43,15 @@ def picture(scores: Tensor, pair: FramePair, covered: tuple[int, int]) -> tuple[
         return ids.cpu().numpy(), confidence.cpu().numpy() if pair.confidence else None
 
 
+def probabilities(scores: Tensor, size: tuple[int, int], covered: tuple[int, int]) -> np.ndarray:
+    """(C, h, w) -> softmax over the classes, (*size, C) float32; `covered` is what `size` is with the padding."""
+    with torch.inference_mode():
+        if covered != tuple(scores.shape[1:]):
+            scores = enlarge(scores, covered)
+        shares = scores[:, : size[0], : size[1]].float().softmax(0)  # (C, *size)
+        return shares.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
 def class_ids(scores: Tensor, size: tuple[int, int]) -> Tensor:
     """(C, h, w) float -> (H, W) uint8: the largest of `enlarge(scores, size)`, but for rounding of exact ties."""
     if scores.device.type != "cpu":  # finding the borders would wait for the GPU; it enlarges in no time

@@ -36,6 +36,9 @@ class SegmentationResult:
     """Their colours by id."""
     pair: FramePair | None = field(default=None)
     """The frames it was made of."""
+    scores: np.ndarray | None = None
+    """(h, w, C) float32: softmax of every class at a quarter of the model's resolution, over the whole frame, edges on
+    edges. None when it was not wanted."""
 
     def classes_present(self) -> dict[str, float]:
         """Share of the pixels by class name, 0..1, the largest first; "ignored" where no class was sure enough."""

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from sartm_core.model.sartm import SARTM, ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
-from sartm_core.preprocess.registration import Registration
+from sartm_core.preprocess.parallax import FrameRegistration
 from sartm_core.runtime.batching import FramePair, Inputs, alike, stack
 from sartm_core.runtime.engines import Source, pick_device
 from sartm_core.runtime.engines.choice import Wish
@@ -218,7 +218,7 @@ class Segmenter:
         thermal: Frame | None = None,
         *,
         confidence_threshold: float = 0.0,
-        registration: Registration | None = None,
+        registration: FrameRegistration | None = None,
         thermal_norm: ThermalNorm | None = None,
         confidence: bool = True,
     ) -> SegmentationResult:

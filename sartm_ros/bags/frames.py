@@ -6,12 +6,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 from PIL import Image
 
 from sartm_core.data.layouts.folder import CLASS_LIST, FolderPairs
 from sartm_core.preprocess.registration import Registration, sampling_grid
+from sartm_core.preprocess.registration_file import in_rgb_view
 from sartm_core.support.classes import LabelSet
 from sartm_core.support.visualize import color_table
 from sartm_ros.bags.pairs import BagPair
@@ -40,17 +40,9 @@ class FrameFolder:
         else:
             Image.fromarray(np.ascontiguousarray(rgb)).save(self.root / RGB / f"{name}.png")
         if self._registration is not None:
-            thermal = self.in_rgb_view(thermal, (rgb.shape[0], rgb.shape[1]))
+            thermal = in_rgb_view(thermal, (rgb.shape[0], rgb.shape[1]), self._registration, self._grid)
         suffix = "tiff" if thermal.dtype == np.float32 else "png"
         Image.fromarray(np.ascontiguousarray(thermal)).save(self.root / THERMAL / f"{name}.{suffix}")
         label = Image.fromarray(mask)
         label.putpalette(self._palette.tobytes())  # all 256 colours, else Pillow saves 4 bits and 255 becomes 15
         label.save(self.root / LABELS / f"{name}.png")
-
-    def in_rgb_view(self, thermal: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """(h, w) -> (H, W) of the same type; where the thermal camera sees nothing, the frame's median: neutral."""
-        assert self._registration is not None
-        neutral = np.float32(np.nanmedian(thermal))
-        values = torch.from_numpy(thermal.astype(np.float32) - neutral)[None, None]  # (1, 1, h, w)
-        warped = self._registration.warp(values, size, size, self._grid)[0, 0].numpy() + neutral  # (H, W)
-        return warped if thermal.dtype == np.float32 else np.rint(warped).astype(thermal.dtype)

@@ -22,12 +22,15 @@ LAYER = {
     "enabled": bool,
     "combination_method": int,
     "use_approximate_time_sync": bool,
+    "sensor_data_depth": int,
     "observation_sources": str,
 }
 SOURCE = {
     **dict.fromkeys(("segmentation_topic", "confidence_topic", "labels_topic", "pointcloud_topic"), str),
     **dict.fromkeys(("max_obstacle_distance", "min_obstacle_distance", "tile_map_decay_time"), float),
-    **dict.fromkeys(("use_cost_selection", "visualize_tile_map"), bool),
+    **dict.fromkeys(("fov_decay_time", "outside_fov_decay_time"), float),
+    **dict.fromkeys(("camera_horizontal_fov", "camera_vertical_fov"), float),
+    **dict.fromkeys(("use_cost_selection", "visualize_tile_map", "visualize_frustum_fov"), bool),
     "class_types": list,
 }
 COSTS = ("base_cost", "max_cost", "mark_confidence")

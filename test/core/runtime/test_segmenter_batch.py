@@ -120,3 +120,16 @@ def test_sampling_grids_are_made_once_and_few_are_kept(segmenter: Segmenter) -> 
     for shift in range(GRIDS_KEPT + 2):
         segmenter.inputs(FramePair(rgb, thermal, Registration.scale_shift((1, 1), (shift, 0))))
     assert segmenter._network._grid.cache_info().currsize == GRIDS_KEPT
+
+
+@pytest.mark.parametrize("pad", ["none", "square"])
+def test_scores_are_those_that_the_mask_was_made_of(pad: str) -> None:
+    rgb, thermal = make_frames(64, 96)
+    segmenter = Segmenter(make_model().eval(), preprocess=PreprocessConfig(input_size=(64, 96), pad=pad), **PLAIN)
+    asked, plain = (segmenter.batch([FramePair(rgb, thermal, scores=wanted)])[0] for wanted in (True, False))
+    assert plain.scores is None and asked.scores is not None
+    assert asked.scores.shape == (16, 24, len(segmenter.classes)) and asked.scores.dtype == np.float32
+    np.testing.assert_allclose(asked.scores.sum(-1), 1, atol=1e-5)
+    expected = segmenter.scores(segmenter.inputs(FramePair(rgb, thermal)))[0, :, :16].softmax(0)  # without padding
+    np.testing.assert_allclose(asked.scores, np.moveaxis(expected.numpy(), 0, -1), atol=1e-6)
+    assert (asked.mask == plain.mask).all()

@@ -1,0 +1,190 @@
+"""Registration without parallax: each rgb pixel goes through its depth into the thermal picture.
+
+rgb pixel --its ray, its depth--> point --extrinsic--> point of the thermal camera --its lens--> thermal pixel
+
+One homography is right for one plane; this is right for everything that has a depth. Where it is missing a homography
+stands in. What the rgb camera sees past an edge that hides it from the thermal camera is *occluded*: the thermal pixel
+there shows something nearer, and is not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sartm_core.preprocess.camera import Camera
+from sartm_core.preprocess.depth import metres
+from sartm_core.preprocess.landing import Cells, Landing, land
+from sartm_core.preprocess.registration import GridMaker, Registration, SamplingGrid, sampling_grid
+from sartm_core.preprocess.resize import resize
+
+TOLERANCE = 1.5
+"""Default of `DepthRegistration.tolerance`."""
+ORTHONORMAL = 1e-3
+"""Largest error of a rotation's entries."""
+SAME = 1 - 1e-6
+"""Of two points, the nearness of one that is this far behind is the same."""
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class DepthRegistration:
+    """How the two cameras stand to each other. `at(depth)` is the registration of one frame."""
+
+    rgb: Camera
+    """The colour camera."""
+    thermal: Camera
+    """The thermal camera, after `thermal.crop_*`."""
+    rgb_to_thermal: tuple[float, ...]
+    """4x4, row by row: a point in the rgb optical frame, in metres, -> in the thermal one. In TF: the transform with
+    target frame thermal and source frame rgb."""
+    fallback: Registration | None = None
+    """Used where depth is missing; None: nothing is seen there."""
+    tolerance: float = TOLERANCE
+    """rgb pixels of parallax between two points on one thermal pixel; with more, the farther one is hidden."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rgb_to_thermal", rigid(self.rgb_to_thermal))
+        if not self.tolerance > 0:
+            raise ValueError(f"registration.tolerance: got {self.tolerance}, expected pixels above 0")
+
+    def at(self, depth: np.ndarray) -> DepthView:
+        """With the depth image of a frame, aligned to the rgb camera: (H, W) uint16 millimetres or float32 metres.
+
+        It may be smaller or larger than the rgb frame. ValueError for another type or another shape of picture.
+        """
+        metre = metres(depth)
+        self.rgb.check_shape("depth", depth.shape[1], depth.shape[0], "; align it to the rgb camera (driver's option)")
+        return DepthView(self, metre)
+
+
+@dataclass(frozen=True, eq=False)
+class DepthView:
+    """The registration of one frame: takes the place of a `Registration` in a call."""
+
+    cameras: DepthRegistration
+    depth: np.ndarray
+    """(H, W) float32 metres of the rgb view, NaN where it is missing."""
+    landed: dict[tuple[Any, ...], Landing] = field(default_factory=dict, repr=False)
+    """What `land` found, by its arguments."""
+
+    @property
+    def coverage(self) -> float:
+        """Share of pixels with a depth, 0..1."""
+        return float(np.isfinite(self.depth).mean())
+
+    def warp(
+        self, thermal: Tensor, rgb_size: tuple[int, int], size: tuple[int, int], grid: GridMaker | None = None
+    ) -> Tensor:
+        """As `Registration.warp`; 0 too where the view is occluded. `grid` is for the fallback's grids."""
+        points = self.sampling_grid(
+            (thermal.shape[-1], thermal.shape[-2]), (rgb_size[1], rgb_size[0]), (size[1], size[0]), thermal.device, grid
+        )
+        shrunk = resize(thermal, points.shrink_to)  # (N, 1, h', w')
+        where = points.where.expand(len(thermal), -1, -1, -1)  # (N, H, W, 2)
+        warped = F.grid_sample(shrunk, where, mode="bilinear", padding_mode="border", align_corners=False)
+        return warped * points.inside  # (N, 1, H, W)
+
+    def sampling_grid(
+        self,
+        thermal_size: tuple[int, int],
+        rgb_size: tuple[int, int],
+        size: tuple[int, int],
+        device: torch.device,
+        grid: GridMaker | None = None,
+    ) -> SamplingGrid:
+        """As the function of this name, sizes (width, height); `inside` is 0 where occluded."""
+        landed = self.land(thermal_size, rgb_size, size, device)
+        inside, where = landed.visible, torch.zeros(*landed.u.shape, 2, device=device)  # (H, W), (H, W, 2)
+        if self.cameras.fallback is not None:
+            other = (grid or sampling_grid)(self.cameras.fallback, thermal_size, rgb_size, size, device)
+            inside = inside | (~landed.known & (other.inside[0, 0] > 0))
+            where.copy_(other.where[0])
+        for axis, place in enumerate((landed.u, landed.v)):
+            unit = place.add(0.5).mul_(2 / thermal_size[axis]).sub_(1)  # (H, W), -1..1 over the thermal frame
+            where[..., axis] = torch.where(landed.visible, unit, where[..., axis])
+        rgb, thermal = self.cameras.rgb.resized(size), self.cameras.thermal.resized(thermal_size)
+        steps = (thermal.focal[i] / rgb.focal[i] for i in (0, 1))
+        width, height = (max(1, round(n / max(1.0, step))) for n, step in zip(thermal_size, steps, strict=True))
+        return SamplingGrid(where[None], inside[None, None].float(), (height, width))
+
+    def occluded(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
+        """(H, W) bool: pixels with a depth that the thermal camera cannot see behind something nearer.
+
+        Both sizes are (height, width).
+        """
+        return self.land(thermal_size[::-1], rgb_size[::-1], rgb_size[::-1], CPU).occluded.numpy()
+
+    def rgb_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
+        """As `Registration.rgb_pixels`: the nearest of the rgb pixels that land on each thermal pixel."""
+        height, width = thermal_size
+        landed = self.land((width, height), rgb_size[::-1], rgb_size[::-1], CPU)
+        cells = Cells((width, height), 1)
+        target, buffer = cells.of(landed), torch.zeros(cells.count)
+        cells.fill(target, landed.nearness, buffer)
+        front = landed.visible & (landed.nearness >= buffer.take(target) * SAME)
+        source, target = front.flatten().nonzero()[:, 0], target[front]  # (n,) rgb pixels that nothing is in front of
+        places = torch.full((height * width,), -1, dtype=torch.int32)
+        places[target] = source.int()
+        seen = places.view(height, width).numpy()
+        if self.cameras.fallback is None:
+            return seen
+        other = self.cameras.fallback.rgb_pixels(thermal_size, rgb_size)
+        known = np.append(landed.known.numpy().ravel(), True)  # place -1 is the last
+        return np.where((seen < 0) & ~known[other], other, seen)
+
+    def thermal_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
+        """As `Registration.thermal_pixels`; -1 too where the view is occluded."""
+        height, width = thermal_size
+        landed = self.land((width, height), rgb_size[::-1], rgb_size[::-1], CPU)
+        x, y = landed.u.round().clamp_(0, width - 1), landed.v.round().clamp_(0, height - 1)
+        places: np.ndarray = torch.where(landed.visible, y.mul_(width).add_(x), -1).int().numpy()
+        if self.cameras.fallback is None:
+            return places
+        return np.where(landed.known.numpy(), places, self.cameras.fallback.thermal_pixels(thermal_size, rgb_size))
+
+    def land(
+        self,
+        thermal_size: tuple[int, int],
+        rgb_size: tuple[int, int],
+        size: tuple[int, int],
+        device: torch.device = CPU,
+    ) -> Landing:
+        """Where the pixels of the rgb view at `size` fall in the thermal picture; all sizes (width, height).
+
+        Kept: the model's input, objects and clouds ask for the same. ValueError: frames of another shape than the
+        cameras were calibrated with.
+        """
+        cameras = self.cameras
+        cameras.rgb.check_shape("rgb", *rgb_size)
+        cameras.thermal.check_shape("thermal", *thermal_size)
+        key = thermal_size, size, str(device)
+        if key not in self.landed:
+            rgb, thermal = cameras.rgb.resized(size), cameras.thermal.resized(thermal_size)
+            self.landed[key] = land(rgb, thermal, cameras.rgb_to_thermal, self.depth, cameras.tolerance, device)
+        return self.landed[key]
+
+
+FrameRegistration = Registration | DepthView
+"""What warps one thermal frame into the rgb view."""
+
+
+def rigid(matrix: Sequence[float] | np.ndarray) -> tuple[float, ...]:
+    """16 floats of a rotation and a shift. ValueError for anything else."""
+    values = np.asarray(matrix, np.float64).ravel()
+    if values.size == 16 and np.isfinite(values).all():
+        square = values.reshape(4, 4)
+        turn = square[:3, :3]
+        proper = np.abs(turn @ turn.T - np.eye(3)).max() < ORTHONORMAL and np.linalg.det(turn) > 0
+        if proper and np.allclose(square[3], (0, 0, 0, 1)):
+            return tuple(values.tolist())
+    raise ValueError(
+        f"registration.rgb_to_thermal: got {values.tolist()}, expected 16 numbers, row by row: a 4x4 matrix of a "
+        "rotation and a shift in metres"
+    )
