@@ -20,6 +20,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from sartm_ros import running
+from sartm_ros.health.diagnostics import model_facts
 from sartm_ros.health.monitor import Monitor
 from sartm_ros.inference.inference import Box
 from sartm_ros.inference.loading import Loading
@@ -270,22 +271,20 @@ class SegmentNode(PlainNode):
 
     @survives
     def _on_health(self) -> None:
+        now = time.monotonic()
+        self.monitor.tick(now)
         if self.monitor.active:
-            now = time.monotonic()
             self.intake.update_mode(now)
-            self.monitor.check(self.intake.cameras, self.values, now)
+            paired, sharers = self.intake.pairer.counters, len(self.server.inference.clients)
+            compiling = self.model.compiling if self.model else ""
+            self.monitor.check(self.intake.cameras, self.values, now, paired, sharers, compiling)
 
     @survives
     def report(self) -> None:
         """Publish the diagnostics."""
         self.monitor.look_for_namesakes()
         dropped = self._dropped_before + (self.mailbox.dropped if self.mailbox else 0)
-        weights, whole = self.weights, self.model
-        model = {name: getattr(weights, name, "") for name in ("name", "sha256", "engine", "precision")}
-        model |= {name: getattr(whole, name, "") for name in ("device", "note")}
-        model["adapters"] = ", ".join(whole.adapters) if whole else ""
-        model["gpu_memory_mb"] = whole.memory_mb() if whole else None
-        model["reload"] = self.reloader.last
+        model = model_facts(self.model, self.weights, self.reloader.last)
         self.monitor.publish(self.intake.pairer.counters, dropped, model)
 
 

@@ -23,12 +23,21 @@ def swapped_cameras(pairs: Iterable[tuple[Path | None, Path | None]]) -> str:
     if not both or any(rgb == thermal for rgb, thermal in both):
         return ""
     try:
-        if all(coloring(rgb) < GREY and coloring(thermal) > COLORED for rgb, thermal in both):
-            rgb, thermal = both[0]
-            return f"{rgb} is grey and {thermal} is in colour: are the two cameras swapped?"
+        if all(look_swapped(coloring(rgb), coloring(thermal)) for rgb, thermal in both):
+            return question(*map(str, both[0]))
     except (ValueError, OSError):  # files that cannot be read are told of where they are
         pass
     return ""
+
+
+def look_swapped(rgb: float, thermal: float) -> bool:
+    """Whether two pictures do, by their `coloring_of`."""
+    return rgb < GREY and thermal > COLORED
+
+
+def question(rgb: str, thermal: str) -> str:
+    """The fault, for the names of what was looked at."""
+    return f"{rgb} is grey and {thermal} is in colour: are the two cameras swapped?"
 
 
 def coloring(path: Path) -> float:

@@ -17,6 +17,7 @@ from sartm_core.preprocess.prepare import prepare
 from sartm_core.preprocess.registration import sampling_grid
 from sartm_core.runtime.batching import FramePair, Inputs, input_size
 from sartm_core.runtime.engines import Source, exported
+from sartm_core.runtime.engines.base import Watch
 from sartm_core.runtime.engines.choice import Wish, choose
 from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.hardware import give_back_memory
@@ -62,6 +63,8 @@ class Network:
         self.choice = choice.reason
         """Which engine and precision run the model, and why."""
         self._run, self._pixels = choice.run, choice.pixels
+        self.watch: Watch = getattr(choice.run, "watch", Watch())
+        """Whether it is being compiled for a size of frames that is new to it."""
         self._lock = Lock()
         self._proven = False
         self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)

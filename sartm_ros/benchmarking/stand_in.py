@@ -29,6 +29,7 @@ class FixedMask:
     device, engine, precision = "cpu", "none", "-"
     classes, palette = MFNET.names, MFNET.palette
     warnings: tuple[str, ...] = ()
+    compiling, compilations = "", 0
     adapters = (name,)
 
     def weights(self, adapter: str) -> FixedMask:

@@ -18,6 +18,7 @@ import numpy as np
 from sartm_ros.frames import colors, compressed, fingerprints
 from sartm_ros.frames.colors import COLOR
 from sartm_ros.frames.compressed import MAX_SIDE
+from sartm_ros.installed import distro_package
 
 THERMAL = {"mono8": "u1", "8UC1": "u1", "mono16": "u2", "16UC1": "u2", "16SC1": "i2", "32FC1": "f4"}
 """Thermal encodings and their numpy type. 16SC1 (signed, often hundredths of a degree) is handed on as float32."""
@@ -40,7 +41,7 @@ class ImageError(ValueError):
 
     def __init__(self, topic: str, text: str) -> None:
         super().__init__(f"{topic}: {text}")
-        self.topic = topic
+        self.topic, self.text = topic, text
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def _color_view(message: Any, topic: str) -> np.ndarray:
         raise _bad(
             topic, message,
             f"expected one of {', '.join(COLOR)}; others (Bayer, YUV) need cv_bridge, which is not installed: "
-            "apt install ros-$ROS_DISTRO-cv-bridge, or debayer with image_proc",
+            f"{distro_package('cv_bridge')}; or have the driver or a node before this one publish rgb8 or bgr8",
         )  # fmt: skip
     if message.step < message.width or len(message.data) < message.step * message.height:
         raise _bad(topic, message, f"step {message.step} and {len(message.data)} bytes of data do not fit the size")

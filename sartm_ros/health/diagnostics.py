@@ -2,16 +2,12 @@
 
 Levels (`level`): ERROR when no mask can come (state "no input..." or "no masks..."), WARN when the node does not do all
 it should (any other state but "ok", or something to complain about), OK else. A camera (`camera_verdict`): ERROR while
-it is lost, WARN when part of its frames is lost or doubtful, or nobody listens.
+it is lost, WARN when part of its frames is refused, lost or doubtful, or nobody listens.
 """
 
 from __future__ import annotations
 
 import re
-import threading
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -19,20 +15,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sartm_core.support.text import plain
 from sartm_ros.health.explain import stamp_age_s
 from sartm_ros.health.health import UNUSABLE
-from sartm_ros.health.vitals import RATE_WINDOW_S, Vitals
+from sartm_ros.health.shares import Refused
+from sartm_ros.health.vitals import Vitals
 from sartm_ros.pairing.nearest import STREAMS, Counters
 from sartm_ros.pairing.stamps import missing_share
-
-SAMPLES = 300
-"""Percentiles are taken over this many of the latest masks."""
-RATE_SAMPLES = 64
-"""Masks kept to know their rate."""
-PATIENCE_S = 2.0
-"""A model that needs less than this for its answer never counts as hanging."""
-FIRST_PATIENCE_S = 5.0
-"""The same for its first answer: how fast it is on this machine is not known yet."""
-PATIENCE_TIMES = 5
-"""Nor does one that needs less than so many times its usual inference time."""
 
 KEYS = {
     "state": "what the `state` topic says",
@@ -42,6 +28,7 @@ KEYS = {
     "<stream>.stamp_age_s": "the node's clock minus its newest stamp, s; large with a bag played without /clock",
     "<stream>.frames": "usable frames so far, judged by their headers",
     "<stream>.refused": "frames so far that could not be used, because of their header or their content",
+    "<stream>.refused_percent": "share of its frames refused of late, because of header, content or stamps, %",
     "<stream>.format": "size and encoding of its last frame",
     "<stream>.fault": "silent, frozen or unusable while it counts as lost, empty else",
     "<stream>.lost_percent": (
@@ -73,6 +60,7 @@ KEYS = {
     "last_failure": "why the last time",
     "internal_errors": "errors in the node's own code that it survived: please report them with the log",
     "subscribers": "subscriptions on the image topics of the node",
+    "swapped": "why the two cameras look swapped, empty else",
     "model.name": "name of the weights",
     "model.adapters": "names of all weights that are loaded; model.name is the one in use",
     "model.sha256": "hash of the weights' file",
@@ -95,128 +83,13 @@ def pattern(key: str) -> str:
     return re.sub(r"\.dropped\..*", ".dropped.<reason>", key)
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How the model gets on; times in monotonic seconds."""
-
-    busy_since: float | None
-    """When the model took what it has not answered yet."""
-    answered: float
-    """When it last gave a mask, failed, or a frame could not be converted for it; 0: not yet."""
-    failures: int
-    """Jobs in a row without a mask."""
-    failing_since: float
-    last_failure: str
-    usual_s: float | None
-    """Inference time: 95 % of the latest ones, or the last one if it was longer. None before the first."""
-
-    @property
-    def patience_s(self) -> float:
-        """An answer may take so long, seconds."""
-        return FIRST_PATIENCE_S if self.usual_s is None else max(PATIENCE_S, PATIENCE_TIMES * self.usual_s)
-
-
-@dataclass
-class Work:
-    """What the model's thread did; times in milliseconds. Safe to write there and to read here.
-
-    `taken`, then `done` or `failed`, come from the model's thread; `now` is monotonic seconds.
-    """
-
-    masks: int = 0
-    masks_one_camera: int = 0
-    failures: int = 0
-    last_failure: str = ""
-    inference_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    age_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    finished: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_SAMPLES))
-    _busy_since: float | None = None
-    _answered: float = 0.0
-    _failures_in_row: int = 0
-    _failing_since: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-
-    def restart(self) -> None:
-        """A new activation begins: what the model was busy with, and how it failed, no longer matters."""
-        with self._lock:
-            self._busy_since, self._failures_in_row = None, 0
-
-    def taken(self, now: float) -> None:
-        """Note that a job goes into the model."""
-        with self._lock:
-            self._busy_since = now
-
-    def spoiled(self, now: float) -> None:
-        """Note that a frame of a job could not be converted: this is an answer too."""
-        with self._lock:
-            self._answered = now
-
-    def done(
-        self, inference_ms: float, latency_ms: float, now: float, one_camera: bool, age_ms: float | None = None
-    ) -> None:
-        """Note one published mask.
-
-        latency_ms: from the newer frame's arrival to publication. age_ms: node clock minus the mask's stamp at
-        publication, None while that clock does not run.
-        """
-        with self._lock:
-            self._busy_since, self._answered, self._failures_in_row = None, now, 0
-            self.masks += 1
-            self.masks_one_camera += one_camera
-            self.inference_ms.append(inference_ms)
-            self.latency_ms.append(latency_ms)
-            self.finished.append(now)
-            if age_ms is not None:
-                self.age_ms.append(age_ms)
-
-    def failed(self, error: str, now: float) -> None:
-        """Note that a job gave no mask."""
-        with self._lock:
-            if not self._failures_in_row:
-                self._failing_since = now
-            self._busy_since, self._answered = None, now
-            self._failures_in_row += 1
-            self.failures += 1
-            self.last_failure = error
-
-    def progress(self) -> Progress:
-        """How the model gets on."""
-        with self._lock:
-            inference, last = list(self.inference_ms), self.last_failure
-            told = (self._busy_since, self._answered, self._failures_in_row, self._failing_since, last)
-        usual_ms = percentile(inference, 0.95)
-        return Progress(*told, None if usual_ms is None else max(usual_ms, inference[-1]) / 1e3)
-
-    def rate(self, now: float) -> float:
-        """Masks a second over the last `RATE_WINDOW_S` seconds."""
-        with self._lock:
-            recent = [f for f in self.finished if now - f <= RATE_WINDOW_S]
-        return (len(recent) - 1) / (now - recent[0]) if len(recent) > 1 and now > recent[0] else 0.0
-
-    def numbers(self, now: float) -> dict[str, Any]:
-        """Everything by key."""
-        with self._lock:
-            inference, latency, age = list(self.inference_ms), list(self.latency_ms), list(self.age_ms)
-            out: dict[str, Any] = {"masks": self.masks, "masks_one_camera": self.masks_one_camera}
-            failed = {"failures": self.failures, "last_failure": self.last_failure}
-        out["mask_rate_hz"] = self.rate(now)
-        for name, values in (("inference", inference), ("latency", latency), ("mask_age", age)):
-            out[f"{name}_p50_ms"] = percentile(values, 0.50)
-            out[f"{name}_p95_ms"] = percentile(values, 0.95)
-            if name != "inference":
-                out[f"{name}_max_ms"] = max(values, default=None)
-        return out | failed
-
-
-def percentile(values: Iterable[float], share: float) -> float | None:
-    """The value below which `share` (0..1) of the values lie; None without values."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
-
-
 def stream_numbers(
-    seen: Vitals, fault: str, dropped: dict[str, int] | None, now: float, clock_ns: int | None
+    seen: Vitals,
+    fault: str,
+    dropped: dict[str, int] | None,
+    now: float,
+    clock_ns: int | None,
+    refused: Refused | None = None,
 ) -> dict[str, Any]:
     """Numbers of one camera by key without `<stream>.`; now: monotonic s, clock_ns: the node's clock."""
     share = missing_share(list(seen.stamps_ns))
@@ -226,6 +99,7 @@ def stream_numbers(
         "stamp_age_s": stamp_age_s(seen, clock_ns),
         "frames": seen.good,
         "refused": seen.bad,
+        "refused_percent": 100.0 * refused.share if refused else 0.0,
         "format": seen.format,
         "fault": fault,
         "lost_percent": None if share is None else 100.0 * share,
@@ -234,6 +108,14 @@ def stream_numbers(
         "last_error": seen.last_error,
     }
     return numbers | {f"dropped.{reason}": n for reason, n in (dropped or {}).items()}
+
+
+def node_numbers(
+    state: str, cameras: dict[str, dict[str, Any]], counters: Counters, own: dict[str, Any], model: dict[str, Any]
+) -> dict[str, Any]:
+    """All numbers of the node by key. cameras: `stream_numbers` of each, own: what the monitor and its work know."""
+    of_cameras = {f"{stream}.{key}": value for stream, numbers in cameras.items() for key, value in numbers.items()}
+    return {"state": state} | of_cameras | pairing_numbers(counters) | own | model_numbers(model)
 
 
 def pairing_numbers(counters: Counters) -> dict[str, Any]:
@@ -246,6 +128,14 @@ def pairing_numbers(counters: Counters) -> dict[str, Any]:
         "pairing.skew_min_ms": min(skews, default=None),
         "pairing.skew_max_ms": max(skews, default=None),
     }
+
+
+def model_facts(model: Any, weights: Any, reload: str) -> dict[str, Any]:
+    """What `model_numbers` takes, of a node's model and the weights it uses, either None; reload: how the last went."""
+    facts = {name: getattr(weights, name, "") for name in ("name", "sha256", "engine", "precision")}
+    facts |= {name: getattr(model, name, "") for name in ("device", "note")}
+    adapters, memory = (", ".join(model.adapters), model.memory_mb()) if model else ("", None)
+    return facts | {"adapters": adapters, "gpu_memory_mb": memory, "reload": reload}
 
 
 def model_numbers(model: dict[str, Any]) -> dict[str, Any]:
@@ -261,7 +151,9 @@ def level(state: str, doubts: bool) -> bytes:
     return bytes(DiagnosticStatus.OK if state == "ok" and not doubts else DiagnosticStatus.WARN)
 
 
-def camera_verdict(active: bool, heard: bool, numbers: dict[str, Any], loss: str) -> tuple[bytes, str]:
+def camera_verdict(
+    active: bool, heard: bool, numbers: dict[str, Any], loss: str, refused: Refused | None = None
+) -> tuple[bytes, str]:
     """Level and message of one camera's status; numbers: `stream_numbers`, loss: `explain.explain_loss`."""
     if not active:
         return bytes(DiagnosticStatus.WARN), "not listening: the node is not active"
@@ -273,7 +165,7 @@ def camera_verdict(active: bool, heard: bool, numbers: dict[str, Any], loss: str
     if not heard:
         return bytes(DiagnosticStatus.WARN), "no usable frame so far"
     text = f"{numbers['rate_hz']:.1f} Hz, {numbers['format']}, last frame {numbers['age_s']:.2f} s ago"
-    doubts = [doubt for doubt in (loss, numbers["warning"]) if doubt]
+    doubts = [doubt for doubt in (refused.words if refused else "", loss, numbers["warning"]) if doubt]
     return bytes(DiagnosticStatus.WARN if doubts else DiagnosticStatus.OK), ". ".join([text, *doubts])
 
 

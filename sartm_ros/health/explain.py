@@ -53,8 +53,11 @@ def explain_silence(link: Link, silent_s: float, vitals: Vitals, heard: bool, re
     """Why no usable frame comes from one stream, and what to do; `heard` and `refusing` as `Liveness` tells."""
     head = f"{link.stream}: nothing usable on {link.topic} for {silent_s:.1f} s: "
     if link.publishers == 0:
-        there = f"; such images are on {', '.join(link.candidates)}" if link.candidates else ""
-        return head + f"no publisher; start the camera or remap the topic{there or ' (ros2 topic list)'}"
+        if heard:
+            return head + "its publisher has gone: the camera's driver, or what replayed a recording, has ended"
+        known = ", ".join(link.candidates)
+        there = f"such images are on {known}" if known else "nobody publishes such images"
+        return head + f"no publisher; start the camera or remap the topic; {there}"
     if link.other_types and link.wanted_type not in link.other_types:
         return head + (
             f"it carries {', '.join(link.other_types)}, this node expects {link.wanted_type}; "
@@ -69,18 +72,17 @@ def explain_silence(link: Link, silent_s: float, vitals: Vitals, heard: bool, re
     if lost >= LOSS_LEAST:
         return head + f"{_lost_on_the_way(lost, received)}{_remedy(link, vitals)}"
     if heard:
-        return head + f"{link.publishers} publisher(s) present but stopped sending{_maybe_too_large(link, vitals)}"
+        return head + f"{link.publishers} publisher(s) present but stopped sending"
     return head + f"{link.publishers} publisher(s) present but no message arrives{_maybe_too_large(link, vitals)}"
 
 
 def _maybe_too_large(link: Link, vitals: Vitals) -> str:
-    if not (link.best_effort and link.fastdds) or 0 < vitals.nbytes <= DEFAULT_SEGMENT_BYTES:
+    """For a camera of which nothing ever came, where the middleware does not count what it loses.
+
+    Where it does, a camera that lost nothing sends nothing, and what is lost is told for sure.
+    """
+    if vitals.lost is not None or not (link.best_effort and link.fastdds):
         return ""
-    if vitals.nbytes:
-        return (
-            f"; or Fast DDS loses its images, which are of {vitals.nbytes:,} bytes, more than the default shared "
-            f"memory of {DEFAULT_SEGMENT_BYTES:,}: {link.start_with_profile}"
-        )
     return (
         "; if its images are above 0.5 MB, Fast DDS's default shared memory loses them silently: "
         f"{link.start_with_profile}"

@@ -9,6 +9,7 @@ silent or frozen, and it is back only after `Limits.recovery` seconds of frames 
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,14 @@ from typing import Any
 from sartm_ros.health.vitals import Vitals
 from sartm_ros.pairing.nearest import OTHER, STREAMS
 
+REPEAT_S = 5.0
+"""The same kind of complaint is logged once in this many seconds."""
+CHANGING = re.compile(r"refused: .*|[\d.,]+")
+"""What differs from one telling of a cause to the next; another cause is told without waiting for `REPEAT_S`."""
+OK, NO_INPUT = "ok", "no input"
+"""State when all is well; beginning of the state when no camera can be used."""
+NO_PAIRS = "no masks: frames do not pair"
+"""State while both cameras send and nothing comes of it."""
 FROZEN_FRAMES = 3
 """Equal pictures in a row, at least, before a stream counts as frozen."""
 BOTH, NONE = "both", "none"

@@ -7,39 +7,28 @@ behind locks, and they never publish.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 
 from sartm_core.support.text import plain
 from sartm_ros.frames.images import ImageError, Incoming
 from sartm_ros.health import diagnostics, explain, health
+from sartm_ros.health.beat import Beat
+from sartm_ros.health.health import CHANGING, NO_INPUT, NO_PAIRS, OK, REPEAT_S
+from sartm_ros.health.losses import Losses
+from sartm_ros.health.mistakes import Mistakes
+from sartm_ros.health.rest import Rest
 from sartm_ros.health.seams import Camera, Outputs
+from sartm_ros.health.swapped import Swapped
 from sartm_ros.health.vitals import Vitals
 from sartm_ros.health.watchdog import Watchdog
+from sartm_ros.health.why import NOTHING_PAIRS_S, why_nothing_pairs
+from sartm_ros.health.work import Work
 from sartm_ros.pairing.nearest import STREAMS, Counters
-
-NOTHING_PAIRS_S = 1.2
-"""Seconds without a pair after which the node says why; with the health timer's period this stays under 2 s."""
-REPEAT_S = 5.0
-"""The same kind of complaint is logged once in this many seconds."""
-INTERNAL_S = 10.0
-"""An error in the node's own code stays in the diagnostics for so long."""
-CHANGING = re.compile(r"refused: .*|[\d.,]+")
-"""What differs from one telling of a cause to the next; another cause is told without waiting for `REPEAT_S`."""
-OK, NO_INPUT = "ok", "no input"
-"""State when all is well; beginning of the state when no camera can be used."""
-NO_PAIRS = "no masks: frames do not pair"
-"""State while both cameras send and nothing comes of it."""
-UNEXPLAINED = (
-    "rgb and thermal frames come, with stamps that fit, but none pair: see pairing and *.dropped.* in /diagnostics"
-)
-"""What is said when no cause is found, rather than nothing."""
 
 
 class Monitor:
@@ -59,16 +48,17 @@ class Monitor:
         self._warned: set[str] = set()
         self._faults: dict[str, str] = {}
         self._topics = dict.fromkeys(STREAMS, "")
-        self._losses = dict.fromkeys(STREAMS, "")
+        self._on_the_way = dict.fromkeys(STREAMS, "")
         self._since = time.monotonic()
         self.vitals = {stream: Vitals() for stream in STREAMS}
         self.liveness = health.Liveness(self.vitals)
-        self.work = diagnostics.Work()
+        self.work = Work()
         self._watchdog = Watchdog(self.work)
-        self._namesakes = ""
-        self._trouble = ""
-        self._internal_errors = 0
-        self._internal: tuple[float, str] | None = None
+        self._rest, self._swapped = Rest(), Swapped()
+        self.losses, self._lossy = Losses(self.work), ""
+        self._namesakes = self._trouble = ""
+        self.beat = Beat()
+        self._mistakes = Mistakes(self._log, self._throttle)
         self.active = False
         self.mode = health.BOTH
         self.problem = ""
@@ -80,9 +70,12 @@ class Monitor:
         now = time.monotonic()
         self.active = active
         self.problem = self._trouble = ""
-        self._losses = dict.fromkeys(STREAMS, "")
+        self._on_the_way = dict.fromkeys(STREAMS, "")
         self._watchdog.restart()
         if active:
+            self._rest, self._swapped, self._lossy = Rest(), Swapped(), ""
+            self.losses.restart(now)
+            self.losses.pace.activate(now)
             self.mode = health.BOTH
             self.last_pair = self._anew = now
             self.liveness.start(now, waiting=True)
@@ -90,8 +83,20 @@ class Monitor:
             self._warned.clear()
         self._state(state, now)
 
+    def tick(self, now: float) -> None:
+        """The executor runs. If it stood still, what was before does not count."""
+        stood = self.beat.tick(now, self.vitals)
+        if stood and self.active:
+            self._log.warning(
+                f"nothing ran here for {stood:.1f} s (process stopped, machine too busy): what waited is dropped"
+            )
+            self.last_pair = self._anew = self.liveness.started = now
+            self.losses.restart(now)
+            self._watchdog.restart()
+
     def saw(self, stream: str, frame: Incoming, now: float) -> None:
         """A usable frame came."""
+        self.losses.arrived(stream, frame.stamp_ns, now)
         fingerprint = frame.fingerprint() if self.liveness.limits.frozen > 0 else None
         self.liveness.saw(stream, now, frame.stamp_ns, frame.kind, fingerprint, frame.nbytes)
         self.vitals[stream].warning = frame.warning
@@ -100,9 +105,15 @@ class Monitor:
             self._warned.add(text)
             self._log.warning(text)
 
-    def refuse(self, stream: str, error: ImageError) -> None:
+    def look_for_swapped(self, rgb: Incoming, thermal: Incoming) -> None:
+        """Show a pair to what tells cameras that are swapped."""
+        if found := self._swapped.look(rgb, thermal):
+            self._log.warning(found)
+
+    def refuse(self, stream: str, error: ImageError, now: float | None = None) -> None:
         """An unusable frame came."""
-        now = time.monotonic()
+        now = time.monotonic() if now is None else now
+        self.losses.turned_away(stream, error.text, now)
         with self._refusing:
             self.vitals[stream].refused(str(error), now)
         if self._throttle.ready(f"refuse {stream}", now):
@@ -114,11 +125,13 @@ class Monitor:
         with self._refusing:
             self.vitals[stream].spoil(str(error), now, self.liveness.limits.timeout)
         self.work.spoiled(now)
+        self.losses.spoiled(stream, error.text, now)
         if self._throttle.ready(f"refuse {stream}", now):
             self._log.error(f"{stream}: {error}")
 
-    def used(self, stream: str) -> None:
+    def used(self, stream: str, now: float | None = None) -> None:
         """A frame was converted."""
+        self.losses.converted(stream, time.monotonic() if now is None else now)
         if self.vitals[stream].spoiled_since is not None:
             with self._refusing:
                 self.vitals[stream].spoiled_since = None
@@ -138,15 +151,8 @@ class Monitor:
             self._log.error(f"no mask: {text}")
 
     def internal(self, where: str, error: Exception, now: float | None = None) -> None:
-        """An error in the node's own code, caught by a guard around the callback `where`."""
-        now = time.monotonic() if now is None else now
-        text = f"internal error in {where}: {type(error).__name__}: {error}"
-        with self._refusing:
-            self._internal_errors += 1
-            self._internal = (now, text)
-        if self._throttle.ready(f"internal {where} {type(error).__name__}", now):
-            self._log.error(text)
-            self._log.debug("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+        """A guard around the callback `where` caught an error in the node's own code."""
+        self._mistakes.note(where, error, time.monotonic() if now is None else now)
 
     def update_mode(self, values: dict[str, Any], now: float) -> bool:
         """Bring `mode` up to date (see `health.Liveness`); returns whether it changed. values: the parameters."""
@@ -156,8 +162,9 @@ class Monitor:
         changed = mode != self.mode
         if not changed and faults == self._faults:
             return False
+        self.losses.mended(self._faults, faults)
         self.mode, self._faults = mode, faults
-        text = self._cameras_state(values)
+        text = self._cameras_state(values, now)
         if changed and mode == health.BOTH:
             self.last_pair = self._anew = now  # whether anything pairs is asked anew from here
             self.problem = ""
@@ -165,25 +172,34 @@ class Monitor:
             self._log.info(f"state: {text}")
         elif self._throttle.ready(text, now):
             self._log.warning(f"state: {text}")
-        self._state(self._trouble or text, now)
+        self._state(self._trouble or (self.losses.state() if text == OK else text) or text, now)
         return changed
 
-    def check(self, cameras: dict[str, Camera], values: dict[str, Any], now: float) -> None:
-        """Bring the state up to date; when nothing pairs or frames are lost on the way, find out why and say it."""
+    def check(
+        self, cameras: dict[str, Camera], values: dict[str, Any], now: float, counters: Counters | None = None,
+        sharers: int = 1, compiling: str = "",
+    ) -> None:  # fmt: skip
+        """Bring the state up to date; when nothing pairs or frames are lost on the way, find out why and say it.
+
+        counters: the pairing's. sharers: nodes that take turns with the model. compiling: see `Watchdog.verdict`.
+        """
         for stream, camera in cameras.items():
             self.vitals[stream].mark_lost(camera.lost)
             self._topics[stream] = camera.topic
-        state, reasons = self._cameras_state(values), []
+        state, reasons = self._cameras_state(values, now), []
         if now - self.last_pair >= max(v.patience(NOTHING_PAIRS_S) for v in self.vitals.values()):
-            reasons.append(self._why(cameras, values, now))
+            clock_ns = self._node.get_clock().now().nanoseconds
+            reasons.append(why_nothing_pairs(self.liveness, self.mode, cameras, values, clock_ns, now))
             if self.mode == health.BOTH and not state.startswith(NO_INPUT):
                 state = NO_PAIRS
+        self._look_for_losses(cameras, now)
+        self._look_at_the_pace(now)
+        state = self._look_at_the_shares(state, counters, sharers, now)
         reasons += [explain.explain_unusable(s, self.vitals[s]) for s in STREAMS if self._faults[s] == health.UNUSABLE]
-        self.problem = "; ".join(reason for reason in reasons if reason)
+        self.problem = "; ".join(reason for reason in (*reasons, self.losses.too_few) if reason)
         if self.problem and self._throttle.ready(f"why {CHANGING.sub('', self.problem)}", now):
             self._log.warning(f"{state}. {self.problem}")
-        self._look_for_losses(cameras, now)
-        self._look_at_the_model(values, now)
+        self._look_at_the_model(values, compiling, now)
         self._state(state if state.startswith(NO_INPUT) else self._trouble or state, now)
 
     def look_for_namesakes(self) -> None:
@@ -194,7 +210,7 @@ class Monitor:
             self._log.warning(self._namesakes)
 
     def publish(self, counters: Counters, dropped_busy: int, model: dict[str, Any], now: float | None = None) -> None:
-        """Send /diagnostics. dropped_busy: pairs overwritten because the model was busy; model: the `model.*` keys."""
+        """Send /diagnostics. dropped_busy: pairs overwritten while the model was busy; model: the `model.*` keys."""
         now, clock = time.monotonic() if now is None else now, self._node.get_clock().now()
         name, state = self._node.get_fully_qualified_name(), self._outputs.current_state
         cameras = {
@@ -204,42 +220,66 @@ class Monitor:
                 counters.dropped.get(stream),
                 now,
                 clock.nanoseconds,
+                self.losses.refused[stream],
             )
             for stream in STREAMS
         }
-        numbers: dict[str, Any] = {"state": state, "state_s": now - self._since}
-        for stream, of_stream in cameras.items():
-            numbers |= {f"{stream}.{key}": value for key, value in of_stream.items()}
-        numbers |= diagnostics.pairing_numbers(counters) | {"dropped_busy": dropped_busy}
-        numbers |= self.work.numbers(now) | {"subscribers": self._outputs.subscribers()}
-        numbers |= {"internal_errors": self._internal_errors} | diagnostics.model_numbers(model)
-        internal = self._internal[1] if self._internal and now - self._internal[0] <= INTERNAL_S else ""
-        doubts = [self.problem, self._namesakes, *self._losses.values(), internal, model.get("note")]
-        doubts = [text for text in doubts if text]
+        own: dict[str, Any] = {"subscribers": self._outputs.subscribers(), "internal_errors": self._mistakes.count}
+        own |= {"swapped": self._swapped.verdict, "dropped_busy": dropped_busy, "state_s": now - self._since}
+        told = (self.problem, self._namesakes, self._swapped.verdict, *self._on_the_way.values())
+        doubts = [text for text in (*told, self._mistakes.lately(now), str(model.get("note") or "")) if text]
+        numbers = diagnostics.node_numbers(state, cameras, counters, self.work.numbers(now) | own, model)
         level = diagnostics.level(state, bool(doubts))
         hardware = str(model.get("name") or "")
         statuses = [diagnostics.status(f"{name}: segmentation", hardware, level, ". ".join([state, *doubts]), numbers)]
-        statuses += [self._camera_status(f"{name}: {stream} camera", stream, cameras[stream]) for stream in STREAMS]
+        for stream in STREAMS:
+            seen, loss = (self.active, self.liveness.heard(stream)), self._on_the_way[stream]
+            verdict = diagnostics.camera_verdict(*seen, cameras[stream], loss, self.losses.refused[stream])
+            where = f"{name}: {stream} camera", self._topics[stream]
+            statuses.append(diagnostics.status(*where, *verdict, cameras[stream]))
         self._publisher.publish(diagnostics.to_message(clock.to_msg(), statuses))
 
-    def _cameras_state(self, values: dict[str, Any]) -> str:
+    def _cameras_state(self, values: dict[str, Any], now: float) -> str:
         """The state by what can be used of the cameras."""
         mode = health.usable(self.mode, self._faults)
-        return health.describe_mode(mode, values["degraded.enabled"], self._faults)
+        words = self.losses.words(self._faults, self.liveness, now)
+        return health.describe_mode(mode, values["degraded.enabled"], words)
 
-    def _look_at_the_model(self, values: dict[str, Any], now: float) -> None:
+    def _look_at_the_model(self, values: dict[str, Any], compiling: str, now: float) -> None:
         """Whether masks come of the frames that go to the model; the reason goes to `problem`, and once to the log."""
         fed = self.last_pair if self.last_pair > self._anew else 0.0
         if self.mode in STREAMS and values["degraded.enabled"]:
             fed = self.vitals[self.mode].last_good or 0.0
         before = self._trouble
-        self._trouble, why = self._watchdog.verdict(fed, self._outputs.subscribers() > 0, now)
+        self._trouble, why = self._watchdog.verdict(fed, self._outputs.subscribers() > 0, now, compiling)
         if self._trouble:
             self.problem = "; ".join(text for text in (why, self.problem) if text)
             if self._trouble != before and self._throttle.ready(self._trouble, now):
-                self._log.error(f"{self._trouble}. {why}")
+                (self._log.info if compiling else self._log.error)(f"{self._trouble}. {why}")
         elif before:
             self._log.info("masks come again")
+
+    def _look_at_the_pace(self, now: float) -> None:
+        """Say that the model rests or works again, and once how fast masks come."""
+        masks, model_s, _ = self.work.times()
+        what = ", ".join(f"{s} {self.vitals[s].format}" for s in STREAMS if self.liveness.heard(s))
+        for said in (self._rest.update(self._outputs.subscribers(), now), self.losses.pace.first(masks, model_s, what)):
+            if said:
+                self._log.info(said)
+        if self._rest.resting:
+            self.losses.pace.restart(now)
+
+    def _look_at_the_shares(self, state: str, counters: Counters | None, sharers: int, now: float) -> str:
+        """The state with what is lost though masks come; the log tells when that begins and ends."""
+        paired = counters if self.mode == health.BOTH else None
+        expected = self._outputs.subscribers() > 0 and not self._trouble and state == OK
+        self.losses.look(paired, expected, sharers, now)
+        before, self._lossy = self._lossy, self.losses.state() if state == OK else ""
+        if self._lossy and self._throttle.ready(CHANGING.sub("", self._lossy), now):
+            self._log.warning(f"state: {self._lossy}")
+        elif before and state == OK and not self._lossy:
+            self._log.info(f"state: {OK}")
+        return self._lossy or state
 
     def _state(self, text: str, now: float) -> None:
         text = plain(text)
@@ -249,40 +289,11 @@ class Monitor:
         self._since = now
         self._report()
 
-    def _why(self, cameras: dict[str, Camera], values: dict[str, Any], now: float) -> str:
-        reasons = []
-        for stream, camera in cameras.items():
-            vitals, silent = self.vitals[stream], self.liveness.silent_for(stream, now)
-            if silent > vitals.patience(NOTHING_PAIRS_S / 2):
-                heard, refusing = self.liveness.heard(stream), self.liveness.refusing(stream, now)
-                reasons.append(explain.explain_silence(camera.link(), silent, vitals, heard, refusing))
-            elif self.liveness.pulses[stream].frozen:
-                same = self.liveness.same_for(stream)
-                reasons.append(explain.explain_frozen(stream, camera.topic, same, vitals))
-            elif not self.liveness.pulses[stream].alive:
-                reasons.append(explain.explain_recovery(stream, camera.topic, values["degraded.recovery"]))
-        if reasons or self.mode != health.BOTH:
-            return "; ".join(reasons)
-        offsets = {stream: values[f"sync.{stream}_offset"] for stream in STREAMS}
-        clock_ns = self._node.get_clock().now().nanoseconds
-        return (
-            explain.explain_stamps(self.vitals)
-            or explain.explain_skew(self.vitals, values["sync.tolerance"], offsets, clock_ns)
-            or UNEXPLAINED
-        )
-
     def _look_for_losses(self, cameras: dict[str, Camera], now: float) -> None:
         for stream, camera in cameras.items():
             vitals = self.vitals[stream]
             silent = self._faults.get(stream) == health.SILENT  # then `problem` tells of it
             lossy = not silent and explain.loses_frames(vitals)
-            self._losses[stream] = explain.explain_loss(camera.link(), vitals) if lossy else ""
-            if self._losses[stream] and self._throttle.ready(f"lost {stream}", now):
-                self._log.warning(self._losses[stream])
-
-    def _camera_status(self, name: str, stream: str, numbers: dict[str, Any]) -> DiagnosticStatus:
-        """One camera's own entry; its level says whether the camera can be used."""
-        level, text = diagnostics.camera_verdict(
-            self.active, self.liveness.heard(stream), numbers, self._losses[stream]
-        )
-        return diagnostics.status(name, self._topics[stream], level, text, numbers)
+            self._on_the_way[stream] = explain.explain_loss(camera.link(), vitals) if lossy else ""
+            if self._on_the_way[stream] and self._throttle.ready(f"lost {stream}", now):
+                self._log.warning(self._on_the_way[stream])

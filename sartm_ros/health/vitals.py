@@ -22,7 +22,7 @@ LOSS_MARKS = 11
 """Readings of the middleware's count of lost messages kept, one for each `Monitor.check` (5 s at 2 Hz)."""
 
 
-def _typical(times: list[float]) -> float:
+def typical(times: list[float]) -> float:
     """Median time between successive entries, s; 0 without two. The median: one gap makes no slow camera."""
     return statistics.median([b - a for a, b in pairwise(times)] or [0.0])
 
@@ -119,11 +119,11 @@ class Vitals:
         """Seconds without a frame that mean something: `least`, or `MISSED_PERIODS` of a slow camera's periods."""
         if len(self.arrivals) == 1:
             return max(least, FIRST_PERIOD_S)
-        return max(least, MISSED_PERIODS * _typical(list(self.arrivals)[-PERIOD_SAMPLES - 1 :]))
+        return max(least, MISSED_PERIODS * typical(list(self.arrivals)[-PERIOD_SAMPLES - 1 :]))
 
     def picture_patience(self, least: float) -> float:
         """The same for a picture that does not change; some drivers send every picture several times."""
-        return max(least, MISSED_PERIODS * _typical(list(self.changes)))
+        return max(least, MISSED_PERIODS * typical(list(self.changes)))
 
     def mark_lost(self, lost: int | None) -> None:
         """Note the middleware's count of lost messages; call it regularly."""

@@ -7,7 +7,7 @@ this node's batch or in another one's before it.
 
 from __future__ import annotations
 
-from sartm_ros.health.diagnostics import Work
+from sartm_ros.health.work import Work
 
 FAILURES = 3
 """So many jobs in a row without a mask, at least, before the model counts as failing."""
@@ -15,7 +15,8 @@ FAILING_S = 2.0
 """And so many seconds."""
 HANGS = "no masks: the model does not answer"
 FAILS = "no masks: the model fails"
-"""Texts of the `state` topic."""
+COMPILING = "compiling for {}"
+"""Texts of the `state` topic; the last one with the size WxH."""
 
 
 class Watchdog:
@@ -24,16 +25,18 @@ class Watchdog:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._asked: float | None = None
+        self._compiled = 0.0
 
     def restart(self) -> None:
         """A new activation: what went before does not count."""
         self._asked = None
         self._work.restart()
 
-    def verdict(self, fed: float, served: bool, now: float) -> tuple[str, str]:
+    def verdict(self, fed: float, served: bool, now: float, compiling: str = "") -> tuple[str, str]:
         """State and cause when no masks come of the frames, else two empty texts.
 
         fed: when the last frames were given to the model. served: whether anybody listens; else nothing is computed.
+        compiling: the size for which a network is being compiled.
         """
         seen = self._work.progress()
         if not served or fed <= seen.answered:
@@ -42,13 +45,16 @@ class Watchdog:
             self._asked = fed
         if not served:
             return "", ""
+        if compiling:
+            self._compiled = now
+            return COMPILING.format(compiling), "cameras of an aspect that is new to the engine; once, it is kept"
         if seen.failures >= FAILURES and now - seen.failing_since >= FAILING_S:
             return FAILS, f"the model failed {seen.failures} times in a row, the last time with {seen.last_failure}"
-        waiting = now - min(self._asked or now, seen.busy_since or now)
+        waiting = now - max(self._compiled, min(self._asked or now, seen.busy_since or now))
         if waiting > seen.patience_s:
             usual = f" (it usually takes {seen.usual_s:.2g} s)" if seen.usual_s else ""
             return HANGS, (
                 f"the model has not answered for {waiting:.0f} s{usual}; the masks go on by themselves when it does, "
-                "else look at its device (nvidia-smi, dmesg, load of the CPU) and restart the node"
+                "else look at its device (load of the CPU, the GPU's driver) and restart the node"
             )
         return "", ""

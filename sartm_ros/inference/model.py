@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -58,6 +57,17 @@ class Model:
         network: Network = loaded[self.name if adapter == own else adapter]
         return network
 
+    @property
+    def compiling(self) -> str:
+        """The input size, WxH, for which a network is being compiled at the moment; empty when none is."""
+        sizes = (network.watch.size for network in self._segmenter.adapters.values())
+        return next((f"{width}x{height}" for height, width in filter(None, sizes)), "")
+
+    @property
+    def compilations(self) -> int:
+        """How many of them have begun."""
+        return sum(network.watch.count for network in self._segmenter.adapters.values())
+
     def batch(self, requests: Sequence[Request]) -> list[Any]:
         """A `SegmentationResult` for each request."""
         from sartm_core.runtime.segmenter import FramePair
@@ -108,18 +118,14 @@ class Model:
         used: float | None = self._segmenter.memory_mb()
         return used
 
-    def warm_up(self, shrink: bool) -> float:
-        """Run every adapter twice on an empty pair, the second time by the clock; seconds for one of them.
-
-        Smaller when memory runs out, if asked.
-        """
+    def warm_up(self, shrink: bool) -> None:
+        """Run every adapter twice on an empty pair. Smaller when memory runs out, if asked."""
         rgb, thermal = np.zeros((*WARMUP_SIZE, 3), np.uint8), np.zeros(WARMUP_SIZE, np.uint8)
         while True:
             try:
                 self.check(rgb, thermal)
-                begin = time.monotonic()
                 self.check(rgb, thermal)
-                return (time.monotonic() - begin) / len(self.adapters)
+                return
             except Exception as error:
                 if not (shrink and fallback.is_out_of_memory(error)):
                     raise

@@ -33,6 +33,11 @@ class Trace:
     """All outputs were."""
 
     @property
+    def turn_ms(self) -> float:
+        """What it took of the model's thread."""
+        return (self.answered - self.taken) * 1e3
+
+    @property
     def inference_ms(self) -> float:
         """Time in the model."""
         return (self.answered - self.asked) * 1e3

@@ -33,6 +33,7 @@ class Delivery:
         self._outputs = outputs
         self.monitor = monitor
         self.settings = settings
+        self._compilations = 0
         self.on_give_up: Callable[[str], None] = lambda reason: None
 
     def ahead(self) -> bool:
@@ -47,7 +48,7 @@ class Delivery:
         Rgb goes on without a bad thermal frame at once: the mask has the same header and size. Thermal goes on without
         rgb only when rgb has been unusable for some time, since its masks are of another camera's view.
         """
-        if not self._outputs.wanted():
+        if not self._outputs.wanted() or self.monitor.beat.stood_still_since(job.received, time.monotonic()):
             return None
         s = self.settings
         rgb = self._convert(RGB, job.rgb, Incoming.rgb)
@@ -79,6 +80,7 @@ class Delivery:
 
     def taken(self) -> None:
         """A request goes into the model now."""
+        self._compilations = getattr(self._node.model, "compilations", 0)
         self.monitor.work.taken(time.monotonic())
 
     def deliver(self, request: Request, result: Any, trace: Trace) -> None:
@@ -86,15 +88,28 @@ class Delivery:
         now, then, job = self.settings.class_map, request.settings.class_map, request.job
         if now is None or then is None or now.entries != then.entries:
             return  # what its ids mean is not what `classes` says any more
+        if self._outdated(job):
+            self.monitor.work.outdated(time.monotonic())
+            return
         s = request.settings
         sent = self._outputs.publish(job.master.header, request.rgb, request.thermal, result, then, s.alpha)
         end = time.monotonic()
         clock_ns = self._node.get_clock().now().nanoseconds
         age_ms = (clock_ns - job.master.stamp_ns) / NS * 1e3 if clock_ns else None  # 0: simulated, no /clock yet
-        self.monitor.work.done(trace.inference_ms, (end - job.received) * 1e3, end, job.one_camera, age_ms)
+        latency_ms = (end - job.received) * 1e3
+        self.monitor.work.done(trace.inference_ms, latency_ms, end, job.one_camera, age_ms, trace.turn_ms)
         if self._outputs.timing_wanted():
             trace.received, trace.built, trace.sent, trace.done = job.received, *sent, end
             self._outputs.timing(to_json(trace, job.master.stamp_ns, job.waited, result.timing))
+
+    def _outdated(self, job: Job) -> bool:
+        """Whether a mask is older than one inference makes it: the process stood still, or an engine compiled and newer
+        frames wait."""
+        if self.monitor.beat.stood_still_since(job.received, time.monotonic()):
+            return True
+        box = self._node.mailbox
+        newer = box is not None and box.item is not None
+        return newer and getattr(self._node.model, "compilations", 0) != self._compilations
 
     def failed(self, error: Exception) -> None:
         """There is no mask for a job: say why."""

@@ -84,13 +84,14 @@ class Camera:
 
     def _candidates(self, wanted: str) -> tuple[str, ...]:
         """Other topics of the wanted type that somebody else publishes."""
-        node = self._node
+        node, us = self._node, (self._node.get_name(), self._node.get_namespace())
         try:
-            own = dict(node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace()))
+            own = dict(node.get_publisher_names_and_types_by_node(*us))
+            own |= dict(node.get_subscriber_names_and_types_by_node(*us))  # the other camera's
         except RuntimeError:  # the graph does not know this node yet
             own = {}
         there = [name for name, types in node.get_topic_names_and_types() if wanted in types and name not in own]
-        return tuple(name for name in there if name != self.topic and node.count_publishers(name))[:CANDIDATES]
+        return tuple(name for name in there if node.count_publishers(name))[:CANDIDATES]
 
 
 def clashes(offered: QoSProfile, asked: QoSProfile) -> str:

@@ -92,10 +92,14 @@ class Intake:
         if stream not in self.cameras:
             return  # deactivated while this message was under way
         now = time.monotonic()
+        self.monitor.tick(now)
         try:
             frame = parse(message, stream, self.cameras[stream].topic, self.settings.crop)
         except ImageError as error:
             self.monitor.refuse(stream, error)
+            return
+        if self.monitor.beat.late(stream, frame.stamp_ns, now):
+            self.pairer.counters.dropped[stream]["too_old"] += 1
             return
         self.monitor.saw(stream, frame, now)
         self.update_mode(now)
@@ -117,6 +121,7 @@ class Intake:
         for pair in pairs:
             (rgb, rgb_received), (thermal, thermal_received) = pair.rgb, pair.thermal
             self.monitor.last_pair = time.monotonic()
+            self.monitor.look_for_swapped(rgb, thermal)
             waited = abs(rgb_received - thermal_received)
             self._submit(Job(rgb, thermal, max(rgb_received, thermal_received), waited))
         self._wait_timer.cancel()
@@ -127,6 +132,7 @@ class Intake:
 
     def _submit(self, job: Job) -> None:
         if self._mailbox is not None:
+            self.monitor.losses.pace.fed(time.monotonic())
             self._mailbox.put(job)
             time.sleep(0)  # gives up the interpreter, so that the model's thread has the job at once, not 0.5 ms later
 

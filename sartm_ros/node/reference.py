@@ -120,7 +120,14 @@ STATES = (
     ("degraded: rgb silent", "Masks from thermal alone, with the thermal camera's header and size."),
     ("degraded: rgb frozen", "The same, because the rgb frames no longer change."),
     ("degraded: rgb unusable", "The same, because the rgb frames cannot be decoded."),
+    (
+        "degraded: rgb ...% refused: ...",
+        "Masks come, without that share of the rgb frames; the reason follows. Thermal alike.",
+    ),
+    ("degraded: ...% of frames do not pair: ...", "Of the slower camera's frames that share finds no partner."),
+    ("degraded: fewer masks than frames", "Under half of the masks come that pairs and the model's speed allow."),
     ("no masks: frames do not pair", "Both cameras send, their stamps do not fit; the log says why."),
+    ("compiling for ...", "The engine makes its network for frames of a new aspect, whose size (WxH) it names."),
     (
         "no masks: the model does not answer",
         "It got frames and gave nothing for 2 s (5 s before the first mask), or 5 times its usual time if longer.",

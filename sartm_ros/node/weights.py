@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sartm_ros.inference import fallback
-from sartm_ros.inference.model import WARMUP_SIZE, Model, library_threads
+from sartm_ros.inference.model import Model, library_threads
 from sartm_ros.node import parameter_checks
 
 if TYPE_CHECKING:
@@ -36,12 +36,10 @@ def load_segmenter(values: dict[str, Any]) -> Model:
     own_choice = library_threads()
     segmenter = segmenter_of(values)
     model = Model(segmenter, values["threads"] or own_choice)
-    rate = ""
     if values["warmup"]:
-        seconds = model.warm_up(shrink=values["oom_fallback"] == fallback.SMALLER)
-        rate = f"; expect about {1 / seconds:.1f} masks a second at {WARMUP_SIZE[1]}x{WARMUP_SIZE[0]}"
+        model.warm_up(shrink=values["oom_fallback"] == fallback.SMALLER)
     if values["device"] == "auto" and model.device == "cpu":
-        model.warnings.append(f"device auto: torch finds no CUDA here, the model runs on the CPU{rate}")
+        model.warnings.append("device auto: torch finds no CUDA here, the model runs on the CPU")
     return model
 
 

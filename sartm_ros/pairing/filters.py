@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sartm_ros.errors import ParameterError
+from sartm_ros.installed import distro_package
 from sartm_ros.pairing.nearest import NS, OTHER, RGB, STREAMS, THERMAL, Counters, Pair
 from sartm_ros.pairing.timeline import Frame, Timeline, Verdict, queue_room
 
@@ -40,7 +41,7 @@ class FilterPairer:
         except ImportError:
             raise ParameterError(
                 f"sync.policy: got '{policy}', which needs message_filters, and that is not installed; "
-                "use 'nearest', or apt install ros-$ROS_DISTRO-message-filters"
+                f"use 'nearest'; or {distro_package('message_filters')}"
             ) from None
         self._filters, self._time_message = message_filters, Time
         self.policy = policy

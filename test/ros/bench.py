@@ -114,7 +114,7 @@ class Bench:
         if fails:
             self.monitor.spoiled(stream, ImageError(f"/{stream}", "cannot decode 99 bytes"), self.now)
         else:
-            self.monitor.used(stream)
+            self.monitor.used(stream, self.now)
 
     def publish(self, counters=None, model=MODEL):
         """What /diagnostics says now: the three statuses."""

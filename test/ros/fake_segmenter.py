@@ -32,6 +32,7 @@ class FakeSegmenter:
         self.classes = classes
         self.device, self.engine, self.precision, self.choice, self.note = "cpu", "torch", "fp32", "", ""
         self.warnings: list[str] = []
+        self.compiling, self.compilations = "", 0
         self.others: dict[str, FakeSegmenter] = {}
         """By name, what else `adapter` may choose."""
         self.gate = gate

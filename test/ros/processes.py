@@ -117,6 +117,10 @@ class Process:
             time.sleep(0.1)
         raise AssertionError(f"not within {timeout:g} s: {self.output}")
 
+    def interrupt_with(self, sig: signal.Signals) -> None:
+        """Send a signal and wait for nothing."""
+        self._process.send_signal(sig)
+
     def interrupt(self, timeout: float = 20.0, sig: signal.Signals = signal.SIGINT) -> int:
         """Ctrl-C (or another signal); its exit code. Killed (and TimeoutExpired raised) when it does not end."""
         if self._process.poll() is None:

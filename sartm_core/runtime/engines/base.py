@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol
@@ -63,6 +64,36 @@ class Engine(Protocol):
 
     def __call__(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
         """Prepared inputs on the device (`batching.Inputs`), one may be None -> scores (N, C, H/4, W/4) float32."""
+
+
+class Watch:
+    """What an engine that compiles is at; other threads may look."""
+
+    def __init__(self) -> None:
+        self.size: tuple[int, int] | None = None
+        """(H, W) of the network that is being compiled at the moment."""
+        self.count = 0
+        """Networks whose compilation has begun."""
+
+    @contextmanager
+    def compiling(self, size: tuple[int, int]) -> Iterator[None]:
+        """While the block runs."""
+        self.size, self.count = size, self.count + 1
+        try:
+            yield
+        finally:
+            self.size = None
+
+
+@dataclass(frozen=True)
+class Watched:
+    """An `Engine` with the `watch` that its function keeps."""
+
+    run: Engine
+    watch: Watch
+
+    def __call__(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+        return self.run(rgb, thermal)
 
 
 @dataclass(frozen=True)

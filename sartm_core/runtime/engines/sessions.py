@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from sartm_core.runtime.batching import input_size
+from sartm_core.runtime.engines.base import Watch
 from sartm_core.runtime.engines.hardware import give_back_memory
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Sessions:
         self._build, self._pixels, self._built, self._device = build, pixels, built, device
         self._sessions: OrderedDict[Size, Session] = OrderedDict()
         self._dropped: set[Size] = set()
+        self.watch = Watch()
 
     def __call__(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
         size = input_size(rgb, thermal)
@@ -70,7 +72,8 @@ class Sessions:
         if len(self._sessions) == KEPT:
             self._dropped.add(self._sessions.popitem(last=False)[0])  # before the new one: memory stays flat
         started = perf_counter()
-        session = self._sessions[size] = self._build(size)
+        with self.watch.compiling(size):
+            session = self._sessions[size] = self._build(size)
         self._built()
         give_back_memory()
         log.info("network for %dx%d ready after %.1f s", *size, perf_counter() - started)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 import torch._dynamo
 from torch import Tensor
 
-from sartm_core.runtime.engines.base import Engine, Settings, Source
+from sartm_core.runtime.batching import input_size
+from sartm_core.runtime.engines.base import Engine, Settings, Source, Watch, Watched
 from sartm_core.runtime.graph.graph import FoldedSARTM, Layouts
 from sartm_core.support.files import cache_folder
 
@@ -38,6 +40,7 @@ def make(source: Source, settings: Settings) -> Engine:
     together = settings.device.type != "cpu"
     options: dict[str, Any] = {"triton.cudagraphs": True} if together else {"freezing": True}
     compiled: dict[tuple[torch.Size | None, ...], Engine] = {}
+    watch = Watch()
 
     def build(rgb: Tensor | None, thermal: Tensor | None) -> Engine:
         layout = layouts.of(rgb, thermal)
@@ -57,9 +60,10 @@ def make(source: Source, settings: Settings) -> Engine:
                     compiled.pop(next(iter(compiled)))
                 compiled[shape] = build(rgb, thermal)
             started = perf_counter()
-            scores = compiled[shape](rgb, thermal).clone()  # a CUDA graph writes the same memory again next time
+            with watch.compiling(input_size(rgb, thermal)) if fresh else nullcontext():
+                scores = compiled[shape](rgb, thermal).clone()  # a CUDA graph writes the same memory again next time
             if fresh:
                 log.info("torch.compile: ready after %.1f s", perf_counter() - started)
             return scores
 
-    return run
+    return Watched(run, watch)

@@ -10,8 +10,9 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from sartm_ros.health import diagnostics
-from sartm_ros.health.diagnostics import Progress, Work, level, pairing_numbers, percentile, text
+from sartm_ros.health.diagnostics import level, pairing_numbers, text
 from sartm_ros.health.vitals import Vitals
+from sartm_ros.health.work import Progress, Work, percentile
 from sartm_ros.pairing.nearest import Counters
 
 pytestmark = pytest.mark.alone

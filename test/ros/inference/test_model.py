@@ -49,14 +49,14 @@ def test_threads_of_a_reload_reach_the_running_worker(values: dict) -> None:
         assert [threads_in_use(n) for n in (1, 3, 0)] == [1, 3, own]
 
 
-def test_a_loaded_model_says_what_it_is_and_what_to_expect(values: dict) -> None:
+def test_a_loaded_model_says_what_it_is(values: dict) -> None:
     loaded = load_segmenter({**values, "device": "auto", "warmup": True})
     assert loaded.name == "nano" and loaded.classes == ("unlabeled", "car") and len(loaded.palette) == 2
     assert len(loaded.sha256) == 64 and loaded.note == ""
     if not torch.cuda.is_available():
         assert loaded.device == "cpu" and loaded.memory_mb() is None
         (warning,) = loaded.warnings
-        assert "no CUDA" in warning and "masks a second at 640x480" in warning
+        assert "no CUDA" in warning and "a second" not in warning, "how fast is measured, not guessed"
 
 
 def test_nothing_is_said_about_the_cpu_when_it_was_asked_for(values: dict) -> None:

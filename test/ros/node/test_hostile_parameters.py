@@ -59,7 +59,7 @@ def test_no_value_ends_a_running_node(node, name, value):
     assert len(result.reason) <= 2 * LONGEST and "\x1b" not in result.reason
     assert result.successful or (result.reason and parameters.read(node) == before)
     assert list(parameters.read(node)) == [spec.name for spec in SPECS], "none is lost"
-    assert node.monitor._internal_errors == 0
+    assert node.monitor._mistakes.count == 0
 
 
 @settings(EXAMPLES, max_examples=60)
@@ -90,4 +90,4 @@ def test_an_error_of_our_own_is_a_refusal(node, monkeypatch):
     monkeypatch.setattr(parameters, "check", lambda *_: 1 / 0)
     (result,) = node.set_parameters([Parameter("overlay_alpha", value=0.25)])
     assert not result.successful and "overlay_alpha: cannot be used (division by zero)" in result.reason
-    node.monitor._internal_errors = 0
+    node.monitor._mistakes.count = 0

@@ -1,0 +1,101 @@
+"""After a stop of the process, and while an engine compiles: no old mask, and the state says what is going on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+
+from sartm_ros.frames.images import write_pixels
+from test.ros.processes import stamp_ns
+from test.ros.rig import FRAME_NS
+
+pytestmark = pytest.mark.alone
+
+STOPPED = 80
+"""Pairs sent while the process is stopped, 20 a second."""
+ALLOWED = 20
+"""So many pairs old a mask may be: a second, on a machine that has other things to do."""
+
+
+class Cameras:
+    """Two publishers of a listener; the stamp of a pair tells its number."""
+
+    def __init__(self, node) -> None:
+        self._publishers = [
+            node.create_publisher(Image, f"/sartm/{stream}/image_raw", qos_profile_sensor_data)
+            for stream in ("rgb", "thermal")
+        ]
+        self._clock, self.sent = node.get_clock(), 0
+        self._begin = self._clock.now().nanoseconds
+        self._pause = threading.Event()
+
+    def send(self) -> None:
+        """One pair, and the time until the next one."""
+        self.sent += 1
+        for publisher, shape in zip(self._publishers, ((48, 64, 3), (20, 30)), strict=True):
+            pixels = np.random.default_rng(self.sent).integers(0, 255, shape, np.uint8)
+            message = write_pixels(Image(), pixels, "rgb8" if len(shape) == 3 else "mono8")
+            stamp = self._begin + self.sent * FRAME_NS
+            message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
+            publisher.publish(message)
+        self._pause.wait(FRAME_NS / 1e9)
+
+    def number(self, mask) -> int:
+        return round((stamp_ns(mask) - self._begin) / FRAME_NS)
+
+
+def test_after_sigstop_and_sigcont_no_old_mask_is_published(domain):
+    """Five frames of each camera had waited in the middleware, and what was in the model came after all of the stop."""
+    with domain.listener() as listener, domain.process("test.ros.fake_segmenter") as node:
+        masks, cameras = listener.hear("/sartm/semantic_mask", Image), Cameras(listener)
+
+        def until(count: int) -> None:
+            for _ in range(2000):
+                if len(masks) >= count:
+                    return
+                cameras.send()
+            raise AssertionError(f"{len(masks)} of {count} masks; {node.output}")
+
+        until(20)
+        node.interrupt_with(signal.SIGSTOP)
+        cameras.send()
+        before = len(masks)
+        for _ in range(STOPPED):
+            cameras.send()
+        resumed = cameras.sent
+        node.interrupt_with(signal.SIGCONT)
+        until(before + 20)
+        ages = [resumed - cameras.number(mask) for mask in masks[before:]]
+        assert max(ages) <= ALLOWED, ages
+        node.wait_for(lambda: "nothing ran here for" in node.output)
+
+
+def test_while_an_engine_compiles_the_state_says_so_and_the_old_mask_is_dropped(rig):
+    """It was `no masks: the model does not answer`, restart the node."""
+    r = rig()
+    r.fake.gate = threading.Event()
+    r.fake.gate.set()
+    r.ready()
+    r.masks_after(2)
+    r.fake.gate.clear()
+    r.fake.compiling = "640x512"
+    r.stream_until(lambda: r.states[-1] == "compiling for 640x512", "the state")
+    r.fake.compilations += 1
+    calls, reports = len(r.fake.calls), len(r.diagnostics)
+    r.stream_until(lambda: len(r.diagnostics) >= reports + 4, "the model's usual patience")
+    assert r.states[-1] == "compiling for 640x512" and r.diagnostics[-1].status[0].level == b"\x01"
+    assert len(r.fake.calls) == calls and not r.logs.having("does not answer")
+    before, begun = len(r.masks), r.clock_ns
+    r.fake.compiling = ""
+    r.fake.gate.set()
+    r.stream_until(lambda: r.states[-1] == "ok", "recovery")
+    r.masks_after(1)
+    assert all(stamp_ns(mask) >= begun - 3 * FRAME_NS for mask in r.masks[before:])
+    assert r.logs.having("info: masks come again")
