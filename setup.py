@@ -9,9 +9,6 @@ NAME = "sartm_ros"
 ROS = ("rclpy", "rmw-fastrtps-cpp", "sensor-msgs", "diagnostic-msgs", "std-srvs")
 # ROS 2 without a distro: wheels for CPython 3.10 to 3.13, the first by default. On a robot leave the extra out.
 DISTROS = ("jazzy", "kilted")
-    "jazzy",
-    "kilted",
-)  # ROS 2 without a distro: wheels for CPython 3.10 to 3.13. On a robot leave the extra out.
 CALIBRATE = ["scikit-image>=0.21", "scipy"]  # sartm calibrate
 TOOLS = ["av", "rosbags>=0.11"]  # videos in sartm predict; sartm bag
 VIEW = ["aiohttp>=3.9"]  # sartm view, sartm browse

@@ -45,7 +45,29 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "preprocessing": (
         "Preprocessing",
         "From camera arrays to tensors: the same code in training, in evaluation and on the robot.",
-        ("preprocess.config", "preprocess.prepare", "preprocess.normalise", "preprocess.thermal", "preprocess.resize"),
+        (
+            "preprocess.config",
+            "preprocess.prepare",
+            "preprocess.normalise",
+            "preprocess.thermal",
+            "preprocess.resize",
+            "preprocess.camera",
+            "preprocess.parallax",
+            "preprocess.registration_file",
+        ),
+    ),
+    "scene": (
+        "Scene",
+        "What a robot makes of a mask: objects with temperatures, hot spots, labelled clouds, pictures for other programs.",
+        (
+            "scene.objects",
+            "scene.temperature",
+            "scene.hot_spots",
+            "scene.cloud",
+            "scene.pictures",
+            "scene.run_length",
+            "scene.components",
+        ),
     ),
     "losses": (
         "Losses",

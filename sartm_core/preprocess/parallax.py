@@ -28,8 +28,6 @@ TOLERANCE = 1.5
 """Default of `DepthRegistration.tolerance`."""
 ORTHONORMAL = 1e-3
 """Largest error of a rotation's entries."""
-SAME = 1 - 1e-6
-"""Of two points, the nearness of one that is this far behind is the same."""
 CPU = torch.device("cpu")
 
 
@@ -126,13 +124,12 @@ class DepthView:
         height, width = thermal_size
         landed = self.land((width, height), rgb_size[::-1], rgb_size[::-1], CPU)
         cells = Cells((width, height), 1)
-        target, buffer = cells.of(landed), torch.zeros(cells.count)
-        cells.fill(target, landed.nearness, buffer)
-        front = landed.visible & (landed.nearness >= buffer.take(target) * SAME)
-        source, target = front.flatten().nonzero()[:, 0], target[front]  # (n,) rgb pixels that nothing is in front of
-        places = torch.full((height * width,), -1, dtype=torch.int32)
-        places[target] = source.int()
-        seen = places.view(height, width).numpy()
+        # one number for each rgb pixel: its nearness above, its place below; bits of positive floats are in their order
+        rank = landed.nearness.numpy().view(np.int32).ravel().astype(np.int64) << 32
+        rank |= np.arange(rank.size)
+        nearest = np.full(cells.count, -1, np.int64)
+        np.maximum.at(nearest, cells.of(landed).numpy().ravel(), rank)
+        seen = nearest[:-1].astype(np.int32).reshape(height, width)
         if self.cameras.fallback is None:
             return seen
         other = self.cameras.fallback.rgb_pixels(thermal_size, rgb_size)

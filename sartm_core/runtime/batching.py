@@ -33,10 +33,10 @@ class FramePair:
     """0..1; pixels whose winning class has a lower softmax become 255."""
     confidence: bool = True
     """Whether the confidence is wanted; without it and without a threshold the ids take a fraction of the time."""
-    scores: bool = False
-    """Whether the probabilities of all classes are wanted too."""
     adapter: str | None = None
     """Which of `Segmenter.adapters` is to see it; None: the one in use."""
+    scores: bool = False
+    """Whether the probabilities of all classes are wanted too."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence_threshold <= 1:
