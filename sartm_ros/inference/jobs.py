@@ -52,6 +52,8 @@ class Request:
     """Whether the result's `confidence` is wanted."""
     adapter: str = CHECKPOINT
     """Value of the parameter `adapter`: which weights are to see it."""
+    scores: bool = False
+    """Whether the result's `scores` are wanted."""
     job: Any = None
     """The frames as they came, without one that could not be converted."""
     settings: Any = None

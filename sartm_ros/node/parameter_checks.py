@@ -19,7 +19,9 @@ LARGEST_INPUT, LARGEST_AREA = 8192, 4096 * 4096
 SHOWN = 200
 """Characters of a value in a message."""
 NONE = "none"
-"""Of `adapters` and `sam2`."""
+"""Of `adapters`, `sam2` and `selected_classes`."""
+IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+"""Default of `registration.homography`."""
 DEFAULT = "default"
 """Stands for the shipped weights."""
 HUB = "hf:"
@@ -46,6 +48,9 @@ def _thermal(values: dict[str, Any]) -> list[str]:
         problems.append(f"thermal.low: got {low}, expected less than thermal.high ({high})")
     if mode == "percentile" and not (low >= 0 and high <= 100):
         problems.append(f"thermal.low, thermal.high: got {low}, {high}, expected percentiles in 0..100")
+    hot, hysteresis = values["alarm.temperature"], values["alarm.hysteresis"]
+    if hot and hysteresis >= hot:
+        problems.append(f"alarm.hysteresis: got {hysteresis}, expected less than alarm.temperature ({hot})")
     if values["thermal.scale"] == 0:
         problems.append("thermal.scale: got 0, expected any other number (0 turns every image into one value)")
     return problems
@@ -56,10 +61,15 @@ def registration(values: dict[str, Any]) -> list[str]:
 
     Imports torch: to be called only where something is registered.
     """
+    from sartm_core.preprocess.parallax import rigid
     from sartm_core.preprocess.registration import Registration
 
     sizes = tuple(values["registration.thermal_size"]), tuple(values["registration.rgb_size"])
     problems = []
+    try:
+        rigid(values["registration.rgb_to_thermal"])
+    except ValueError as error:
+        problems.append(str(error))
     try:
         Registration(tuple(values["registration.homography"]), *sizes)
     except ValueError as error:
