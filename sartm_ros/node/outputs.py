@@ -129,8 +129,8 @@ class Outputs:
         return response
 
     def tell_alarm(self) -> None:
-        """Publish the alarm if it changed."""
-        if self._alarms is not None and self._alarm_told != self.alarm.on:
+        """Publish the alarm if it changed; nothing before the first frame was looked at."""
+        if self._alarms is not None and self.alarm.watching and self._alarm_told != self.alarm.on:
             self._alarm_told = self.alarm.on
             self._alarms.publish(Bool(data=self.alarm.on))
 

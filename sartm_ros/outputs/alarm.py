@@ -18,6 +18,11 @@ class Alarm:
         self._watch: HotSpotWatch | None = None
 
     @property
+    def watching(self) -> bool:
+        """Whether a frame was looked at so far: before that nothing is known."""
+        return self._watch is not None
+
+    @property
     def on(self) -> bool:
         """Whether there was a hot spot since the last reset."""
         return self._watch is not None and self._watch.alarm
