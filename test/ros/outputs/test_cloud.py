@@ -20,9 +20,8 @@ pytestmark = pytest.mark.alone
 @pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
 def test_points_are_where_depth_says(rig, encoding):
     r = rig(parameters={"thermal.unit": "kelvin"})
-    r.thermal = lambda: type(r).thermal(
-        r, 300 + (np.arange(600, dtype=np.float32) + r.clock_ns % 7).reshape(20, 30), "32FC1"
-    )
+    warm, original = np.linspace(300, 310, 600, dtype=np.float32).reshape(20, 30), r.thermal
+    r.thermal = lambda: original(warm, "32FC1")
     beside = Beside(r, RGB_INFO, DEPTH)
     beside.sent[DEPTH] = beside.plain_depth(encoding)
     heard = beside.hear("cloud", PointCloud2)
