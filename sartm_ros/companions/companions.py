@@ -57,10 +57,13 @@ class Companions:
             )
         return info
 
-    def depth(self, stamp_ns: int, tolerance: float) -> np.ndarray:
-        """(H, W) uint16 millimetres or float32 metres, of the time `stamp_ns` give or take `tolerance` seconds."""
+    def depth(self, stamp_ns: int, tolerance: float, wait: float) -> np.ndarray:
+        """(H, W) uint16 millimetres or float32 metres, of the time `stamp_ns` give or take `tolerance` seconds.
+
+        wait: for one that is on its way, seconds at most.
+        """
         recent = self._recent.get(DEPTH)
-        found = recent.nearest(stamp_ns) if recent else None
+        found = recent.nearest(stamp_ns, wait) if recent else None
         if found is None:
             raise Missing(f"no depth image so far on {self._listening(DEPTH)}")
         off, message = found

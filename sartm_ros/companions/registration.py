@@ -27,6 +27,8 @@ class DepthPlan:
     """`registration.tolerance`, rgb pixels."""
     depth_tolerance: float
     """Seconds between depth and rgb."""
+    depth_wait: float
+    """Seconds to wait for depth."""
     crop: Crop
     """Cut off the thermal image."""
     rgb_rectified: bool
@@ -39,7 +41,7 @@ def through_depth(plan: DepthPlan, companions: Companions, tf: Tf, rgb: Incoming
     rgb_info = companions.info(RGB_INFO, (rgb.width, rgb.height))
     whole = thermal.width + crop.left + crop.right, thermal.height + crop.top + crop.bottom
     thermal_info = companions.info(THERMAL_INFO, whole)
-    depth = companions.depth(rgb.stamp_ns, plan.depth_tolerance)
+    depth = companions.depth(rgb.stamp_ns, plan.depth_tolerance, plan.depth_wait)
     matrix = plan.rgb_to_thermal or tf.matrix(thermal.header.frame_id, rgb.header.frame_id)
     colour = camera(rgb_info, plan.rgb_rectified)
     heat = camera(thermal_info, plan.thermal_rectified).cropped(crop.top, crop.bottom, crop.left, crop.right)

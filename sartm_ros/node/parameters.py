@@ -56,6 +56,7 @@ COOLS = "Kelvin below alarm.temperature at which a hot spot ends; above the came
 SPOT = "Thermal pixels of a hot spot at least; single bad pixels are no fire."
 SMALL = "Regions of fewer pixels are no object."
 NEAR = "Largest time between a depth image and the rgb frame, seconds."
+DEPTH_WAIT = "Longest wait for a depth image that is due, seconds; the mask of that frame is later by it."
 RECTIFIED = "Whether {} images are rectified (image_proc): then P of camera_info holds, and no distortion."
 OF_SIZE = "Width and height of the {} images the homography was measured with; 0, 0: of those that come."
 SCALE = "Horizontal and vertical size of the thermal view in that of the rgb camera (scale_shift)."
@@ -131,6 +132,7 @@ SPECS = (
     Spec("registration.extrinsic", "parameter", LIVE, EXTRINSIC, EXTRINSICS),
     Spec("registration.tolerance", 1.5, LIVE, OCCLUSION, bounds=(0.1, 100)),
     Spec("depth.tolerance", 0.02, LIVE, NEAR, bounds=(0, 10)),
+    Spec("depth.max_wait", 0.05, LIVE, DEPTH_WAIT, bounds=(0, 10)),
     Spec("rgb_rectified", False, LIVE, RECTIFIED.format("rgb")),
     Spec("thermal_rectified", False, LIVE, RECTIFIED.format("thermal")),
     Spec("degraded.enabled", True, LIVE, "Go on with one camera while the other one is silent or frozen."),

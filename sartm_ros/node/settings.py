@@ -48,6 +48,8 @@ class Settings:
     """Of an object."""
     depth_tolerance: float
     """Seconds between depth and rgb."""
+    depth_wait: float
+    """Seconds to wait for depth."""
     rgb_rectified: bool
     """Whether the rgb images went through `image_proc`."""
 
@@ -71,6 +73,7 @@ class Settings:
             alarm=alarm(values),
             min_pixels=values["objects.min_pixels"],
             depth_tolerance=values["depth.tolerance"],
+            depth_wait=values["depth.max_wait"],
             rgb_rectified=values["rgb_rectified"],
         )
 

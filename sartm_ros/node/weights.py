@@ -72,6 +72,7 @@ def depth_plan(values: dict[str, Any]) -> DepthPlan | None:
         registration(values),
         values["registration.tolerance"],
         values["depth.tolerance"],
+        values["depth.max_wait"],
         Crop(*(values[f"thermal.crop_{side}"] for side in ("top", "bottom", "left", "right"))),
         values["rgb_rectified"],
         values["thermal_rectified"],

@@ -56,7 +56,7 @@ def alarm(message: Any, scene: Scene) -> None:
 def cloud(message: Any, scene: Scene) -> Any:
     """`sartm_core.scene.cloud`, whose memory is the message's data."""
     camera = scene.camera
-    depth = scene.companions.depth(scene.stamp_ns, scene.settings.depth_tolerance)
+    depth = scene.companions.depth(scene.stamp_ns, scene.settings.depth_tolerance, scene.settings.depth_wait)
     found = points.cloud(
         scene.mask, depth, camera, scene.rgb, scene.result.confidence, scene.kelvin, scene.registration
     )  # (H, W)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from sartm_ros.companions.extrinsic import Tf, matrix_of
 from sartm_ros.companions.missing import Missing
 from sartm_ros.companions.recent import KEPT, Recent
+from test.ros.fake_segmenter import DEADLINE_S
 
 
 def message(stamp_ns: int):
@@ -34,6 +36,37 @@ def test_stamps_that_go_back_begin_anew_and_old_ones_are_forgotten():
     assert recent.nearest(0)[0] == 5
     recent.put(message(3))
     assert recent.nearest(100)[0] == -97
+
+
+def test_one_that_is_due_is_waited_for():
+    recent = Recent()
+    for stamp in (0, 100, 200):
+        recent.put(message(stamp))
+    found = []
+    waiting = threading.Thread(target=lambda: found.append(recent.nearest(305, DEADLINE_S)))
+    waiting.start()
+    late = message(300)
+    recent.put(late)
+    waiting.join()
+    assert found == [(-5, late)]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "stamp", "due"),
+    [
+        ((), 10, False),
+        ((0, 100), 100, False),
+        ((0, 100), 205, True),
+        ((0, 100), 120, False),  # the next one is farther from it than the last
+        ((0, 100), 600, False),  # the topic is dead
+        ((0, 100), 350, True),  # one was lost
+    ],
+)
+def test_what_is_due(stamps, stamp, due):
+    recent = Recent()
+    for one in stamps:
+        recent.put(message(one))
+    assert recent._due(stamp) is due
 
 
 def test_a_transform_is_a_matrix():
