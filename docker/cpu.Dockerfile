@@ -10,6 +10,6 @@ RUN python -m venv /opt/venv && pip install "setuptools>=64,<80" wheel \
  && pip install torch torchvision \
  && SAM2_BUILD_CUDA=0 pip install --no-build-isolation "sam2>=1.1.0"
 COPY --chown=sartm . /home/sartm/src
-RUN pip install --no-build-isolation "/home/sartm/src[ros,openvino,tools]" && rm -rf /home/sartm/src
+RUN pip install --no-build-isolation "/home/sartm/src[ros,openvino,tools,view]" && rm -rf /home/sartm/src
 WORKDIR /home/sartm
 CMD ["sartm", "--help"]

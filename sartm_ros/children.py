@@ -14,11 +14,13 @@ from typing import Any
 from sartm_ros.frames import transport
 
 STOP_SECONDS = 10.0
+DOMAINS = range(61, 101)
+"""The upper ones that every system has; robots take the lower ones."""
 
 
 def isolate() -> None:
     """A ROS domain of our own on this machine only, so that we meet no robot; the shipped Fast DDS profile."""
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ["ROS_DOMAIN_ID"] = str(DOMAINS[os.getpid() % len(DOMAINS)])
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     transport.use_shipped_profile()
 

@@ -28,6 +28,8 @@ class FramesConfig:
     """`train`, `val`, `test` or another split file of the folder; `null` for all frames."""
     label_set: str | None = None
     """Whose ids the label files hold: `mfnet`, `pst900` or `fmb`. None: the data set's own."""
+    registration: str | None = None
+    """As `data.registration` of training: a file that says where thermal lies in rgb, for frames not registered yet."""
     synthetic: int = 100
     """Number of synthetic scenes, without a root."""
     sam2: str | None = None

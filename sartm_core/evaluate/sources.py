@@ -8,6 +8,7 @@ from sartm_core.data.datasets import detect_dataset, open_dataset
 from sartm_core.data.pairs import CAMERAS, Pairs, Sample
 from sartm_core.data.scenes import FixedScenes
 from sartm_core.evaluate.config import FramesConfig
+from sartm_core.preprocess.registration_file import read_registration
 from sartm_core.support.classes import MFNET, LabelSet
 from sartm_core.synthetic import CONDITIONS, SceneConfig
 
@@ -44,4 +45,6 @@ def open_frames(
     if dataset == "synthetic":
         return FixedScenes(config.synthetic, SceneConfig(conditions=conditions), HELD_OUT_SEED), MFNET
     frames = open_dataset(dataset, config.data or "", config.split or None, config.label_set)
+    if config.registration is not None:
+        frames.register(read_registration(config.registration))
     return frames, frames.label_set

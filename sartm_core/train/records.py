@@ -29,7 +29,8 @@ VERSIONED = ("torch", "torchvision", "timm", "sam2", "lightning", "numpy", "pill
 def shareable(config: TrainConfig) -> dict[str, Any]:
     """The configuration for a checkpoint's metadata: files and folders by name, without the paths of this machine."""
     values = to_dict(config)
-    values["data"]["root"] = config.data.root and Path(config.data.root).name
+    for key in ("root", "registration"):
+        values["data"][key] = values["data"][key] and Path(values["data"][key]).name
     for source in values["data"]["sources"]:
         source["root"] = source["root"] and Path(source["root"]).name
     values["model"]["pretrained"] = config.model.pretrained and Path(config.model.pretrained).name

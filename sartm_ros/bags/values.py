@@ -51,7 +51,11 @@ DEFAULTS: dict[str, Any] = {
 UNUSED = (
     "warmup", "load_timeout", "oom_fallback", "allow_class_change", "autostart", "rgb_transport", "thermal_transport",
     "qos.rgb.reliability", "qos.rgb.depth", "qos.thermal.reliability", "qos.thermal.depth", "decode_ahead",
-    "sync.policy", "degraded.enabled", "degraded.timeout", "degraded.recovery", "frozen_timeout",
+    "sync.policy", "selected_classes", "objects.min_pixels", "thermal.unit", "thermal.emissivity", "thermal.reflected",
+    "alarm.temperature", "alarm.hysteresis", "alarm.min_pixels", "registration.rgb_to_thermal",
+    "registration.extrinsic", "registration.tolerance", "depth.tolerance", "depth.max_wait", "rgb_rectified",
+    "thermal_rectified",
+    "degraded.enabled", "degraded.timeout", "degraded.recovery", "frozen_timeout",
     "use_sim_time",
 )  # fmt: skip
 """Parameters of the node that mean nothing for a recording."""

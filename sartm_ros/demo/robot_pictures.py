@@ -16,15 +16,15 @@ from sartm_core.scene.temperature import ZERO_CELSIUS
 from sartm_core.support.visualize import lightened, thermal_to_gray
 
 BOX, HOT = (255, 255, 0), (255, 60, 30)
-TEXT_PIXELS = 13
-SIDES = ((-28.0, 10.0), (28.0, 10.0))
-"""Yaw and pitch of the two views of the cloud, degrees."""
+TEXT_PIXELS = 12
+SIDES = ((-25.0, -20.0), (25.0, -20.0))
+"""Yaw and pitch of the two views of the cloud, degrees: from the left and from the right, from above."""
 PIVOT = np.array([0.0, 0.5, 9.0])
 """Metres: what they turn about."""
 FARTHEST = 40.0
 """Metres: points behind it are left out, or the near ones would be dots."""
-SHADES = 64
-"""Temperatures of the cloud's second view, from cold to hot."""
+LARGE = 0.002
+"""Share of the picture above which an object's text is written: those of small ones would cover each other."""
 
 
 def draw(scene: Any, counts: np.ndarray, heard: Mapping[str, Any], folder: Path) -> Iterator[Path]:
@@ -62,9 +62,9 @@ def objects(message: Any, scene: Any, counts: np.ndarray) -> np.ndarray:
     """Boxes with class, score and temperature."""
     picture = Image.fromarray(lightened(scene.rgb))
     for one in json.loads(message.data)["objects"]:
-        kelvin = one["kelvin"]
+        kelvin, large = one["kelvin"], one["pixels"] > LARGE * scene.label.size
         warm = "" if kelvin is None else f" {celsius(kelvin['median'])}, max {celsius(kelvin['max'])}"
-        label(picture, one["box"], f"{one['class']} {one['score']:.2f}{warm}", BOX)
+        label(picture, one["box"], f"{one['class']}{warm}" if large else "", BOX)
     return np.asarray(picture)
 
 

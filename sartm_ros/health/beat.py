@@ -10,6 +10,7 @@ import statistics
 from math import inf
 
 from sartm_ros.health.vitals import PERIOD_SAMPLES, Vitals, typical
+from sartm_ros.pairing.nearest import STREAMS
 from sartm_ros.pairing.stamps import NS
 
 STANDSTILL_S = 1.0
@@ -27,6 +28,8 @@ class Beat:
         self._last: float | None = None
         self._ended = -inf
         self._usual: dict[str, float] = {}
+        self.dropped = dict.fromkeys(STREAMS, 0)
+        """Frames that had waited, by stream."""
 
     def tick(self, now: float, vitals: dict[str, Vitals]) -> float:
         """The executor runs; how long it stood still before, 0 if it did not."""
@@ -43,8 +46,10 @@ class Beat:
         return moment < self._ended or (self._last is not None and now - self._last >= STANDSTILL_S)
 
     def late(self, stream: str, stamp_ns: int, now: float) -> bool:
-        """Whether a frame that comes now has waited for the process to go on."""
-        return now - self._ended <= DRAINED_S and now - stamp_ns / NS > self._usual.get(stream, inf)
+        """Whether a frame that comes now has waited for the process to go on; it is counted."""
+        late = now - self._ended <= DRAINED_S and now - stamp_ns / NS > self._usual.get(stream, inf)
+        self.dropped[stream] += late
+        return late
 
 
 def _lateness(seen: Vitals) -> float:

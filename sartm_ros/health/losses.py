@@ -33,8 +33,13 @@ class Losses:
         self._newest_ns: dict[str, int | None] = dict.fromkeys(STREAMS)
         self._odd = dict.fromkeys(STREAMS, False)
 
+    def activate(self, now: float) -> None:
+        """The node becomes active."""
+        self.restart(now)
+        self.pace.activate(now)
+
     def restart(self, now: float) -> None:
-        """What was before does not count: a new activation, or the process stood still."""
+        """What was before does not count: the process stood still, or was busy with something else."""
         for share in (*self._arrival.values(), *self._content.values()):
             share.clear()
         self._pairing.clear()

@@ -75,8 +75,7 @@ class Monitor:
         self._watchdog.restart()
         if active:
             self._rest, self._swapped, self._absent, self._lossy = Rest(), Swapped(), Absent(), ""
-            self.losses.restart(now)
-            self.losses.pace.activate(now)
+            self.losses.activate(now)
             self.mode = health.BOTH
             self.last_pair = self._anew = now
             self.liveness.start(now, waiting=True)
@@ -88,9 +87,7 @@ class Monitor:
         """The executor runs. If it stood still, what was before does not count."""
         stood = self.beat.tick(now, self.vitals)
         if stood and self.active:
-            self._log.warning(
-                f"nothing ran here for {stood:.1f} s (process stopped, machine too busy): what waited is dropped"
-            )
+            self._log.warning(f"nothing ran here for {stood:.1f} s (stopped, or too busy): what waited is dropped")
             self.last_pair = self._anew = self.liveness.started = now
             self.losses.restart(now)
             self._watchdog.restart()
@@ -182,7 +179,7 @@ class Monitor:
     ) -> None:  # fmt: skip
         """Bring the state up to date; when nothing pairs or frames are lost on the way, find out why and say it.
 
-        counters: the pairing's. sharers: nodes that take turns with the model. compiling: see `Watchdog.verdict`.
+        counters: the pairing's. sharers: nodes that take turns with the model. compiling: see `Watchdog`.
         """
         for stream, camera in cameras.items():
             self.vitals[stream].mark_lost(camera.lost)
@@ -195,7 +192,10 @@ class Monitor:
                 state = NO_PAIRS
         self._look_for_losses(cameras, now)
         self._look_at_the_pace(now)
-        state = self._look_at_the_shares(state, counters, sharers, now)
+        if compiling:  # which takes the executor's time, too
+            self.losses.restart(now)
+        else:
+            state = self._look_at_the_shares(state, counters, sharers, now)
         reasons += [explain.explain_unusable(s, self.vitals[s]) for s in STREAMS if self._faults[s] == health.UNUSABLE]
         self.problem = "; ".join(reason for reason in (*reasons, self.losses.too_few) if reason)
         if self.problem and self._throttle.ready(f"why {CHANGING.sub('', self.problem)}", now):
@@ -218,7 +218,7 @@ class Monitor:
             stream: diagnostics.stream_numbers(
                 self.vitals[stream],
                 self._faults.get(stream, "") if self.active else "",
-                counters.dropped.get(stream),
+                counters.dropped[stream] | {"standstill": self.beat.dropped[stream]},
                 now,
                 clock.nanoseconds,
                 self.losses.refused[stream],
@@ -226,13 +226,12 @@ class Monitor:
             for stream in STREAMS
         }
         own: dict[str, Any] = {"subscribers": self._outputs.subscribers(), "internal_errors": self._mistakes.count}
-        own |= {"swapped": self._swapped.verdict, "dropped_busy": dropped_busy, "state_s": now - self._since}
-        own |= {"missing": words(self._outputs.missing())}
+        own |= {"swapped": self._swapped.verdict}
+        own |= {"dropped_busy": dropped_busy, "state_s": now - self._since, "missing": words(self._outputs.missing())}
         told = (self.problem, self._namesakes, self._swapped.verdict, *self._on_the_way.values(), own["missing"])
         doubts = [text for text in (*told, self._mistakes.lately(now), str(model.get("note") or "")) if text]
         numbers = diagnostics.node_numbers(state, cameras, counters, self.work.numbers(now) | own, model)
-        level = diagnostics.level(state, bool(doubts))
-        hardware = str(model.get("name") or "")
+        level, hardware = diagnostics.level(state, bool(doubts)), str(model.get("name") or "")
         statuses = [diagnostics.status(f"{name}: segmentation", hardware, level, ". ".join([state, *doubts]), numbers)]
         for stream in STREAMS:
             seen, loss = (self.active, self.liveness.heard(stream)), self._on_the_way[stream]

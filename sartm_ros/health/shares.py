@@ -59,6 +59,8 @@ class Share:
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, str]] = deque(maxlen=KEPT)
+        self._count = self._settled = 0
+        """Frames refused so far, and at the last look that found none of them in its window."""
 
     def used(self, now: float) -> None:
         """A frame passed."""
@@ -66,6 +68,7 @@ class Share:
 
     def refused(self, reason: str, now: float) -> None:
         """A frame did not."""
+        self._count += 1
         self._seen.append((now, reason))
 
     def clear(self) -> None:
@@ -74,10 +77,15 @@ class Share:
 
     def verdict(self, now: float) -> Refused | None:
         """None when nothing is refused any more, or only a single frame was."""
+        count = self._count
+        if count == self._settled:
+            return None
         seen = list(self._seen)
         window = max(WINDOW_S, WINDOW_PERIODS * typical([when for when, _ in seen[-PERIOD_SAMPLES - 1 :]]))
         recent = [(when, reason) for when, reason in seen if now - when <= window]
         bad = [place for place, (_, reason) in enumerate(recent) if reason]
+        if not bad:
+            self._settled = count
         if len(bad) < LEAST:
             return None
         begin, end = recent[bad[0]][0], recent[bad[-1]][0]

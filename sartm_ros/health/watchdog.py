@@ -47,7 +47,10 @@ class Watchdog:
             return "", ""
         if compiling:
             self._compiled = now
-            return COMPILING.format(compiling), "cameras of an aspect that is new to the engine; once, it is kept"
+            return COMPILING.format(compiling), (
+                "the frames have an aspect that is new to the engine; masks come once its network is made, "
+                "and that is kept"
+            )
         if seen.failures >= FAILURES and now - seen.failing_since >= FAILING_S:
             return FAILS, f"the model failed {seen.failures} times in a row, the last time with {seen.last_failure}"
         waiting = now - max(self._compiled, min(self._asked or now, seen.busy_since or now))

@@ -86,12 +86,16 @@ class Camera:
         """Other topics of the wanted type that somebody else publishes."""
         node, us = self._node, (self._node.get_name(), self._node.get_namespace())
         try:
-            own = dict(node.get_publisher_names_and_types_by_node(*us))
-            own |= dict(node.get_subscriber_names_and_types_by_node(*us))  # the other camera's
+            heard = dict(node.get_subscriber_names_and_types_by_node(*us))  # the other camera's, too
         except RuntimeError:  # the graph does not know this node yet
-            own = {}
-        there = [name for name, types in node.get_topic_names_and_types() if wanted in types and name not in own]
-        return tuple(name for name in there if node.count_publishers(name))[:CANDIDATES]
+            heard = {}
+        there = [name for name, types in node.get_topic_names_and_types() if wanted in types and name not in heard]
+        return tuple(name for name in there if self._by_others(name))[:CANDIDATES]
+
+    def _by_others(self, topic: str) -> bool:
+        """Whether something else than a node like this one, whose masks are no camera, publishes it."""
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        return any(publisher.node_name != self._node.get_name() for publisher in publishers)
 
 
 def clashes(offered: QoSProfile, asked: QoSProfile) -> str:

@@ -99,7 +99,6 @@ class Intake:
             self.monitor.refuse(stream, error)
             return
         if self.monitor.beat.late(stream, frame.stamp_ns, now):
-            self.pairer.counters.dropped[stream]["too_old"] += 1
             return
         self.monitor.saw(stream, frame, now)
         self.update_mode(now)

@@ -48,12 +48,17 @@ def _thermal(values: dict[str, Any]) -> list[str]:
         problems.append(f"thermal.low: got {low}, expected less than thermal.high ({high})")
     if mode == "percentile" and not (low >= 0 and high <= 100):
         problems.append(f"thermal.low, thermal.high: got {low}, {high}, expected percentiles in 0..100")
-    hot, hysteresis = values["alarm.temperature"], values["alarm.hysteresis"]
-    if hot and hysteresis >= hot:
-        problems.append(f"alarm.hysteresis: got {hysteresis}, expected less than alarm.temperature ({hot})")
     if values["thermal.scale"] == 0:
         problems.append("thermal.scale: got 0, expected any other number (0 turns every image into one value)")
     return problems
+
+
+def alarm(values: dict[str, Any]) -> list[str]:
+    """What is wrong with the alarm.* values."""
+    hot, hysteresis = values["alarm.temperature"], values["alarm.hysteresis"]
+    if hot and hysteresis >= hot:
+        return [f"alarm.hysteresis: got {hysteresis}, expected less than alarm.temperature ({hot})"]
+    return []
 
 
 def registration(values: dict[str, Any]) -> list[str]:

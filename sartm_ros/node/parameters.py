@@ -222,6 +222,7 @@ def check(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
         return problems
     if any(values[spec.name] != spec.default for spec in SPECS if spec.name.startswith("registration.")):
         problems = parameter_checks.registration(values)
+    problems += parameter_checks.alarm(values)
     return problems + parameter_checks.together(values) + parameter_checks.files(values, changed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ import numpy as np
 
 from test.patience import patience
 
+SECONDS = "SARTM_FAKE_MODEL_SECONDS"
+"""Variable of the environment: what a batch takes, at least."""
 DEADLINE_S = 15.0 * patience()
 """How long a test waits for anything, seconds."""
 
@@ -36,6 +39,7 @@ class FakeSegmenter:
         self.others: dict[str, FakeSegmenter] = {}
         """By name, what else `adapter` may choose."""
         self.gate = gate
+        self.seconds = float(os.environ.get(SECONDS, "0"))
         self.calls: list[tuple[np.ndarray | None, np.ndarray | None]] = []
         self.requests: list[Any] = []
         self.batches: list[int] = []
@@ -56,6 +60,8 @@ class FakeSegmenter:
         self.batches.append(len(requests))
         if self.gate is not None:
             self.gate.wait(DEADLINE_S)
+        if self.seconds:
+            threading.Event().wait(self.seconds)
         return [self._segment(request) for request in requests]
 
     def _segment(self, request: Any) -> SimpleNamespace:

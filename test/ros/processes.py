@@ -26,11 +26,12 @@ from sartm_ros.frames.transport import use_shipped_profile
 from test.patience import patience
 
 ROOT = Path(__file__).resolve().parents[2]
-DOMAINS_EACH, BLOCKS = 10, 10
+DOMAINS_EACH, BLOCKS = 5, 12
+"""Domains 1 to 60; those above are of the commands that isolate themselves (`sartm_ros.children`)."""
 
 
 def _reserve_domains() -> Iterator[int]:
-    """ROS domains no other test run on this machine uses, one after the other; a file lock holds ten of them."""
+    """ROS domains no other test run on this machine uses, one after the other; a file lock holds `DOMAINS_EACH`."""
     for block in range(BLOCKS):
         lock = open(Path(tempfile.gettempdir()) / f"sartm-test-domains-{block}.lock", "w")  # noqa: SIM115 - held for life
         try:

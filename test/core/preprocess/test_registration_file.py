@@ -12,6 +12,8 @@ from PIL import Image
 
 from sartm_core.data.config import DataConfig
 from sartm_core.data.sources import training_sources
+from sartm_core.evaluate.config import FramesConfig
+from sartm_core.evaluate.sources import open_frames
 from sartm_core.preprocess.camera import Camera
 from sartm_core.preprocess.parallax import DepthRegistration
 from sartm_core.preprocess.registration import Registration
@@ -117,6 +119,15 @@ def test_training_frames_come_registered(tmp_path: Path) -> None:
         assert (frame[:, 2:] == thermal[:, :-2]).all()
     for frame in frames(tmp_path / "data", depth_file(tmp_path)):
         assert (frame[:, 4:] == thermal[:, :-4]).all()
+
+
+def test_evaluation_sees_them_the_same(tmp_path: Path) -> None:
+    thermal = write_frames(tmp_path / "data", None)
+    plane = tmp_path / "plane.yaml"
+    plane.write_text(yaml.safe_dump({"registration": PLANE}))
+    config = FramesConfig(data=str(tmp_path / "data"), split=None, registration=str(plane))
+    found, _ = open_frames(config, "folder")
+    assert len(found) == 2 and all((frame.thermal[:, 2:] == thermal[:, :-2]).all() for frame in found)
 
 
 def test_a_frame_without_its_depth_is_named(tmp_path: Path) -> None:

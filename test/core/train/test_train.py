@@ -11,6 +11,7 @@ import torch
 import yaml
 from sam2.build_sam import build_sam2
 
+from sartm_core.data.config import DataConfig
 from sartm_core.evaluate import __main__ as evaluate
 from sartm_core.model.checkpoint import read_metadata
 from sartm_core.model.config import ModelConfig
@@ -22,6 +23,7 @@ from sartm_core.train.config import OptimConfig, TrainConfig
 from sartm_core.train.frames import draw_keep
 from sartm_core.train.loading import training_set
 from sartm_core.train.module import LitSARTM, lr_factor
+from sartm_core.train.records import shareable
 from sartm_core.train.start import build_model
 from test.core.conftest import make_frames
 from test.core.data.test_data import SMALL, write_folder
@@ -192,3 +194,10 @@ def test_select_on_test_is_in_the_protocol(config_file: Path, tmp_path: Path) ->
     assert train.main([*arguments, "--select-on", "test"]) == 0
     protocol = SARTM.load(output / "weights.safetensors").info.protocol
     assert protocol["config"]["data"]["val_split"] == "test" and "(test)" in protocol["selection"]
+
+
+def test_a_checkpoint_tells_no_path_of_this_machine(tmp_path: Path) -> None:
+    data = DataConfig("folder", str(tmp_path / "frames"), registration=str(tmp_path / "registration.yaml"))
+    values = shareable(replace(from_dict(TrainConfig, SMALL), data=data))
+    assert (values["data"]["root"], values["data"]["registration"]) == ("frames", "registration.yaml")
+    assert str(tmp_path) not in json.dumps(values)
