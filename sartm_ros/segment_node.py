@@ -71,8 +71,7 @@ class SegmentNode(PlainNode):
         self.delivery.on_give_up = self._on_give_up
         self.reloader = Reloader(self, self.server)
         self.mailbox: Box | None = None
-        self._dropped_before = 0
-        self._restoring = False
+        self._dropped_before, self._restoring = 0, False
         self.monitor.lifecycle("unconfigured")
 
         self.add_on_set_parameters_callback(self._on_parameters)

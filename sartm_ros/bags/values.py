@@ -46,22 +46,33 @@ DEFAULTS: dict[str, Any] = {
     "registration.rgb_size": [0, 0],
     "registration.scale": [1.0, 1.0],
     "registration.shift": [0.0, 0.0],
+    "registration.rgb_to_thermal": [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+    "registration.extrinsic": "parameter",
+    "registration.tolerance": 1.5,
+    "depth.tolerance": 0.02,
+    "depth.max_wait": 0.05,
+    "rgb_rectified": False,
+    "thermal_rectified": False,
+    "selected_classes": ["none"],
+    "objects.min_pixels": 50,
+    "thermal.unit": "unknown",
+    "thermal.emissivity": 1.0,
+    "thermal.reflected": 293.15,
+    "alarm.temperature": 0.0,
+    "alarm.hysteresis": 2.0,
+    "alarm.min_pixels": 4,
 }
 """As in `sartm_ros.node.parameters`, which cannot be imported without ROS; a test holds them equal."""
 UNUSED = (
     "warmup", "load_timeout", "oom_fallback", "allow_class_change", "autostart", "rgb_transport", "thermal_transport",
     "qos.rgb.reliability", "qos.rgb.depth", "qos.thermal.reliability", "qos.thermal.depth", "decode_ahead",
-    "sync.policy", "selected_classes", "objects.min_pixels", "thermal.unit", "thermal.emissivity", "thermal.reflected",
-    "alarm.temperature", "alarm.hysteresis", "alarm.min_pixels", "registration.rgb_to_thermal",
-    "registration.extrinsic", "registration.tolerance", "depth.tolerance", "depth.max_wait", "rgb_rectified",
-    "thermal_rectified",
-    "degraded.enabled", "degraded.timeout", "degraded.recovery", "frozen_timeout",
+    "sync.policy", "degraded.enabled", "degraded.timeout", "degraded.recovery", "frozen_timeout",
     "use_sim_time",
 )  # fmt: skip
 """Parameters of the node that mean nothing for a recording."""
 CHOICES = {
     "thermal.normalization": ("checkpoint", *THERMAL_MODES),
-    "registration.mode": ("none", "homography", "scale_shift"),
+    "registration.mode": ("none", "homography", "scale_shift", "depth"),
 }
 PARAMETERS = "ros__parameters"
 
@@ -79,6 +90,8 @@ def read_values(path: Path | None, options: dict[str, Any]) -> dict[str, Any]:
         for name, known in CHOICES.items()
         if values[name] not in known
     ]
+    if values["registration.mode"] == "depth":
+        problems.append("registration.mode: got 'depth', which needs the node; give homography, scale_shift or none")
     problems += parameter_checks.together(values) + parameter_checks.files(values, values)
     if problems:
         raise BagError("; ".join(problems))
@@ -126,7 +139,7 @@ def typed(path: Path, name: str, value: Any) -> Any:
     if (
         not right
         or isinstance(default, list) != isinstance(value, list)
-        or (isinstance(default, list) and len(value) != len(default))
+        or (isinstance(default, list) and not isinstance(one, str) and len(value) != len(default))
     ):
         raise BagError(f"--params {path}: {name}: got {value!r}, expected something like {default!r}")
     converted = [type(one)(v) for v in many]

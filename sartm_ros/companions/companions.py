@@ -16,10 +16,10 @@ from sensor_msgs.msg import CameraInfo, Image
 from sartm_ros.companions.camera_info import image_size
 from sartm_ros.companions.missing import Missing
 from sartm_ros.companions.recent import Recent
+from sartm_ros.companions.topics import DEPTH, RGB_INFO, THERMAL_INFO
 from sartm_ros.frames.images import depth_image
 from sartm_ros.pairing.stamps import NS
 
-RGB_INFO, THERMAL_INFO, DEPTH = "rgb/camera_info", "thermal/camera_info", "depth/image_raw"
 QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 TYPES = {RGB_INFO: CameraInfo, THERMAL_INFO: CameraInfo, DEPTH: Image}
 COMPRESSED = "/compressed"

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from sartm_ros.companions.camera_info import camera
-from sartm_ros.companions.companions import DEPTH, RGB_INFO, THERMAL_INFO, Companions
+from sartm_ros.companions.companions import Companions
 from sartm_ros.companions.extrinsic import Tf
-from sartm_ros.frames.images import Crop, Incoming
+from sartm_ros.companions.plan import DepthPlan
+from sartm_ros.companions.topics import DEPTH, RGB_INFO, THERMAL_INFO
+from sartm_ros.frames.images import Incoming
 
 NEEDS = (RGB_INFO, THERMAL_INFO, DEPTH)
 """What must be listened to."""
-
-
-@dataclass(frozen=True)
-class DepthPlan:
-    """What the parameters say about it."""
-
-    rgb_to_thermal: tuple[float, ...] | None
-    """4x4 row by row, metres; None: TF knows."""
-    fallback: Any
-    """`Registration` where depth is missing, or None."""
-    occlusion: float
-    """`registration.tolerance`, rgb pixels."""
-    depth_tolerance: float
-    """Seconds between depth and rgb."""
-    depth_wait: float
-    """Seconds to wait for depth."""
-    crop: Crop
-    """Cut off the thermal image."""
-    rgb_rectified: bool
-    thermal_rectified: bool
 
 
 def through_depth(plan: DepthPlan, companions: Companions, tf: Tf, rgb: Incoming, thermal: Incoming) -> Any:

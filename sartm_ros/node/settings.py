@@ -8,7 +8,7 @@ from typing import Any
 from sartm_core.scene.hot_spots import AlarmConfig
 from sartm_core.scene.pictures import selection
 from sartm_core.scene.temperature import Radiometry
-from sartm_ros.companions.registration import DepthPlan
+from sartm_ros.companions.plan import DepthPlan
 from sartm_ros.frames.images import Crop
 from sartm_ros.node.class_map import ClassMap
 from sartm_ros.node.parameter_checks import NONE

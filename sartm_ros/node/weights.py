@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sartm_ros.companions.registration import DepthPlan
+from sartm_ros.companions.plan import DepthPlan
 from sartm_ros.frames.images import Crop
 from sartm_ros.inference import fallback
 from sartm_ros.inference.model import Model, library_threads

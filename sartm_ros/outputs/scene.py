@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sartm_core.scene.hot_spots import HotSpot
 from sartm_core.scene.objects import SceneObject, objects
 from sartm_ros.companions.camera_info import camera
-from sartm_ros.companions.companions import RGB_INFO, Companions
 from sartm_ros.companions.missing import Missing
+from sartm_ros.companions.topics import RGB_INFO
 from sartm_ros.outputs.alarm import Alarm
 from sartm_ros.pairing.stamps import NS
+
+if TYPE_CHECKING:  # the table of outputs is read without ROS too
+    from sartm_ros.companions.companions import Companions
 
 
 @dataclass(eq=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sartm_ros.companions.companions import DEPTH, RGB_INFO
+from sartm_ros.companions.topics import DEPTH, RGB_INFO
 from sartm_ros.outputs import pictures, things
 from sartm_ros.outputs.scene import Scene
 

@@ -8,7 +8,8 @@ import numpy as np
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
-from sartm_ros.companions.companions import DEPTH, RGB_INFO, THERMAL_INFO, TYPES
+from sartm_ros.companions.companions import TYPES
+from sartm_ros.companions.topics import DEPTH, RGB_INFO, THERMAL_INFO
 from test.ros.rig import LATCHED, RELIABLE, H, Rig, W
 
 FOCAL = 60.0

@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "launch" / "segment.launch.py"
 EXECUTABLES = ("segment", "replay", "cameras", "calibrate")
 ARGUMENTS = {
-    "rgb_topic", "thermal_topic", "depth_topic", "rgb_transport", "thermal_transport", "checkpoint", "device", "namespace",
-    "params_file", "use_sim_time", "replay", "replay_source", "replay_rate",
+    "rgb_topic", "thermal_topic", "depth_topic", "rgb_transport", "thermal_transport", "checkpoint", "device",
+    "namespace", "params_file", "use_sim_time", "replay", "replay_source", "replay_rate",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 from sensor_msgs.msg import CameraInfo, Image
 
-from sartm_ros.companions.companions import RGB_INFO
+from sartm_ros.companions.topics import RGB_INFO
 from test.ros.beside import Beside, camera_info
 from test.ros.processes import stamp_ns
 from test.ros.rig import H, W

@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from sensor_msgs.msg import PointCloud2
 
 from sartm_core.scene.cloud import POINT
-from sartm_ros.companions.companions import DEPTH, RGB_INFO
+from sartm_ros.companions.topics import DEPTH, RGB_INFO
 from test.ros.beside import FOCAL, METRES, Beside, camera_info
 from test.ros.processes import stamp_ns
 from test.ros.rig import H, W

@@ -9,7 +9,7 @@ import importlib.util
 
 from sartm_core.preprocess.parallax import DepthView
 from sartm_core.preprocess.registration import Registration
-from sartm_ros.companions.companions import DEPTH, RGB_INFO, THERMAL_INFO
+from sartm_ros.companions.topics import DEPTH, RGB_INFO, THERMAL_INFO
 from test.ros.beside import Beside, camera_info
 
 pytestmark = pytest.mark.alone
