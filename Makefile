@@ -3,12 +3,15 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-robot test lint docs soak clean
+.PHONY: help demo demo-robot test lint docs soak clean asked-for
 
 PYTHON ?= python3
 # The wheels' ROS: jazzy or kilted, each in a .venv of its own.
 ROS ?= jazzy
 VENV := .venv$(if $(filter-out jazzy,$(ROS)),-$(ROS))
+# TORCH=cpu: PyTorch's own index of wheels without CUDA, a third of the disk.
+TORCH ?=
+TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.org/whl/cpu)
 # Processes that share the tests, but for those marked `alone`: these watch other processes and come after them.
 JOBS ?= 2
 PY := $(VENV)/bin/python
@@ -29,7 +32,8 @@ endif
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1\t/' | expand -t 20
-	@echo "  first run: about 2 minutes and 6 GB for torch and ROS; PYTHON=python3.12 picks another Python"
+	@echo "  first run: about 2 minutes and 6 GB for torch and ROS; PYTHON=python3.12 picks another Python,"
+	@echo "  TORCH=cpu a PyTorch without CUDA"
 
 demo: $(VENV)/.ready-demo ## two cameras -> node -> masks, no ROS or GPU needed; DATA=dir plays your own pairs; RATE=, FRAMES=
 	$(PY) -m sartm_ros.demo $(if $(DATA),--data "$(DATA)") $(if $(RATE),--rate $(RATE)) $(if $(FRAMES),--frames $(FRAMES))
@@ -62,9 +66,21 @@ clean: ## remove what was built: .venv, demo_out, soak_out, site, caches
 	rm -rf $(VENV) demo_out soak_out site build install log dist .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
 	find sartm_core sartm_ros test -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# A PYTHON= or TORCH= that is given must be that of the .venv, if there is one. Told each time; nothing is remade for it.
+VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+asked-for:
+	@if [ "$(origin PYTHON)" != file ] && there=$$($(PY) $(VERSION) 2>/dev/null); then \
+	  asked=$$($(PYTHON) $(VERSION) 2>/dev/null || echo missing); \
+	  [ "$$there" = "$$asked" ] || { \
+	  echo "make: $(VENV) has Python $$there, PYTHON=$(PYTHON) is $$asked." >&2; \
+	  echo "      To go on with $$there, leave PYTHON= out. To change: make clean, then the same again." >&2; exit 1; }; fi
+	@if [ "$(TORCH)" = cpu ] && compgen -G "$(VENV)/lib/python*/site-packages/nvidia" >/dev/null; then \
+	  echo "make: $(VENV) has a PyTorch with CUDA already, TORCH=cpu would not change it." >&2; \
+	  echo "      To go on with it, leave TORCH= out. To change: make clean, then the same again." >&2; exit 1; fi
+
 # What the package and the demo need. The order matters: torch and torchvision together and first, then sam2 without
 # build isolation (with it, pip fetches a second torch only to build). While $(MARK) exists an installation was cut short.
-$(VENV)/.ready-demo: setup.py Makefile
+$(VENV)/.ready-demo: setup.py Makefile | asked-for
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
 	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing); Python 3.10 to 3.13 is needed (the ROS wheels)." >&2; \
 	  echo "      Give one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
@@ -75,7 +91,7 @@ $(VENV)/.ready-demo: setup.py Makefile
 	  echo "make: setting up $(VENV) (about 2 minutes)"; $(PYTHON) -m venv --clear $(VENV); fi
 	@touch $(MARK)
 	$(PY) -m pip install -q "setuptools>=64,<80" wheel
-	$(PY) -m pip install torch torchvision
+	$(PY) -m pip install $(TORCH_INDEX) torch torchvision
 	SAM2_BUILD_CUDA=0 $(PY) -m pip install -q --no-build-isolation sam2==1.1.0
 	@if $(PY) -m pip show -q ros-rclpy 2>/dev/null && ! $(PY) -m pip show -q ros-$(ROS)-rclpy 2>/dev/null; then \
 	  $(PY) -m pip list --format=freeze | grep -o '^ros-[^=]*' | xargs $(PY) -m pip uninstall -q -y; fi

@@ -1,5 +1,6 @@
 """One package for colcon (`ament_python`) and for pip: `sartm_core` (model, tools) and `sartm_ros` (node)."""
 
+import sys
 from glob import glob
 
 from setuptools import find_packages, setup
@@ -26,6 +27,14 @@ DEV = [
     "colcon-common-extensions",
 ]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.28"]  # make docs
+
+NODES = ("segment", "replay", "cameras", "calibrate")
+# `ros2 run sartm_ros segment` looks in lib/sartm_ros, where only colcon installs: by `setup.py install` or `develop`.
+# pip makes a wheel, whose executables are on everybody's PATH: there they have names of their own.
+FOR_COLCON = {"install", "develop"} & set(sys.argv)
+EXECUTABLES = [f"sartm_{name} = sartm_ros.start:{name}" for name in NODES]
+if FOR_COLCON:
+    EXECUTABLES += [f"{name} = sartm_ros.start:{name}" for name in NODES]
 
 setup(
     name=NAME,
@@ -75,12 +84,6 @@ setup(
         "docs": DOCS,
     },
     entry_points={
-        "console_scripts": [
-            "sartm = sartm_core.__main__:main",
-            "segment = sartm_ros.start:segment",
-            "replay = sartm_ros.start:replay",
-            "cameras = sartm_ros.start:cameras",
-            "calibrate = sartm_ros.start:calibrate",
-        ],
+        "console_scripts": ["sartm = sartm_core.__main__:main", *EXECUTABLES],
     },
 )

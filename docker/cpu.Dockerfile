@@ -7,7 +7,7 @@ RUN useradd --create-home sartm && install -d -o sartm /opt/venv
 USER sartm
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv && pip install "setuptools>=64,<80" wheel \
- && pip install torch torchvision \
+ && pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu \
  && SAM2_BUILD_CUDA=0 pip install --no-build-isolation "sam2>=1.1.0"
 COPY --chown=sartm . /home/sartm/src
 RUN pip install --no-build-isolation "/home/sartm/src[ros,openvino,tools,view]" && rm -rf /home/sartm/src

@@ -10,8 +10,10 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from sartm_core.support import machine
 from sartm_core.support.cli import INTERRUPTED
 from sartm_core.support.ending import quiet_exit
+from sartm_core.support.text import plain
 
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "see it": {
@@ -70,6 +72,11 @@ def run(name: str, argv: Sequence[str]) -> int:
         if hasattr(module, "__path__"):  # a room: its command is its __main__
             module = importlib.import_module(f"{MODULES[name]}.__main__")
         code: int = module.main()
+    except Exception as error:
+        if not (hint := machine.advice(error)):
+            raise
+        print(f"{name}: {plain(error)}; {hint}", file=sys.stderr)
+        return machine.EXIT
     except KeyboardInterrupt:  # before the command could install a handler of its own: imports take seconds
         return INTERRUPTED
     return code

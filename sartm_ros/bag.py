@@ -24,6 +24,7 @@ from typing import Any
 
 from sartm_core.support.cli import finish, new_parser, parse
 from sartm_core.support.files import write_json
+from sartm_core.support.text import plain
 
 PROGRAM = "sartm bag"
 ROS_ARGS = "--ros-args"
@@ -52,6 +53,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", metavar="FILE", help=".safetensors, .onnx, .xml, hf:OWNER/NAME [the shipped ones]"
     )
     parser.add_argument("--sam2", metavar="FILE", help="Meta's SAM2 file; adapter checkpoints need it")
+    parser.add_argument("--untrained", action="store_true", help="take a checkpoint whose classes were never trained")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N [auto]")
     parser.add_argument("--engine", metavar="NAME", help="auto, torch, torch-compile, openvino or onnxruntime [auto]")
     parser.add_argument("--precision", metavar="NAME", help="auto, fp32, bf16 or fp16 [auto]")
@@ -67,7 +69,8 @@ def values_of(args: argparse.Namespace) -> dict[str, Any]:
     options = {name: getattr(args, name, None) for name in ("checkpoint", "sam2", "device", "engine", "precision")}
     options["confidence_threshold"] = getattr(args, "confidence_threshold", None)
     options |= {"sync.tolerance": args.tolerance, "sync.thermal_offset": args.thermal_offset}
-    return read_values(args.params, options) | {"log_time": args.log_time}
+    own = {"log_time": args.log_time, "untrained": getattr(args, "untrained", False)}
+    return read_values(args.params, options) | own
 
 
 def add_command(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
@@ -136,7 +139,7 @@ def segment(args: argparse.Namespace) -> int:
         chosen = topics.choose(bag, args.rgb_topic, args.thermal_topic)
         wanted = Wanted(args.namespace, args.confidence, args.overlay)
         pairing, masks = work(bag, args.output, args.storage or bag.storage, chosen, values, wanted)
-        print(f"{args.output}: {masks} masks of {chosen.rgb} and {chosen.thermal}")
+        print(plain(f"{args.output}: {masks} masks of {chosen.rgb} and {chosen.thermal}"))
         return tell(pairing)
 
 
@@ -199,7 +202,7 @@ def play(args: argparse.Namespace) -> int:
     with Bag(args.bag) as bag:  # says what is wrong with the recording before ROS starts
         topics.choose(bag, args.rgb_topic, args.thermal_topic)
         for fault in bag.faults:
-            print(f"bag: warning: {fault.text}", file=sys.stderr)
+            print(f"bag: warning: {plain(fault.text)}", file=sys.stderr)
     try:
         from sartm_ros.bags.play import play as work
     except ImportError as error:
@@ -226,10 +229,11 @@ def check_output(path: Path) -> None:
 def tell(pairing: Any) -> int:
     """Say what of the recording is lost, which stamps are wrong, how many frames could not be used; the exit code."""
     for text in [*(fault.text for fault in pairing.bag.faults), *pairing.problems, *sorted(pairing.warnings)]:
-        print(f"bag: warning: {text}", file=sys.stderr)
+        print(f"bag: warning: {plain(text)}", file=sys.stderr)
     if pairing.spoiled:
         counts = ", ".join(f"{count} of {topic}" for topic, count in pairing.spoiled.items())
-        print(f"bag: frames that could not be used: {counts}; the first: {pairing.first_problem}", file=sys.stderr)
+        told = plain(f"bag: frames that could not be used: {counts}; the first: {pairing.first_problem}")
+        print(told, file=sys.stderr)
     return UNUSABLE if pairing.spoiled or any(fault.lost for fault in pairing.bag.faults) else 0
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-import yaml
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.exceptions import InvalidNamespaceException, InvalidTopicNameException
 from rclpy.node import Node
@@ -23,6 +22,7 @@ from rclpy.parameter import Parameter
 from rclpy.validate_namespace import validate_namespace
 from rclpy.validate_topic_name import validate_topic_name
 
+from sartm_core.support.yaml_text import read_yaml
 from sartm_ros import running
 from sartm_ros.errors import ParameterError
 from sartm_ros.frames.transport import shipped
@@ -55,9 +55,9 @@ class CameraPair:
 def read_cameras(path: Path) -> list[CameraPair]:
     """The cameras of a file. Raises ParameterError naming the key, what was found and what was expected."""
     try:
-        tree = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ParameterError(f"cameras_file: cannot read {path}: {error}") from None
+        tree = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"cameras_file: {error}") from None
     _known(path, "", tree, TOP_KEYS)
     model = _parameters(path, "model", tree.get("model"), lambda name: name in MODEL)
     common = _parameters(path, "common", tree.get("common"), lambda name: name not in MODEL)

@@ -127,6 +127,7 @@ def test_links_out_of_docs_lead_into_the_site(build: Any) -> None:
     assert inside("CHANGELOG.md", "readme.md") == "changelog.md"
     assert inside("../CONTRIBUTING.md#style", "design.md") == "contributing.md#style"
     assert inside("docs/node.md", "changelog.md") == "node.md"
+    assert inside("first-steps.ipynb", "index.md") == inside("docs/first-steps.ipynb", "readme.md") == "first-steps.md"
     for untouched in ("nav2.md#parameters", "#here", "https://example.org", "../gone.md"):
         assert inside(untouched, "node.md") == untouched
     assert inside("../node.md", "reference/commands.md") == "../node.md"
@@ -203,6 +204,36 @@ def test_images_of_the_pages_are_there_and_readable_in_both_schemes() -> None:
         text = path.read_text(encoding="utf-8")
         assert "prefers-color-scheme: dark" in text and "<title>" in text, path.name
         assert not re.search(r"(href|src|url\()\W*https?:", text), f"{path.name} loads from the network"
+
+
+def test_the_notebook_runs_and_shows_what_it_holds(build: Any) -> None:
+    notebook = build("notebook")
+    held = notebook.load()
+    shown = notebook.run(held)
+    assert [notebook.told(outputs) for outputs in shown] == [
+        notebook.told(cell["outputs"]) for cell in notebook.code_cells(held)
+    ]
+    pictures = [output for outputs in shown for output in outputs if "image/png" in output.get("data", ())]
+    assert len(pictures) >= 4 and len(shown) > 5
+
+
+def test_the_notebook_is_a_page_with_its_pictures(build: Any) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# A\n", "b"]},
+        {"cell_type": "code", "source": ["print(1)\n", "p"], "outputs": []},
+    ]
+    notebook = build("notebook")
+    printed = {"output_type": "stream", "text": ["1\n"]}
+    shown = {"output_type": "execute_result", "data": {"image/png": "iVBORw==", "text/plain": ["P()"]}}
+    cells[1]["outputs"] = [printed, shown]
+    page = notebook.page({"cells": cells})
+    code = "```python\nprint(1)\np\n```\n\n```text\n1\n```"
+    assert page == f"# A\nb\n\n{code}\n\n![P()](data:image/png;base64,iVBORw==)\n"
+    names: dict[str, Any] = {}
+    assert notebook.show("import math\nmath.floor(2.5)", names, 1)[0]["data"] == {"text/plain": ["2"]}
+    assert notebook.show("print(math)", names, 2)[0]["output_type"] == "stream"
+    with pytest.raises(ZeroDivisionError):
+        notebook.show("1 / 0", names, 3)
 
 
 def test_the_site_is_not_packed_or_tracked() -> None:

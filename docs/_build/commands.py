@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sartm_ros.calibrate": ("registration.md", "Lay the thermal view over the rgb view", ()),
     "sartm_ros.calibration.selftest": ("registration.md", "How well that works on your own pairs", ()),
     "sartm_ros.benchmark": ("benchmark_ros.md", "Speed of the node on your machine", ()),
-    "sartm_ros.node.reference": ("node.md", "The tables of the node's page (for developers)", ()),
+    "sartm_ros.node.reference": ("node_reference.md", "The tables of the node's pages (for developers)", ()),
 }
 """Module -> the page that tells more, what it is for, its subcommands."""
 NODES = ("sartm_ros.segment_node", "sartm_ros.cameras", "sartm_ros.replay_node")

@@ -14,12 +14,14 @@ import api
 import commands
 import configuration
 import nodes
+import notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
     "readme.md",
     "changelog.md",
     "contributing.md",
+    "first-steps.md",
     "reference/commands.md",
     "reference/configuration.md",
     "reference/files.md",
@@ -33,6 +35,7 @@ def pages() -> dict[str, str]:
     """The pages. Raises when the code does not say what a page needs."""
     texts = (
         *((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+        notebook.page(notebook.load()),
         commands.page(commands.every_help()),
         configuration.fields_page(),
         configuration.files_page(ROOT),
@@ -43,9 +46,9 @@ def pages() -> dict[str, str]:
 
 
 def main() -> int:
-    """Exit code 0; 1 when docs/node.md is out of date or a command has no help."""
+    """Exit code 0; 1 when a page of the node is out of date or a command has no help."""
     sys.path.insert(0, str(ROOT))
-    check = [sys.executable, "-m", "sartm_ros.node.reference", "--check", "docs/node.md"]
+    check = [sys.executable, "-m", "sartm_ros.node.reference", "--check"]
     if subprocess.run(check, cwd=ROOT).returncode:
         return 1
     try:

@@ -53,6 +53,7 @@ def inside(target: str, source: str) -> str:
     """A link of the page `source` as it is in the site; one that stays within docs/ is left alone."""
     if OUTSIDE.match(target) or target.startswith("#"):
         return target
+    target = target.replace(".ipynb", ".md")  # the notebook is a page
     path, mark, anchor = target.partition("#")
     outside = source in ELSEWHERE.values()
     goal = (ROOT / ("" if outside else "docs") / Path(source).parent / path).resolve()

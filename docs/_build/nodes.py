@@ -12,7 +12,8 @@ from configuration import row
 
 LAUNCH_FILES = ("segment.launch.py", "cameras.launch.py")
 TOPICS = {
-    "sartm_ros.segment_node": "Topics, services, states, parameters, diagnostics: [the segment node](../node.md).",
+    "sartm_ros.segment_node": "[Run it](../node.md), [what it says](../node_says.md), "
+    "[topics, services, parameters](../node_reference.md).",
     "sartm_ros.cameras": "One parameter, `cameras_file`: [several cameras](../node.md#several-cameras), "
     "[config/cameras.yaml](files.md#config-cameras-yaml).",
     "sartm_ros.replay_node": "",
@@ -65,7 +66,7 @@ def page(root: Path) -> str:
     out = (
         "# Nodes and launch files\n\n"
         "Nodes take ROS parameters: `--ros-args -p NAME:=VALUE`, or `--params-file FILE.yaml`. Where the package is built\n"
-        "with colcon, `ros2 run sartm_ros NAME` runs the same.\n\n"
+        "with colcon, `ros2 run sartm_ros NAME` runs the same; pip puts `sartm_NAME` on PATH.\n\n"
     )
     for module in NODES:
         path = root.joinpath(*module.split(".")).with_suffix(".py")

@@ -46,7 +46,7 @@ class Way:
         if not self.plain:
             return Segmenter.load(
                 weights.checkpoint, self.device, self.precision, self.engine, sam2=weights.sam2, input_size=self.size,
-                threads=self.threads,
+                threads=self.threads, untrained=True,
             )  # fmt: skip
         model = load_plain(weights)
         return PlainSegmenter(model, model.info.preprocess, self.size, pick_device(self.device))

@@ -88,6 +88,11 @@ def read_images(frames: Pairs, name: str, findings: Findings) -> dict[str, np.nd
 def check_pages(path: Path, findings: Findings) -> None:
     """A sequence in one file."""
     head = read_head(path)
+    if head.radiometric:
+        findings.warn(
+            "pages", path, "a radiometric JPEG of FLIR: its 8-bit picture is read, not the 16-bit counts behind it; "
+            "exiftool -b -RawThermalImage gets them out",
+        )  # fmt: skip
     if head.pages > 1:
         findings.warn("pages", path, f"{head.pages} pages, only the first is read; save each as a file of its own")
     elif head.planes_apart:

@@ -10,6 +10,8 @@ from sartm_core.check_data.inputs import Look, input_lines
 from sartm_core.check_data.structure import EXPECTED
 from sartm_core.check_data.walk import Counts
 from sartm_core.support.classes import IGNORE, LabelSet
+from sartm_core.support.files import LONGEST_NAME
+from sartm_core.support.text import plain
 
 
 def as_dict(
@@ -54,14 +56,19 @@ def percent(part: int, whole: int) -> float:
 
 def as_text(result: dict[str, Any]) -> str:
     """The dictionary of `as_dict`, for reading."""
-    lines = [f"{result['dataset']} in {result['root']}"]
+    lines = [f"{result['dataset']} in {plain(result['root'])}"]
     for split, row in result["splits"].items():
         expected = f" of {row['expected']}" if row["expected"] else ""
         sizes = "; ".join(f"{n} x {text}" for text, n in row["sizes"].items() if text)
-        lines.append(f"  {split:<6} {row['frames']}{expected} frames: {sizes or 'no readable image'}")
+        lines.append(
+            f"  {plain(split, LONGEST_NAME):<6} {row['frames']}{expected} frames: {sizes or 'no readable image'}"
+        )
     lines += share_table(result["splits"]) + [shift_line(result["shift"]), ""]
     lines += [*input_lines(result["inputs"]), ""] if result["inputs"] else []
-    lines += [f"{item['level']:<8} {item['file']}: {item['message']}" for item in result["findings"]]
+    lines += [
+        f"{item['level']:<8} {plain(item['file'], LONGEST_NAME)}: {plain(item['message'])}"
+        for item in result["findings"]
+    ]
     return "\n".join([*lines, f"{result['faults']} faults, {result['warnings']} warnings"]) + "\n"
 
 

@@ -71,7 +71,7 @@ def place_of(split: str, frames: Pairs) -> Path:
 def check_count(dataset: str, split: str, frames: Pairs, complete: bool, findings: Findings) -> None:
     expected = EXPECTED.get(dataset, {}).get(split)
     if not frames.names:
-        findings.fault("count", place_of(split, frames), f"split {split!r} holds no frames")
+        findings.fault("count", place_of(split, frames), f"split {split!r} holds no frames{frames.unread()}")
     elif expected and len(frames) != expected:
         report = findings.fault if complete else findings.warn
         report("count", place_of(split, frames), f"split {split!r} has {len(frames)} frames, the data set {expected}")

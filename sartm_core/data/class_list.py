@@ -12,9 +12,8 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sartm_core.support.classes import Color, LabelSet, default_palette
+from sartm_core.support.yaml_text import read_yaml
 
 KEYS = ("names", "palette")
 
@@ -27,9 +26,9 @@ def read_classes(path: Path) -> LabelSet:
         ValueError: names the file, the key, what was found and what is expected.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: not a readable YAML file ({error})") from error
+        values = read_yaml(path)
+    except OSError as error:
+        raise ValueError(str(error)) from error
     if not isinstance(values, dict) or "names" not in values:
         raise ValueError(f"{path}: names: missing; expected names: [unlabeled, ...], the classes in id order")
     for key in values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,16 @@ def files_by_name(folder: Path, tail: str = "") -> dict[str, Path]:
 def is_frame(path: Path) -> bool:
     """Whether a file's name is that of an image, and not of another system's metadata."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def unread(folder: Path) -> str:
+    """What else a folder without frames holds, for a message: `; rgb holds 3 .heic files, ...`; "" for nothing."""
+    found = [path.suffix.lower() for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    suffixes = Counter(suffix for suffix in found if suffix not in IMAGE_SUFFIXES)
+    if not suffixes or len(found) > sum(suffixes.values()):
+        return ""
+    counted = ", ".join(f"{count} {suffix or 'nameless'}" for suffix, count in suffixes.most_common(3))
+    return f"; {folder.name} holds {counted} files, which are not read: save them as PNG or JPEG"
 
 
 def composed(name: str) -> str:

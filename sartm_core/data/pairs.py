@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sartm_core.data.images import files_by_name, read_label, read_rgb, read_thermal
+from sartm_core.data.images import files_by_name, read_label, read_rgb, read_thermal, unread
 from sartm_core.data.splits import SPLITS, hold_out, read_split
 from sartm_core.preprocess.parallax import DepthRegistration
 from sartm_core.preprocess.registration import Registration
@@ -148,7 +148,7 @@ class Pairs(Sequence[Sample]):
         """ValueError unless there are frames and each has the image of every camera."""
         if not self.names:
             what = f"no frames of split {self.split!r}" if self.split else "no frames"
-            raise ValueError(f"{self.root}: {what} found; expected {self.expects}")
+            raise ValueError(f"{self.root}: {what} found; expected {self.expects}{self.unread()}")
         for kind in self.cameras:
             paths = {name: getattr(self.files[name], kind) for name in self.names}
             missing = [name for name, path in paths.items() if not path.is_file()]
@@ -160,6 +160,10 @@ class Pairs(Sequence[Sample]):
                     f"{folder}: no image for {len(missing)} of {len(paths)} names, first {missing[0]!r}; "
                     "`sartm check-data` lists all"
                 )
+
+    def unread(self) -> str:
+        """Why a folder of a camera may hold no frames, for a message."""
+        return "".join(unread(self.root / name) for kind in self.cameras for name in self.folders[kind])
 
     def __len__(self) -> int:
         return len(self.names)

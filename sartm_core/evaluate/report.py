@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -20,6 +19,7 @@ from sartm_core.evaluate.conventions import Convention
 from sartm_core.evaluate.scores import percent
 from sartm_core.evaluate.worst import CAPTIONS, ERROR_COLORS, WorstFrame
 from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.files import scratch_folder
 from sartm_core.support.visualize import legend_of
 
 WORST_FOLDER, LAST = "worst_frames", "evaluation.json"
@@ -80,11 +80,11 @@ def write_report(
 def staged(output: Path, last: str, old: Sequence[str]) -> Iterator[Path]:
     """A folder whose files are moved to `output` when all are there, `last` at the end; `old` ones are removed first,
     should there be none now."""
-    with tempfile.TemporaryDirectory(dir=output, prefix=".unfinished-") as staging:
-        yield Path(staging)
+    with scratch_folder(output / last) as staging:
+        yield staging
         for path in (output / name for name in old):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        for path in sorted(Path(staging).iterdir(), key=lambda path: path.name == last):
+        for path in sorted(staging.iterdir(), key=lambda path: path.name == last):
             os.replace(path, output / path.name)
 
 

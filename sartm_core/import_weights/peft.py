@@ -151,7 +151,7 @@ def add_per_modality(imported: Imported, adapters: Mapping[str, Adapter]) -> Non
     base = imported.model
     model = SARTM(replace(base.config, lora_rank=rank, lora_parts=parts))
     model.load_state_dict(base.state_dict(), strict=False)
-    model.info = base.info
+    model.info, model.drawn = base.info, base.drawn
     projections = projections_of(model)
     for modality, adapter in adapters.items():
         m = MODALITIES.index(modality)

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from sartm_core.support.limits import limits, variable
+
 LABELMAP = "labelmap.txt"
 LISTS = "ImageSets/Segmentation"
 IMAGES = "JPEGImages"
 CLASS_MASKS = "SegmentationClass"
 OBJECT_MASKS = "SegmentationObject"
 MASK_SUFFIX = ".png"
-LARGEST_MEMBER = 256 * 2**20
-"""Bytes, unpacked; a mask or a list is far smaller, a zip bomb is not."""
 
 
 class Archive:
@@ -24,9 +24,13 @@ class Archive:
 
     def __init__(self, path: Path, file: zipfile.ZipFile) -> None:
         self.path, self.file = path, file
-        self.names = [info.filename for info in file.infolist() if not info.is_dir()]
-        for name in self.names:
-            check_member(path, name)
+        infos = [info for info in file.infolist() if not info.is_dir()]
+        for info in infos:
+            check_member(path, info.filename)
+        self.infos = {
+            info.filename.replace("\\", "/"): info for info in infos
+        }  # some of Windows' own write backslashes
+        self.names = list(self.infos)
         maps = [name for name in self.names if PurePosixPath(name).name == LABELMAP]
         if len(maps) != 1:
             there = ", ".join(self.names[:5]) or "nothing"
@@ -47,10 +51,13 @@ class Archive:
         """The bytes of a member. ValueError names it when it cannot be unpacked."""
         where = f"{self.path}: {name}"
         try:
-            size = self.file.getinfo(name).file_size
-            if size > LARGEST_MEMBER:
-                raise ValueError(f"{where}: {size} bytes unpacked, at most {LARGEST_MEMBER} are read")
-            return self.file.read(name)
+            size = self.infos[name].file_size
+            if size > (most := limits().member_bytes):
+                raise ValueError(
+                    f"{where}: {size} bytes unpacked, at most {most} are read; {variable('member_bytes')} is another "
+                    "limit"
+                )
+            return self.file.read(self.infos[name])
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"{where}: cannot be unpacked ({error})") from error
 

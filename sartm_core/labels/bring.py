@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from sartm_core.data.images import files_by_name
 from sartm_core.data.layouts.folder import FolderPairs
 from sartm_core.data.splits import frame_name
 from sartm_core.labels.archive import CLASS_MASKS, LABELMAP, LISTS, MASK_SUFFIX, Archive, opened
-from sartm_core.labels.checks import check_size, rgb_size
+from sartm_core.labels.checks import rgb_size
 from sartm_core.labels.labelmap import ids_of, read_labelmap
 from sartm_core.labels.masks import read_mask
+from sartm_core.support.files import scratch_folder
 from sartm_core.support.visualize import png
 
 LABELS = FolderPairs.folders["label"][0]
@@ -56,19 +56,18 @@ def bring(path: Path, frames: FolderPairs, ignored: str, empty: str, partial: bo
         without = [name for name in listed(archive) if name not in members]
         check_frames(path, frames, [*members, *without], without if empty == "error" else [])
         blank = without if empty == "background" else []
-        with tempfile.TemporaryDirectory(dir=frames.root, prefix=".unfinished-") as staging:
+        with scratch_folder(frames.root / LABELS) as staging:
             changed = 0
             for name in tqdm([*members, *blank], unit="mask", disable=None):
                 size = rgb_size(frames.files[name].rgb)
                 if name in members:
                     member = members[name]
-                    label = read_mask(archive.read(member), labels, ids, f"{path}: {member}")
-                    check_size(f"{path}: {member}", label.shape, size)
+                    label = read_mask(archive.read(member), labels, ids, f"{path}: {member}", size)
                 else:
                     label = np.zeros(size, np.uint8)
                 changed += not same_as_before(frames, name, label)
-                (Path(staging) / f"{name}{MASK_SUFFIX}").write_bytes(png(Image.fromarray(label)))
-            put_in_place(Path(staging), frames.root / LABELS)
+                (staging / f"{name}{MASK_SUFFIX}").write_bytes(png(Image.fromarray(label)))
+            put_in_place(staging, frames.root / LABELS)
     skipped, untouched = len(without) - len(blank), len(frames) - len(members) - len(without)
     return Imported(len(members) + len(blank), changed, len(blank), skipped, untouched)
 

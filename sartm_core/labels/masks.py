@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from sartm_core.labels.checks import check_size
 from sartm_core.labels.labelmap import Label
 from sartm_core.support.classes import IGNORE, Color, bit_reversed_color, color_codes
-from sartm_core.support.pixels import bits, grey_step, opened, orientation, upright
+from sartm_core.support.pixels import bits, grey_step, opened, orientation, upright, upright_size
 from sartm_core.support.visualize import png
 
 GREY_MODES = ("L", "1")
@@ -33,8 +34,11 @@ def object_png(ids: np.ndarray) -> bytes:
     return png(image)
 
 
-def read_mask(data: bytes, labels: Sequence[Label], ids: Sequence[int], where: str) -> np.ndarray:
-    """The bytes of a mask -> (H, W) uint8 class ids. `ids`: the class id of each label.
+def read_mask(
+    data: bytes, labels: Sequence[Label], ids: Sequence[int], where: str, size: tuple[int, int]
+) -> np.ndarray:
+    """The bytes of a mask -> (H, W) uint8 class ids. `ids`: the class id of each label;
+    `size`: (H, W) of the frame, compared before the mask is decoded.
 
     Colour images hold label colours, grey ones the place of the label in the label map, from 0.
 
@@ -42,6 +46,9 @@ def read_mask(data: bytes, labels: Sequence[Label], ids: Sequence[int], where: s
         ValueError: names `where` and the colour or the value that no label has, with its number of pixels.
     """
     with opened(data, where) as image:
+        if sorted(image.size) != sorted(size):  # whichever way it is turned, which Pillow decodes a PNG to find out
+            check_size(where, (image.height, image.width), size)
+        check_size(where, upright_size(image), size)
         if image.mode not in (*GREY_MODES, *COLOR_MODES) or bits(image) > 8:
             raise ValueError(f"{where}: {bits(image)} bits, mode {image.mode}; expected an 8-bit colour or grey PNG")
         grey = image.mode in GREY_MODES

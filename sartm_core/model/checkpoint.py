@@ -168,7 +168,8 @@ def save(model: SARTM, path: str | Path, kind: str = "auto", dtype: torch.dtype 
         for name, tensor in model.state_dict().items()
         if name in wanted
     }
-    return _write(tensors, content_of(kind, model.config, model.info), path)
+    info = replace(model.info, untrained=model.untrained)
+    return _write(tensors, content_of(kind, model.config, info), path)
 
 
 def write_info(path: str | Path, info: ModelInfo, output: str | Path) -> Path:
@@ -222,6 +223,8 @@ def model_of(stored: Stored, sam2: str | Path | None = None) -> SARTM:
     check_fit(stored, model)
     model.load_state_dict(stored.tensors, strict=False)
     model.info = stored.info
+    if stored.info.untrained:
+        model.drawn = model.mask_decoder.classes()
     return model.eval()
 
 

@@ -64,6 +64,11 @@ class ClasswiseMaskDecoder(nn.Module):
         for level in (self.sam.conv_s0, self.sam.conv_s1):
             nn.init.kaiming_normal_(level.weight)
 
+    def classes(self) -> list[Tensor]:
+        """Copies of what is drawn at random for every class and changes with the first step of a training."""
+        last = [mlp.layers[-1].weight for mlp in self.sam.output_hypernetworks_mlps[1:]]
+        return [tensor.detach().float().cpu().clone() for tensor in (self.sam.mask_tokens.weight, *last)]
+
     def _freeze(self, train_transformer: bool) -> None:
         """Only class tokens, hypernetworks, upscaling and level convolutions train, with the transformer if asked."""
         pretrained = (

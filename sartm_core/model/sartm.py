@@ -64,6 +64,8 @@ class ModelInfo:
     """What makes the scores' softmax a probability; applied at inference, `SARTM` itself gives plain scores."""
     seen: tuple[SeenFrames, ...] = ()
     """Frames that trained and chose these weights and those they started from; empty where nobody took note."""
+    untrained: bool = False
+    """Whether the classes were still as drawn at random when `SARTM.save` wrote them: the masks mean nothing yet."""
 
 
 class SARTM(nn.Module):
@@ -84,6 +86,12 @@ class SARTM(nn.Module):
         self.stand_in = nn.ParameterList(
             torch.randn(len(MODALITIES), c) * STAND_IN_STD for c in channels
         )  # (M, C) each
+        self.drawn = self.mask_decoder.classes()
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the classes are still as they were drawn, here or before the file was written that they came from."""
+        return all(map(torch.equal, self.drawn, self.mask_decoder.classes()))
 
     def forward(
         self,

@@ -33,7 +33,9 @@ def run(config: PredictConfig, output: Path) -> int:
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output {output}: is a file; expected a folder")
     source = open_source(config)
-    segmenter = Segmenter.load(config.checkpoint, config.device, config.precision, config.engine, sam2=config.sam2)
+    segmenter = Segmenter.load(
+        config.checkpoint, config.device, config.precision, config.engine, sam2=config.sam2, untrained=config.untrained
+    )
     result = predict(segmenter, source, config, output)
     print(as_text(result))
     print(f"\nin {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")

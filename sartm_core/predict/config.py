@@ -30,6 +30,8 @@ class PredictConfig:
     `hf:OWNER/NAME`."""
     sam2: str | None = None
     """Official SAM2 file, for adapter checkpoints."""
+    untrained: bool = False
+    """Take a checkpoint whose classes were never trained: masks that mean nothing, to try the way they go."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     engine: str = "auto"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sartm_core.data.datasets import detect_dataset, open_dataset
-from sartm_core.data.images import IMAGE_SUFFIXES, files_by_name, read_rgb, read_thermal
+from sartm_core.data.images import IMAGE_SUFFIXES, files_by_name, read_rgb, read_thermal, unread
 from sartm_core.data.pairs import Pairs
 from sartm_core.data.swapped import swapped_cameras
 from sartm_core.predict.config import PredictConfig
@@ -93,7 +93,9 @@ def by_name(rgb: Path | None, thermal: Path | None) -> dict[str, tuple[Path | No
     found = {folder: files_by_name(folder) for folder in (rgb, thermal) if folder}
     for folder, files in found.items():
         if not files:
-            raise ValueError(f"{folder}: no images in this folder; expected files {', '.join(IMAGE_SUFFIXES)}")
+            raise ValueError(
+                f"{folder}: no images in this folder; expected files {', '.join(IMAGE_SUFFIXES)}{unread(folder)}"
+            )
     if len(found) == 2 and not set.intersection(*(set(files) for files in found.values())):
         first = " and ".join(repr(min(files)) for files in found.values())
         raise ValueError(

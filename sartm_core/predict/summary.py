@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from sartm_core.support.classes import IGNORE
+from sartm_core.support.files import LONGEST_NAME
 from sartm_core.support.reports import to_csv
+from sartm_core.support.text import plain
 
 UNSURE = "unsure"
 """Row of the pixels below the confidence threshold."""
@@ -79,7 +81,7 @@ def frame_rows(result: Result) -> list[dict[str, Any]]:
 def as_text(result: Result) -> str:
     """The summary for the terminal."""
     new = len(result.counts) - result.kept
-    lines = [f"{len(result.counts)} frames: {new} computed, {result.kept} from before", *result.notes]
+    lines = [f"{len(result.counts)} frames: {new} computed, {result.kept} from before", *map(plain, result.notes)]
     if result.counts:
         rows = class_rows(result)
         width = max(len(row["class"]) for row in rows)
@@ -94,7 +96,7 @@ def as_text(result: Result) -> str:
 
 def failures(result: Result) -> str:
     """The bad files, one a line."""
-    lines = [f"  {name}: {error}" for name, error in list(result.failed.items())[:NAMED]]
+    lines = [f"  {plain(name, LONGEST_NAME)}: {plain(error)}" for name, error in list(result.failed.items())[:NAMED]]
     if len(result.failed) > NAMED:
         lines.append(f"  and {len(result.failed) - NAMED} more, all in summary.json")
     return "\n".join([f"{len(result.failed)} bad frames were skipped:", *lines])

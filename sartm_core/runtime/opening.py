@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sartm_core.model import hub
 from sartm_core.model.checkpoint import model_of, read_metadata, read_stored
-from sartm_core.model.sartm import SARTM
+from sartm_core.model.sartm import SARTM, ModelInfo
+from sartm_core.model.stored import named
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.runtime.engines import Source, exported
 from sartm_core.runtime.engines.exported import Exported
@@ -76,16 +77,30 @@ def name_of(path: str | Path) -> str:
     return (file.parent.name or file.stem) if file.name == hub.WEIGHTS else file.stem
 
 
-def open_weights(path: str | Path, sam2: str | Path | None, device: str, engine: str, shared: Shared) -> Opened:
+def open_weights(
+    path: str | Path, sam2: str | Path | None, device: str, engine: str, shared: Shared, untrained: bool = False
+) -> Opened:
     """Any kind of file that `Segmenter.load` takes."""
     file = checkpoint_path(path)
     if exported.is_exported(file):
         network = exported.open_exported(file)
+        check_trained(network.info, file, untrained)
         return Opened(network, network.sha256, exported.device_of(network, device, engine))
     stored = read_stored(file)
+    check_trained(stored.info, file, untrained)
     loaded = model_of(stored, sam2)
     reload = partial(load_same, file, sam2, stored.sha256)
     return Opened(Source(loaded, reload, shared), stored.sha256, device)
+
+
+def check_trained(info: ModelInfo, path: Path, untrained: bool) -> None:
+    """ValueError when the classes of a file are known to be untrained, and that is not wanted."""
+    if info.untrained and not untrained:
+        raise ValueError(
+            f"checkpoint: {named(path)}: its classes were never trained, so its masks would mean nothing. Train from "
+            "it first (sartm train --init FILE; of an imported encoder --init_as_base true). To try it all the same: "
+            "--untrained of sartm predict and bag, Segmenter.load(..., untrained=True)"
+        )
 
 
 def load_same(path: Path, sam2: str | Path | None, digest: str) -> SARTM:

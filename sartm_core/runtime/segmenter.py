@@ -79,6 +79,7 @@ class Segmenter:
         input_size: tuple[int, int] | None = None,
         threads: int | None = None,
         adapters: Adapters = (),
+        untrained: bool = False,
     ) -> Segmenter:
         """Load weights.
 
@@ -87,16 +88,15 @@ class Segmenter:
                 "default", what the package ships, or "hf:owner/name[@revision]" on the Hugging Face Hub.
             device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
             precision: "fp32", "bf16", "fp16"; "auto": the fastest that gives (nearly) the masks of fp32.
-            engine: "torch", "torch-compile", "openvino", "onnxruntime"; "auto": the fastest that is installed. All but
-                torch compile the network at its first use and keep it. Exported files: the one of their format; .onnx
-                also "openvino".
+            engine: "torch", "torch-compile", "openvino", "onnxruntime"; "auto": the fastest installed. All but torch
+                compile at the first use and keep it. Exported files: that of their format; .onnx also "openvino".
             sam2: the official SAM2 file, for adapter checkpoints.
             thermal: another thermal normalisation than the one the weights were trained with.
             input_size: another (height, width) of the model input, in multiples of 32; not for exported files.
             threads: CPU threads; None: the library's own choice.
             adapters: more files like `checkpoint`, to be switched to by name (`set_adapter`): their stems, or the keys
-                of a mapping. Classes and preprocessing are each one's own. What two files have in common, as the SAM2
-                base, is in memory once with the engines "torch" and "torch-compile"; compiled networks share nothing.
+                of a mapping. With the engines "torch" and "torch-compile" what they share is in memory once.
+            untrained: take files too whose classes nobody trained: their masks mean nothing.
 
         Raises:
             FileNotFoundError, ValueError: naming the file or argument.
@@ -104,7 +104,7 @@ class Segmenter:
         shared, files = Shared(), by_name(checkpoint, adapters)
 
         def opened(name: str, path: str | Path) -> Segmenter:
-            source = open_weights(path, sam2, device, engine, shared)
+            source = open_weights(path, sam2, device, engine, shared, untrained)
             return cls(
                 source.weights, name=name, sha256=source.sha256, device=source.device, precision=precision,
                 engine=engine, threads=threads, preprocess=source.preprocess(thermal, input_size),

@@ -18,8 +18,10 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from sartm_core.support import machine
 from sartm_core.support.fields import from_dict, load_yaml
 from sartm_core.support.text import plain
+from sartm_core.support.yaml_text import parse_yaml as parse_text
 
 T = TypeVar("T")
 LONGEST_FAULT, LINE = 8000, "\n"
@@ -149,11 +151,16 @@ def finish(
     faults: tuple[type[Exception], ...] = (ValueError, OSError),
     code: int = 2,
 ) -> int:
-    """Do a command's work. Faults are told in one line, with this exit code; Ctrl-C (and what it leaves) with 130."""
+    """Do a command's work. Faults are told in one line, with this exit code; those of the machine (a full disk, too
+    little memory) with 1; Ctrl-C (and what it leaves) with 130."""
     name = parser.prog.split()[-1]
     try:
         return work() or 0
-    except faults as error:
+    except Exception as error:
+        if hint := machine.advice(error):
+            parser.exit(machine.EXIT, f"{name}: {plain(error or type(error).__name__)}; {hint}\n")
+        if not isinstance(error, faults):
+            raise
         parser.exit(code, f"{name}: {plain(error, LONGEST_FAULT, keep=LINE)}\n")
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, f"{name}: interrupted{interrupted and f'; {interrupted}'}\n")
@@ -214,12 +221,7 @@ def parse_option(name: str, texts: Sequence[str], hints: tuple[Any, ...]) -> Any
 
 def parse_yaml(name: str, text: str, as_text: bool = False) -> Any:
     """The text of an option as YAML; `as_text` leaves scalars text. ValueError names the option."""
-    import yaml
-
-    try:
-        return yaml.load(text, yaml.BaseLoader if as_text else yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"--{name} {text}: not a YAML value ({error})") from error
+    return parse_text(text, f"--{name} {plain(text)}", as_text)
 
 
 def set_dotted(values: dict[str, Any], name: str, value: Any) -> None:

@@ -10,6 +10,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sartm_core.support.files import LONGEST_NAME, MISSING, unreadable
+from sartm_core.support.text import plain
+from sartm_core.support.yaml_text import read_yaml
+
 T = TypeVar("T")
 
 
@@ -114,16 +118,13 @@ def near_files(path: Path) -> str:
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML file as a dict; errors name the file."""
-    import yaml  # not at the top: `sartm doctor` must work without it
-
+    if why := unreadable(path):
+        hint = near_files(Path(path)) if why == MISSING else ""
+        raise ValueError(f"--config {plain(path, LONGEST_NAME)}: cannot be read ({why}){hint}")
     try:
-        values = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise ValueError(f"--config {path}: cannot be read ({error.strerror}){near_files(Path(path))}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"--config {path}: not UTF-8 text ({error.reason})") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"--config {path}: not YAML ({error})") from error
+        values = read_yaml(path)
+    except ValueError as error:
+        raise ValueError(f"--config {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"--config {path}: expected a mapping of fields (name: value), got {type(values).__name__}")
     return values

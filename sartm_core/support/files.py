@@ -8,18 +8,19 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sartm_core.support.limits import limits, variable
+from sartm_core.support.machine import named
 from sartm_core.support.text import plain
 
 MISSING = "there is no such file"
 LONGEST_NAME = 300
 """Characters of a path in a message."""
-LARGEST_FILE = 16 << 30
-"""Bytes that are read into memory at once."""
 TICK_NS = 20_000_000
 """Two writes within this time may have the same time stamp."""
 
@@ -59,8 +60,11 @@ def whole(file: BinaryIO, what: str) -> bytes:
     """All of an open file. OSError when somebody wrote to it meanwhile: that would be half of one, half of another."""
     before = os.fstat(file.fileno())
     is_fresh = time.time_ns() - before.st_mtime_ns < TICK_NS
-    if before.st_size > LARGEST_FILE:
-        raise OSError(f"{what}: {plain(file.name, LONGEST_NAME)} has {before.st_size} bytes; at most {LARGEST_FILE}")
+    if before.st_size > (most := limits().file_bytes):
+        raise OSError(
+            f"{what}: {plain(file.name, LONGEST_NAME)} has {before.st_size} bytes, at most {most} are read; "
+            f"{variable('file_bytes')} is another limit"
+        )
     file.seek(0)
     data = file.read(before.st_size + 1)
     after = os.fstat(file.fileno())
@@ -97,20 +101,26 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(mode)
         os.replace(temporary, path)
     except BaseException as error:
+        told = named(error, path)  # before there is room again
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)
-        raise
+        if told is error:
+            raise
+        raise told from error
 
 
 @contextlib.contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path` for what is to become it, removed with all in it at the end of the block."""
+    """An empty folder beside `path` for what is to become it, removed with all in it at the end of the block. Errors
+    as of `replacing`."""
     remove_leftovers(path)
     folder = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     folder.mkdir(exist_ok=True)
     try:
         yield folder
+    except BaseException as error:
+        if (told := named(error, path)) is error:
+            raise
+        raise told from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -149,6 +159,10 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def cache_folder() -> Path:
-    """For what can be made again: `$SARTM_CACHE`, else `$XDG_CACHE_HOME/sartm`, else `~/.cache/sartm`."""
+    """For what can be made again: `$SARTM_CACHE`, else `$XDG_CACHE_HOME/sartm`, else `~/.cache/sartm`; where a user has
+    no home (a number in a container), among the temporary files."""
     own, shared = os.environ.get("SARTM_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(own) if own else Path(shared or os.path.expanduser("~/.cache")) / "sartm"
+    if own or shared:
+        return Path(own) if own else Path(str(shared)) / "sartm"
+    home = os.path.expanduser("~")
+    return Path(tempfile.gettempdir()) / f"sartm-{os.getuid()}" if home == "~" else Path(home) / ".cache" / "sartm"

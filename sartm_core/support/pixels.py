@@ -7,7 +7,6 @@ looked at before anything is decoded. docs/inputs.md lists what is read and what
 from __future__ import annotations
 
 import io
-import os
 import stat
 import struct
 import warnings
@@ -21,23 +20,42 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sartm_core.support.orientation import ORIENTATION, SIDEWAYS, UPRIGHT, orientation, upright
+from sartm_core.support.limits import check_pixels
+from sartm_core.support.orientation import SIDEWAYS, orientation, upright
+from sartm_core.support.tiff import (
+    BITS_PER_SAMPLE,
+    PLANAR,
+    PLANES_APART,
+    TIFF_SIZE,
+    is_tiff,
+    is_unsigned,
+    is_white_zero,
+    pillow_knows,
+    read_tiff,
+)
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 """Of Pillow; PPM is PGM and PBM too."""
 EIGHT_BIT_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 """Pillow's 8-bit image modes."""
 GREY_STEP = {"L;2": 85, "L;4": 17}
-"""Pillow stretches 2- and 4-bit grey PNGs to 0..255 by these factors."""
-LIMIT, MOST_PIXELS = "SARTM_MAX_PIXELS", 1 << 26
-"""Environment variable with the largest picture that is decoded, and what it is without: 8K has half as many pixels."""
-TIFF_SIZE, BITS_PER_SAMPLE, SAMPLE_FORMAT = (256, 257), 258, 339
-"""TIFF tags."""
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""How the files begin."""
-PLANAR, PLANES_APART = 284, 2
-"""TIFF tag, and its value where one channel lies behind the other."""
-
+"""Pillow stretches 2- and 4-bit grey PNGs and TIFFs to 0..255 by these factors."""
+STARTS = (
+    (0, b"version https://git-lfs", "a pointer of Git LFS, not the picture itself: git lfs pull"),
+    (4, b"ftyphei", "a HEIC of a phone: save it as JPEG or PNG"), (4, b"ftypmif1", "a HEIC: save it as JPEG or PNG"),
+    (4, b"ftypavi", "an AVIF: save it as PNG"), (0, b"GIF8", "a GIF: save it as PNG"),
+    (0, b"\0\0\0\x0cjP", "a JPEG 2000: save it as PNG or TIFF"),
+    (0, b"\x76\x2f\x31\x01", "an OpenEXR: save it as TIFF"),
+    (0, b"\x93NUMPY", "an array of numpy: call it .npy"),
+    (0, b"%PDF", "a PDF"), (0, b"<", "a page or text, not a picture"),
+)  # fmt: skip
+"""Where in a file, which bytes, and what it is then."""
+LONGEST_START = 64
+"""Bytes that are looked at for that."""
+RADIOMETRIC = b"FLIR\0"
+"""How the segments of a JPEG begin in which FLIR's cameras store their counts."""
+MOST_CHANNELS = 4
+"""Of an array whose channels may come first."""
 BROKEN = (OSError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises on broken files, SyntaxError among them."""
 
@@ -66,6 +84,7 @@ def read_stored(source: Path | bytes, name: str = "", ids: bool = True) -> np.nd
         if image.mode == "I" and image.format == "TIFF" and is_unsigned(image):
             array = array.view(np.uint32)  # which Pillow takes for signed
         array = plain(array)
+        array = 255 - array if image.mode == "L" and is_white_zero(image) else array
         array = array // np.uint8(step) if step > 1 else array
         return upright(unstretched(array, largest), orientation(image))
 
@@ -79,6 +98,11 @@ def read_color(source: Path | bytes, name: str = "") -> np.ndarray:
         array = read_npy(source)
         if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
             raise ValueError(f"{source}: {array.shape} {array.dtype}, expected (H, W, 3) uint8 for a colour picture")
+        return array
+    if is_tiff(source) and not pillow_knows(source):
+        array, name = read_tiff(source, "a TIFF that Pillow does not know", name), name or str(source)
+        if array.dtype != np.uint8 or array.shape[2:] != (3,):
+            raise ValueError(f"{name}: {array.shape} {array.dtype}, expected (H, W, 3) uint8 for a colour picture")
         return array
     with opened(source, name) as image:
         depth = bits(image)
@@ -104,6 +128,8 @@ class Head:
     """Of an index picture: r, g, b, r, g, b, ..."""
     planes_apart: bool = False
     """Whether one channel lies behind the other (TIFF), as frames of a sequence would."""
+    radiometric: bool = False
+    """Whether a camera of FLIR has put its 16-bit counts behind the picture (JPEG): they are not what is read."""
 
 
 def read_head(source: Path) -> Head:
@@ -112,13 +138,19 @@ def read_head(source: Path) -> Head:
         shape = read_stored(source).shape
         return Head((shape[0], shape[1]), shape[2] if len(shape) == 3 else 1, 1)
     with opened(source) as image:
-        width, height = image.size
-        if image.format == "TIFF":  # whose size Pillow turns, from some version on
-            width, height = (image.tag_v2[tag] for tag in TIFF_SIZE)  # type: ignore[attr-defined]
-        size = (width, height) if orientation(image) in SIDEWAYS else (height, width)
         palette = image.getpalette() if image.mode == "P" else None
         planes_apart = image.format == "TIFF" and image.tag_v2.get(PLANAR) == PLANES_APART  # type: ignore[attr-defined]
-        return Head(size, len(image.getbands()), int(getattr(image, "n_frames", 1)), palette, planes_apart)
+        radiometric = any(part.startswith(RADIOMETRIC) for _, part in getattr(image, "applist", ()))
+        pages = int(getattr(image, "n_frames", 1))
+        return Head(upright_size(image), len(image.getbands()), pages, palette, planes_apart, radiometric)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(H, W) of an open picture as it will be returned."""
+    width, height = image.size
+    if image.format == "TIFF":  # whose size Pillow turns, from some version on
+        width, height = (image.tag_v2[tag] for tag in TIFF_SIZE)  # type: ignore[attr-defined]
+    return (width, height) if orientation(image) in SIDEWAYS else (height, width)
 
 
 @contextmanager
@@ -133,8 +165,23 @@ def opened(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file") from error
+    except Image.UnidentifiedImageError as error:
+        raise ValueError(f"{name}: not a readable image ({what_instead(source)})") from error
     except BROKEN as error:
         raise ValueError(f"{name}: not a readable image ({error})") from error
+
+
+def what_instead(source: Path | bytes) -> str:
+    """What a file is that Pillow does not know, by its first bytes."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            start = file.read(LONGEST_START)
+    else:
+        start = source[:LONGEST_START]
+    if not start:
+        return "it is empty"
+    known = next((what for place, begin, what in STARTS if start.startswith(begin, place)), "")
+    return known or f"it begins with {start[:8]!r}, as no {', '.join(FORMATS)} does"
 
 
 def check_regular(path: Path) -> None:
@@ -143,13 +190,6 @@ def check_regular(path: Path) -> None:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
         raise ValueError(f"{path}: {kind}, expected a file")
-
-
-def check_pixels(count: int, what: str) -> None:
-    """ValueError for more than the limit."""
-    most = int(os.environ.get(LIMIT, MOST_PIXELS))
-    if count > most:
-        raise ValueError(f"{what} is {count} pixels, at most {most} are read; {LIMIT} is another limit")
 
 
 def bits(image: Image.Image) -> int:
@@ -161,12 +201,6 @@ def bits(image: Image.Image) -> int:
     if largest:
         return largest.bit_length()
     return 16 if image.mode.startswith("I") or ";16" in str(layout(image)) else 8
-
-
-def is_unsigned(image: Image.Image) -> bool:
-    """Whether the whole numbers of a TIFF have no sign."""
-    found = image.tag_v2.get(SAMPLE_FORMAT, (1,))  # type: ignore[attr-defined]
-    return (found[0] if isinstance(found, tuple) else found) == 1
 
 
 def layout(image: Image.Image) -> Any:
@@ -193,7 +227,8 @@ def unstretched(array: np.ndarray, largest: int) -> np.ndarray:
 def grey_step(image: Image.Image) -> int:
     """By what Pillow will multiply the grey values of this open file."""
     found = layout(image)
-    return GREY_STEP.get(found, 1) if image.format == "PNG" and isinstance(found, str) else 1
+    mode = found[0] if isinstance(found, tuple) and found else found
+    return GREY_STEP.get(str(mode)[:3], 1) if image.format in ("PNG", "TIFF") and image.mode == "L" else 1
 
 
 def read_deep(source: Path | bytes, image: Image.Image, name: str) -> np.ndarray:
@@ -215,47 +250,6 @@ def read_deep(source: Path | bytes, image: Image.Image, name: str) -> np.ndarray
     return upright(pixels.permute(1, 2, 0).numpy(), orientation(image))  # (H, W, C)
 
 
-def is_tiff(source: Path | bytes) -> bool:
-    """By the first bytes; a file that is not there or not a file is none."""
-    if isinstance(source, bytes):
-        return source[:4] in TIFF_MAGIC
-    if not source.is_file():
-        return False
-    with source.open("rb") as file:
-        return file.read(4) in TIFF_MAGIC
-
-
-def pillow_knows(source: Path | bytes) -> bool:
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS):
-            return True
-    except Image.UnidentifiedImageError:
-        return False
-    except BROKEN:
-        return True  # and cannot read it: `opened` tells why
-
-
-def read_tiff(source: Path | bytes, what: str, name: str = "") -> np.ndarray:
-    """The first page of a TIFF that Pillow cannot read whole, (H, W) or (H, W, C), upright. ValueError names it."""
-    name = name or str(source)
-    try:
-        import tifffile
-    except ImportError as error:
-        raise ValueError(f"{name}: {what}; pip install tifffile, or save it as PNG or as float32") from error
-    try:
-        with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
-            page = file.pages[0]
-            check_pixels(page.imagelength * page.imagewidth, f"{name}: {page.shape}")
-            array: np.ndarray = page.asarray()
-            array = np.moveaxis(array, 0, -1) if page.planarconfig == PLANES_APART and array.ndim == 3 else array
-            turned = page.tags.get(ORIENTATION)
-            return upright(array, UPRIGHT if turned is None else int(turned.value))
-    except ValueError as error:
-        raise ValueError(str(error) if name in str(error) else f"{name}: {what}: {error}") from error
-    except Exception as error:  # of many types
-        raise ValueError(f"{name}: {what}: {error}") from error
-
-
 def read_npy(path: Path) -> np.ndarray:
     """An array that numpy saved, of numbers."""
     try:
@@ -268,6 +262,8 @@ def read_npy(path: Path) -> np.ndarray:
     check_pixels(int(np.prod(mapped.shape[:2])), f"{path}: {mapped.shape}")
     if mapped.ndim not in (2, 3) or mapped.dtype.kind not in "uifb":
         raise ValueError(f"{path}: {mapped.shape} {mapped.dtype}, expected numbers (H, W) or (H, W, C)")
+    if mapped.ndim == 3 and mapped.shape[0] <= MOST_CHANNELS < mapped.shape[2]:
+        raise ValueError(f"{path}: {mapped.shape}, its channels come first; expected (H, W) or (H, W, C)")
     return np.array(mapped)
 
 

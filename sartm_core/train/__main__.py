@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sartm_core.model.config import ModelConfig
+from sartm_core.support import machine
 from sartm_core.support.cli import INTERRUPTED, add_config_options, build_config, new_parser, parse, words
 from sartm_core.support.fields import differences, load_yaml, to_dict
 from sartm_core.train.config import FEWEST_STEPS, MAY_CHANGE, TrainConfig
@@ -67,6 +68,11 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or CPU_IS_FULL in str(error)
 
 
+def code_of(error: Exception) -> int:
+    """Exit code of the command: 1 where the machine stopped it, 2 for wrong usage and data."""
+    return machine.EXIT if machine.advice(error) else 2
+
+
 def last_line(error: Exception) -> str:
     """An error's message; of one that comes with a loader process' traceback, its last line."""
     lines = str(error).strip().splitlines()
@@ -109,21 +115,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             training.rehearse(config, args.dry_run, args.output, args.json)
     except (ValueError, FileNotFoundError) as error:
-        parser.exit(2, f"train: {last_line(error)}\n")
+        parser.exit(code_of(error), f"train: {last_line(error)}\n")
     except TrainingError as error:
-        parser.exit(2, f"\ntrain: {last_line(error)}\n")  # behind a progress bar, as the next ones
+        parser.exit(code_of(error), f"\ntrain: {last_line(error)}\n")  # behind a progress bar, as the next ones
     except Stopped as error:
         parser.exit(INTERRUPTED, f"\ntrain: {error}\n")
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        parser.exit(2, f"\ntrain: {last_line(error)}\ntrain: {OUT_OF_MEMORY}\n")
+        parser.exit(machine.EXIT, f"\ntrain: {last_line(error)}\ntrain: {OUT_OF_MEMORY}\n")
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, "\ntrain: stopped; the same command goes on from the last checkpoint\n")
     except OSError as error:
-        parser.exit(
-            2, f"\ntrain: --output {args.output}: {error}. Nothing before it is lost; the same command goes on\n"
-        )
+        text = f"--output {args.output}: {error}. Nothing before it is lost; the same command goes on"
+        parser.exit(code_of(error), f"\ntrain: {text}\n")
     return 0
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
-
+from sartm_core.support.yaml_text import read_yaml
 from sartm_ros.bags.storage import BagError, Fault, zstd
 
 SUFFIXES = {".db3": "sqlite3", ".mcap": "mcap"}
@@ -69,7 +68,7 @@ def in_folder(path: Path) -> Files:
     if (path / METADATA).is_file():
         try:
             return listed(path, there)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, BagError):
                 raise
             why = f"has a broken {METADATA} ({type(error).__name__})"
@@ -88,7 +87,7 @@ def in_folder(path: Path) -> Files:
 
 def listed(path: Path, there: list[Path]) -> Files:
     """What metadata.yaml lists. Any error for a file that makes no sense."""
-    content = yaml.safe_load((path / METADATA).read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
+    content = read_yaml(path / METADATA)["rosbag2_bagfile_information"]
     storage = content["storage_identifier"]
     if storage not in SUFFIXES.values():
         raise BagError(f"{path}: storage {storage!r}, expected {' or '.join(SUFFIXES.values())}")

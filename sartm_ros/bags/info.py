@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from sartm_core.support.files import LONGEST_NAME
+from sartm_core.support.text import plain
 from sartm_ros.bags import topics as topic_choice
 from sartm_ros.bags.pairs import Pairing
 from sartm_ros.bags.plan import Frames, make_plan
@@ -124,21 +126,24 @@ def pairing_quality(pairing: Pairing, values: dict[str, Any]) -> dict[str, Any]:
 
 def as_text(found: dict[str, Any]) -> str:
     """The tables for the screen."""
-    lines = [f"{found['bag']}: {found['storage']}, {found['seconds']:.1f} s, {found['messages']} messages"]
-    lines += [f"  {fault['text']}" for fault in found["faults"]] + [""]
-    width = max((len(topic) for topic in found["topics"]), default=0)
+    lines = [f"{plain(found['bag'])}: {found['storage']}, {found['seconds']:.1f} s, {found['messages']} messages"]
+    lines += [f"  {plain(fault['text'])}" for fault in found["faults"]] + [""]
+    shown = {topic: plain(topic, LONGEST_NAME) for topic in found["topics"]}
+    width = max(map(len, shown.values()), default=0)
     lines.append(f"{'image topic':{width}}  {'frames':>7}  {'Hz':>6}  {'MB/s':>6}  {'missing':>7}  size and encoding")
     for topic, one in found["topics"].items():
         looks = ", ".join(
-            f"{look['size']} {look['encoding']}" + (f" ({look['frames']})" if len(one["looks"]) > 1 else "")
+            f"{look['size']} {plain(look['encoding'], LONGEST_NAME)}"
+            + (f" ({look['frames']})" if len(one["looks"]) > 1 else "")
             for look in one["looks"]
         )
         lines.append(
-            f"{topic:{width}}  {one['frames']:7d}  {number(one['hz'], 2):>6}  {number(one['megabytes_s'], 2):>6}  "
+            f"{shown[topic]:{width}}  {one['frames']:7d}  "
+            f"{number(one['hz'], 2):>6}  {number(one['megabytes_s'], 2):>6}  "
             f"{share(one['missing_share']):>7}  {looks or '-'}"
         )
         if one["unreadable"]:
-            lines.append(f"  {one['unreadable']} unreadable; the first: {one['problem']}")
+            lines.append(f"  {one['unreadable']} unreadable; the first: {plain(one['problem'])}")
     lines += ["", *(pairing_lines(found["pairing"]) if found["pairing"] else [NO_PAIR])]
     return "\n".join(lines) + "\n"
 
@@ -148,9 +153,9 @@ NO_PAIR = "Which two are the cameras cannot be told; --rgb-topic and --thermal-t
 
 def pairing_lines(quality: dict[str, Any]) -> list[str]:
     """How the two topics pair, in words."""
+    rgb, thermal = (plain(quality[key], LONGEST_NAME) for key in ("rgb_topic", "thermal_topic"))
     lines = [
-        f"rgb {quality['rgb_topic']} with thermal {quality['thermal_topic']}, tolerance {ms(quality['tolerance_s'])}, "
-        f"by {quality['by']}:",
+        f"rgb {rgb} with thermal {thermal}, tolerance {ms(quality['tolerance_s'])}, by {quality['by']}:",
         f"  {quality['pairs']} pairs, {share(quality['paired_share'])} of the slower camera's frames"
         + (f"; |dt| p50 {ms(quality['abs_dt_p50_s'])}, p95 {ms(quality['abs_dt_p95_s'])}" if quality["pairs"] else ""),
     ]
@@ -163,9 +168,9 @@ def pairing_lines(quality: dict[str, Any]) -> list[str]:
         lines.append(f"  not paired: {'; '.join(dropped)}")
     if quality["not_usable"]:
         lines.append(
-            f"  frames that the node would refuse: {sum(quality['not_usable'].values())}; {quality['problem']}"
+            f"  frames that the node would refuse: {sum(quality['not_usable'].values())}; {plain(quality['problem'])}"
         )
-    lines += [f"  {problem}" for problem in quality["stamps"]]
+    lines += [f"  {plain(problem)}" for problem in quality["stamps"]]
     if quality["offset"]:
         lines.append(f"  {advice(Offset(**quality['offset']), quality['tolerance_s'], quality['thermal_offset_s'])}")
     elif not quality["stamps"]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sartm_ros.bags.storage import zstd
+from sartm_core.support.limits import limits, variable
+from sartm_ros.bags.storage import decompressed, zstd
 
 MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
@@ -126,8 +127,12 @@ def chunk_block(fields: bytes, at: int, length: int, channels: frozenset[int] | 
 
 def unpack(block: Block, stored: bytes) -> bytes:
     """The records in a block. BrokenError; of one that the file ends within what can be had."""
+    if block.full > (most := limits().chunk_bytes):
+        raise BrokenError(
+            f"{block.full} bytes unpacked, at most {most} are read; {variable('chunk_bytes')} is another limit"
+        )
     try:
-        data = stored if not block.compression else _decompress(block.compression, stored, block.whole)
+        data = stored if not block.compression else _decompress(block.compression, stored, block.full)
     except BrokenError:
         raise
     except Exception as error:  # zstd's and lz4's own
@@ -139,11 +144,14 @@ def unpack(block: Block, stored: bytes) -> bytes:
     return data
 
 
-def _decompress(compression: str, stored: bytes, whole: bool) -> bytes:
+def _decompress(compression: str, stored: bytes, full: int) -> bytes:
+    """What can be had of `full` bytes; one more where there are more."""
     if compression == "zstd":
-        return bytes(zstd().decompress(stored) if whole else zstd().ZstdDecompressor().decompress(stored))
-    if compression == "lz4":
+        new = zstd().ZstdDecompressor
+    elif compression == "lz4":
         import lz4.frame
 
-        return bytes(lz4.frame.decompress(stored) if whole else lz4.frame.LZ4FrameDecompressor().decompress(stored))
-    raise BrokenError(f"compression {compression!r}, expected zstd or lz4")
+        new = lz4.frame.LZ4FrameDecompressor
+    else:
+        raise BrokenError(f"compression {compression!r}, expected zstd or lz4")
+    return decompressed(new, stored, full + 1)

@@ -19,10 +19,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sartm_core.support.limits import limits
 from sartm_ros.bags import folder
 from sartm_ros.bags.mcap import McapFile
 from sartm_ros.bags.sqlite import SqliteFile
-from sartm_ros.bags.storage import ZSTD_MAGIC, BagError, Connection, Fault, Part, Place, by_time, needs, one_line, zstd
+from sartm_ros.bags.storage import (
+    ZSTD_MAGIC,
+    BagError,
+    Connection,
+    Fault,
+    Part,
+    Place,
+    by_time,
+    decompressed,
+    needs,
+    one_line,
+    zstd,
+)
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 IMAGE_TYPES = (IMAGE, COMPRESSED)
@@ -79,18 +92,19 @@ class Bag:
     def _open(self, stack: ExitStack) -> None:
         paths, refused = self._files.paths, []
         for path in paths:
+            fault = None
             opener = OPENERS[folder.storage_of(path) or ""]
             if path.suffix == folder.PACKED:
                 unpack_to = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 path, fault = folder.unpacked(path, unpack_to)
-                self._files.faults += [fault] if fault else []
             try:
                 part = opener(path)
             except BagError as error:
-                refused.append(error)
+                refused.append(BagError(f"{fault.text}: it is no recording") if fault else error)
                 continue
             except OSError as error:
                 raise BagError(f"{path}: cannot be read ({one_line(error)})") from error
+            self._files.faults += [fault] if fault else []
             stack.callback(part.close)
             self._parts.append(part)
         if not self._parts:
@@ -208,7 +222,9 @@ def unpacked(data: bytes) -> bytes:
     """A message as it was before the recorder compressed it; as it is where that fails: decoding will tell."""
     if not data.startswith(ZSTD_MAGIC):
         return data
+    most = limits().chunk_bytes
     try:
-        return bytes(zstd().decompress(data))
+        found = decompressed(zstd().ZstdDecompressor, data, most + 1)
     except zstd().ZstdError:
         return data
+    return found if len(found) <= most else data

@@ -140,6 +140,17 @@ def zstd() -> Any:
     raise BagError('zstd cannot be read: pip install "sartm_ros[tools]"')
 
 
+def decompressed(new: Callable[[], Any], stored: bytes, most: int) -> bytes:
+    """At most so many bytes of what `new()`, a decompressor, makes of all frames: few can stand for gigabytes."""
+    parts, left, rest = [], most, stored
+    while rest and left:
+        frame = new()
+        parts.append(frame.decompress(rest, max_length=left))
+        left -= len(parts[-1])
+        rest = frame.unused_data if frame.eof else b""
+    return b"".join(parts)
+
+
 def needs() -> tuple[Any, Any]:
     """`rosbags.rosbag2` and `rosbags.typesys`. BagError says how to install them."""
     try:

@@ -58,7 +58,7 @@ class Look:
 def look(message: Any, kind: str) -> Look:
     """Of a decoded message of type `kind`. ValueError when a compressed picture cannot be read."""
     if kind == COMPRESSED:
-        height, width, color = compressed.header(message.data, message.format)
+        height, width, color, _ = compressed.header(message.data, message.format)
         return Look(f"{width}x{height}", " ".join(message.format.split()), color, False)
     color = message.encoding in COLOR and COLOR[message.encoding][0] > 1
     grey = message.encoding in COLOR and not color

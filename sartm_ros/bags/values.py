@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sartm_core.preprocess.thermal import THERMAL_MODES
+from sartm_core.support.text import plain
+from sartm_core.support.yaml_text import read_yaml
 from sartm_ros.bags.storage import BagError
 from sartm_ros.node import parameter_checks
 
@@ -101,10 +101,11 @@ def read_values(path: Path | None, options: dict[str, Any]) -> dict[str, Any]:
 def from_file(path: Path) -> dict[str, Any]:
     """The parameters in a file, by dotted name, without those that mean nothing here. BagError names file and key."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BagError(f"--params {path}: not a readable YAML file ({' '.join(str(error).split())})") from error
-    sections = [s[PARAMETERS] for s in (content or {}).values() if isinstance(s, dict) and PARAMETERS in s]
+        content = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise BagError(f"--params {error}") from error
+    nodes = content.values() if isinstance(content, dict) else ()
+    sections = [node[PARAMETERS] for node in nodes if isinstance(node, dict) and PARAMETERS in node]
     if len(sections) != 1 or not isinstance(sections[0], dict):
         raise BagError(
             f"--params {path}: {len(sections)} sections with {PARAMETERS}; expected one, as in config/segment.yaml"
@@ -141,6 +142,6 @@ def typed(path: Path, name: str, value: Any) -> Any:
         or isinstance(default, list) != isinstance(value, list)
         or (isinstance(default, list) and not isinstance(one, str) and len(value) != len(default))
     ):
-        raise BagError(f"--params {path}: {name}: got {value!r}, expected something like {default!r}")
+        raise BagError(f"--params {path}: {name}: got {plain(repr(value))}, expected something like {default!r}")
     converted = [type(one)(v) for v in many]
     return converted if isinstance(default, list) else converted[0]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sartm_core.support.files import remove_leftovers
 from sartm_ros.bags.reading import IMAGE, Bag, Message
 from sartm_ros.bags.storage import CDR, BagError, Connection, needs, one_line
 from sartm_ros.frames.images import fill
@@ -37,6 +38,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     if path.exists():
         raise BagError(f"--output {path}: exists already; nothing is overwritten, give another name or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         temporary.mkdir()

@@ -14,6 +14,8 @@ COLOR = {
     "mono8": (1, (0, 0, 0)), "8UC1": (1, (0, 0, 0)),
 }  # fmt: skip
 """Colour encodings read directly: channels, and where R, G, B are. 8UC3 and 8UC4 are OpenCV's order: blue first."""
+DEEP_COLOR = {"16UC3": 3, "16UC4": 4, "rgb16": 3, "bgr16": 3, "rgba16": 4, "bgra16": 4}
+"""Encodings of 16 bits a channel and their channels: what a republisher makes of counts, so all have to be equal."""
 LUMA = (19595, 38470, 7471)
 """Weights of R, G, B in brightness (ITU-R 601), in 1/65536; they add up to one, so that grey stays what it is."""
 

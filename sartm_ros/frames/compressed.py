@@ -20,11 +20,11 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from sartm_core.support import pixels
+from sartm_core.support.limits import limits
+from sartm_core.support.orientation import ORIENTATION, SIDEWAYS, UPRIGHT, upright
 
 MAX_SIDE = 16384
 """Largest width or height believed, pixels."""
-MAX_PIXELS = 1 << 26
-"""Largest picture decoded (8K has half as many pixels); below the size that Pillow warns of."""
 MAX_PIXELS_PER_BYTE = 1032
 """What DEFLATE reaches at the very most, with one byte a pixel; JPEG stays below. More is a lie or a bomb."""
 DEPTH_HEADER_BYTES = 12
@@ -56,18 +56,19 @@ class PictureError(ValueError):
     """Bytes that are no usable picture; the text says what was found and what was expected."""
 
 
-def header(data: Any, kind: str, is_rgb: bool = False) -> tuple[int, int, bool]:
-    """Height, width and whether it has colour, of the bytes `data` of a message with the format `kind`.
+def header(data: Any, kind: str, is_rgb: bool = False) -> tuple[int, int, bool, int]:
+    """Height, width, whether it has colour, and bits a channel, of the bytes `data` of a message of the format `kind`.
 
     is_rgb: of a colour camera, which 16 bits a channel are refused of.
     """
     with _opened(data, kind) as (picture, content):
         height, width = picture.height, picture.width
-        if orientation(content) in pixels.SIDEWAYS:
+        if orientation(content) in SIDEWAYS:
             height, width = width, height
         if is_rgb:
             _check_rgb(content)
-        return height, width, picture.mode not in GRAY and _depth(content) < DEEP
+        bits = _depth(content)
+        return height, width, picture.mode not in GRAY and bits < DEEP, bits
 
 
 def rgb(data: Any, kind: str) -> np.ndarray:
@@ -81,12 +82,12 @@ def thermal(data: Any, kind: str) -> np.ndarray:
     """Decode to (H, W) uint8 or uint16; of a colour picture of 8 bits the brightness, of 16 bits the equal channels."""
     with _opened(data, kind) as (picture, content):
         if picture.mode not in GRAY and _depth(content) >= DEEP:
-            return _equal_channels(pixels.read_stored(content))
+            return equal_channels(pixels.read_stored(content))
         values = np.asarray(picture if picture.mode in GRAY else picture.convert("RGB").convert("L"))
         return _upright(values if values.dtype == np.uint8 else values.astype(np.uint16), content)
 
 
-def _equal_channels(values: np.ndarray) -> np.ndarray:
+def equal_channels(values: np.ndarray) -> np.ndarray:
     """(H, W, C) uint16, C = 2 or 4 with alpha -> (H, W): a republisher made colour of the camera's counts."""
     colors = values[..., : values.shape[2] - (values.shape[2] in (2, 4))]
     if not (colors == colors[..., :1]).all():
@@ -113,26 +114,26 @@ def _depth(content: bytes) -> int:
 def _upright(values: np.ndarray, content: bytes) -> np.ndarray:
     """(H, W, ...) turned as the file says."""
     turned = orientation(content)
-    return values if turned == pixels.UPRIGHT else pixels.upright(values, turned)
+    return values if turned == UPRIGHT else upright(values, turned)
 
 
 def orientation(content: bytes) -> int:
     """1 to 8 as EXIF counts, of a JPEG or PNG; 1 where it says nothing that makes sense. Costs microseconds."""
     at = _exif_of_png(content) if content.startswith(PNG_MAGIC) else _exif_of_jpeg(content)
     if not at:
-        return pixels.UPRIGHT
+        return UPRIGHT
     order = {b"II": "<", b"MM": ">"}.get(content[at : at + 2])
     try:
         if order is None:
-            return pixels.UPRIGHT
+            return UPRIGHT
         first = at + struct.unpack_from(f"{order}I", content, at + 4)[0]
         for k in range(struct.unpack_from(f"{order}H", content, first)[0]):
             tag, kind, _, value = struct.unpack_from(f"{order}HHIH", content, first + 2 + k * ENTRY_BYTES)
-            if tag == pixels.ORIENTATION and kind == SHORT and 1 <= value <= 8:
+            if tag == ORIENTATION and kind == SHORT and 1 <= value <= 8:
                 return int(value)
     except struct.error:  # cut off
         pass
-    return pixels.UPRIGHT
+    return UPRIGHT
 
 
 def _exif_of_png(content: bytes) -> int:
@@ -183,10 +184,9 @@ def _plugin(content: bytes) -> PilImage.Image:
 
 
 def _check_size(width: int, height: int, size: int) -> None:
-    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
-        raise PictureError(
-            f"picture is {width}x{height}; expected sides of 1 to {MAX_SIDE}, at most {MAX_PIXELS} pixels"
-        )
+    most = limits().pixels
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= most):
+        raise PictureError(f"picture is {width}x{height}; expected sides of 1 to {MAX_SIDE}, at most {most} pixels")
     if width * height > size * MAX_PIXELS_PER_BYTE:
         raise PictureError(
             f"picture claims {width}x{height} pixels in {size} bytes, more than any compression; cut off?"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sartm_ros.frames import colors, compressed, fingerprints
-from sartm_ros.frames.colors import COLOR
+from sartm_ros.frames.colors import COLOR, DEEP_COLOR
 from sartm_ros.frames.compressed import MAX_SIDE
 from sartm_ros.installed import distro_package
 
@@ -32,6 +32,11 @@ FALSE_COLOR = (
 """What `Incoming.warning` says of a thermal frame in colour."""
 DEEP = re.compile(r"^(16|32|64)[USF]|16$")
 """Encodings of more than 8 bits a channel: rgb16, bayer_rggb16, mono16, 16UC3, ..."""
+LOST_BITS = (
+    "its format says {!r}, but its picture has 8 bits a channel: the low bits were lost where it was compressed; have "
+    "the publisher write PNG of 16 bits (image_transport does, cv_bridge's toCompressedImageMsg does not)"
+)
+"""What `Incoming.warning` says of a compressed thermal frame that was more."""
 NAN_PROBE_STEP = 16
 """Every 16th row and column is looked at first for a finite temperature."""
 NAME_LENGTH = 60
@@ -141,6 +146,9 @@ class Incoming:
         if values is None:
             decoded = self._checked(lambda: compressed.thermal(self.message.data, self.message.format))
             values = self.crop.cut(decoded)
+        elif values.ndim == 3 and values.dtype.itemsize > 1:
+            deep = values
+            values = self._checked(lambda: compressed.equal_channels(deep))
         elif values.ndim == 3:
             values = colors.luma(values, self.message.encoding)
         if scale != 1.0 or offset != 0.0:
@@ -174,7 +182,8 @@ def parse(message: Any, role: str, topic: str, crop: Crop = NO_CROP) -> Incoming
         return Incoming(topic, message, message.height, message.width, _color_view(message, topic))
     height, width = _cropped(topic, message, crop, message.height, message.width)
     view = _thermal_view(message, topic, crop)
-    return Incoming(topic, message, height, width, view, crop, FALSE_COLOR if view.ndim == 3 else "")
+    is_color = view.ndim == 3 and view.dtype.itemsize == 1
+    return Incoming(topic, message, height, width, view, crop, FALSE_COLOR if is_color else "")
 
 
 def _cropped(topic: str, message: Any, crop: Crop, height: int, width: int) -> tuple[int, int]:
@@ -186,11 +195,14 @@ def _cropped(topic: str, message: Any, crop: Crop, height: int, width: int) -> t
 
 def _parse_compressed(message: Any, thermal: bool, topic: str, crop: Crop) -> Incoming:
     try:
-        height, width, color = compressed.header(message.data, message.format, not thermal)
+        height, width, color, bits = compressed.header(message.data, message.format, not thermal)
     except compressed.PictureError as error:
         raise _bad(topic, message, str(error)) from None
     height, width = _cropped(topic, message, crop, height, width)
-    return Incoming(topic, message, height, width, None, crop, FALSE_COLOR if thermal and color else "")
+    claimed = message.format.partition(";")[0].strip()
+    doubt = FALSE_COLOR if color else LOST_BITS.format(claimed[:NAME_LENGTH])
+    is_odd = color or (DEEP.search(claimed) and bits <= 8)
+    return Incoming(topic, message, height, width, None, crop, doubt if thermal and is_odd else "")
 
 
 def _thermal_view(message: Any, topic: str, crop: Crop) -> np.ndarray:
@@ -198,7 +210,9 @@ def _thermal_view(message: Any, topic: str, crop: Crop) -> np.ndarray:
     if encoding not in THERMAL:
         if encoding in COLOR:
             return crop.cut(_view(message, topic, "u1", COLOR[encoding][0]))
-        known = ", ".join([*THERMAL, *(name for name in COLOR if name not in THERMAL)])
+        if encoding in DEEP_COLOR:
+            return crop.cut(_view(message, topic, "u2", DEEP_COLOR[encoding]))
+        known = ", ".join(dict.fromkeys([*THERMAL, *COLOR, *DEEP_COLOR]))
         raise _bad(topic, message, f"expected one of {known} for a thermal camera")
     view = crop.cut(_view(message, topic, THERMAL[encoding], 1))
     if view.dtype.kind == "f":

@@ -7,8 +7,12 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 
 from sartm_core.support.ending import quiet_exit
+from sartm_core.support.files import LONGEST_NAME
+from sartm_core.support.text import plain
+from sartm_core.support.yaml_text import parse_yaml, read_yaml
 
 HELP = ("-h", "--help")
 ROS, ROS_END = "--ros-args", "--"
@@ -17,7 +21,7 @@ ROS_OPTIONS = {
     "--params_file": "--params-file", "--log-level": "--log-level",
 }  # fmt: skip
 """Options of ROS that are taken without `--ros-args` before them, each with one value."""
-ASSIGN = ":="
+ASSIGN, PARAMETER = ":=", ("-p", "--param")
 WIDTH = 100
 USAGE_ERROR = 2
 Parameters = Sequence[tuple[str, object, str]]
@@ -37,7 +41,9 @@ def main(args: Sequence[str] | None, doc: str | None, parameters: Parameters, ru
         print(text(doc, parameters))
         return 0
     try:
-        return run(ros_arguments(given, parameters))
+        found = ros_arguments(given, parameters)
+        check_yaml(found)
+        return run(found)
     except UsageError as error:
         print(f"{error}. See --help", file=sys.stderr)
         return USAGE_ERROR
@@ -71,6 +77,19 @@ def ros_arguments(args: Sequence[str], parameters: Parameters) -> list[str]:
     for word in words:
         found += understood(word, words, defaults)
     return [ROS, *found] if found else []
+
+
+def check_yaml(args: Sequence[str]) -> None:
+    """UsageError for parameters, in files or as they are, that would keep rcl's own reader busy for minutes."""
+    for option, value in pairwise(args):
+        try:
+            if option == "--params-file":
+                read_yaml(value, as_text=True)
+            elif option in PARAMETER:
+                name, _, text = value.partition(ASSIGN)
+                parse_yaml(text, f"{option} {plain(name, LONGEST_NAME)}", as_text=True)
+        except (ValueError, OSError) as error:
+            raise UsageError(str(error)) from error
 
 
 def understood(word: str, words: Iterator[str], defaults: dict[str, object]) -> list[str]:

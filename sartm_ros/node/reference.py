@@ -1,7 +1,7 @@
-"""The tables of docs/node.md, written from the code so that they cannot drift.
+"""The tables of the node's pages in docs/, written from the code so that they cannot drift.
 
-    python -m sartm_ros.node.reference --write docs/node.md     fill the tables in
-    python -m sartm_ros.node.reference --check docs/node.md     exit code 1, and what differs, unless up to date
+    python -m sartm_ros.node.reference --write     fill the tables in
+    python -m sartm_ros.node.reference --check     exit code 1, and what differs, unless up to date
 
 A table stands between `<!-- generated: NAME -->` and `<!-- end -->`; the text around them is written by hand.
 Parameters come from `sartm_ros.node.parameters`, diagnostics keys from `sartm_ros.health.diagnostics`,
@@ -23,8 +23,10 @@ from typing import Any
 
 from sartm_ros.outputs.table import TABLE
 
-COMMAND = "python -m sartm_ros.node.reference --write docs/node.md"
+COMMAND = "python -m sartm_ros.node.reference --write"
 """What mends an outdated page."""
+PAGES = ("docs/node_says.md", "docs/node_reference.md")
+"""Where the tables are, from the repository's root; each is on one of them."""
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[^>]*?) -->\n)(?P<table>.*?)(<!-- end -->)", re.DOTALL)
 OPENING = "<!-- generated:"
 NODE = "segment"
@@ -95,7 +97,7 @@ OUTPUTS = (
         "Class names by id, and `confidence_threshold`. Only where vision_msgs 4.1 or newer is installed.",
         needs="vision_msgs",
     ),
-    Topic("state", STRING, LATCHED, "One of the states below."),
+    Topic("state", STRING, LATCHED, "One of the node's states."),
     Topic("~/timing", STRING, Qos("reliable", 100), "JSON: when each step from camera message to mask happened."),
     Topic(
         "/diagnostics",
@@ -231,45 +233,48 @@ TABLES: dict[str, Callable[[], str]] = {
 """What a marker may name."""
 
 
-def fill(page: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
-    """The page with every marked table written anew.
+def fill(pages: Sequence[str], tables: Mapping[str, Callable[[], str]] = TABLES) -> list[str]:
+    """The pages with every marked table written anew.
 
-    Raises PageError for a marker without its end, one that names no table, or a table that is nowhere.
+    Raises PageError for a marker without its end, one that names no table, or a table that is nowhere or twice.
     """
-    found = [match["name"] for match in BLOCK.finditer(page)]
-    if page.count(OPENING) != len(found):
-        raise PageError(f"{page.count(OPENING)} markers '{OPENING}', {len(found)} with '<!-- end -->'; expected all")
+    found = [match["name"] for page in pages for match in BLOCK.finditer(page)]
+    opened = sum(page.count(OPENING) for page in pages)
+    if opened != len(found):
+        raise PageError(f"{opened} markers '{OPENING}', {len(found)} with '<!-- end -->'; expected all")
     if sorted(found) != sorted(tables):
         raise PageError(
             f"tables marked: {', '.join(found) or 'none'}; expected each of these once: {', '.join(tables)}"
         )
-    return BLOCK.sub(lambda match: match[1] + tables[match["name"]]() + match[4], page)
+    return [BLOCK.sub(lambda match: match[1] + tables[match["name"]]() + match[4], page) for page in pages]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 1 when the page is out of date (--check) or cannot be used."""
+    """Exit code 0, or 1 when a page is out of date (--check) or cannot be used."""
     parser = argparse.ArgumentParser(
         prog="python -m sartm_ros.node.reference", description=(__doc__ or "").split("\n")[0]
     )
     action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--check", action="store_true", help="compare only; exit code 1 when the page is out of date")
+    action.add_argument("--check", action="store_true", help="compare only; exit code 1 when a page is out of date")
     action.add_argument("--write", action="store_true", help="fill the tables in")
-    parser.add_argument("page", type=Path, nargs="?", default=Path("docs/node.md"), help="[default: docs/node.md]")
+    parser.add_argument(
+        "pages", type=Path, nargs="*", default=[Path(page) for page in PAGES], help=f"[default: {' '.join(PAGES)}]"
+    )
     options = parser.parse_args(arguments)
     try:
-        before = options.page.read_text(encoding="utf-8")
+        before = [page.read_text(encoding="utf-8") for page in options.pages]
         after = fill(before)
     except (OSError, PageError) as error:
-        sys.stderr.write(f"{options.page}: {error}\n")
+        sys.stderr.write(f"{' '.join(map(str, options.pages))}: {error}\n")
         return 1
-    if options.write:
-        options.page.write_text(after, encoding="utf-8")
-    elif after != before:
-        old, new = before.splitlines(True), after.splitlines(True)
-        sys.stderr.writelines(difflib.unified_diff(old, new, "page", "code", n=0))
-        sys.stderr.write(f"{options.page} is out of date. Mend it with: {COMMAND}\n")
-        return 1
-    return 0
+    outdated = [both for both in zip(options.pages, before, after, strict=True) if both[1] != both[2]]
+    for page, old, new in outdated:
+        if options.write:
+            page.write_text(new, encoding="utf-8")
+        else:
+            sys.stderr.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), "page", "code", n=0))
+            sys.stderr.write(f"{page} is out of date. Mend it with: {COMMAND}\n")
+    return int(bool(outdated) and options.check)
 
 
 if __name__ == "__main__":

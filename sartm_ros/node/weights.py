@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def segmenter_of(values: dict[str, Any]) -> Segmenter:
-    """The checkpoint named by the node's parameters, loaded."""
+    """The checkpoint named by the node's parameters, loaded; `untrained` is no parameter, but an option of `bag`."""
     from sartm_core.runtime.segmenter import Segmenter
 
     return Segmenter.load(
@@ -30,6 +30,7 @@ def segmenter_of(values: dict[str, Any]) -> Segmenter:
         input_size=parameter_checks.input_size(values),
         threads=values["threads"] or None,
         adapters=parameter_checks.adapters(values),
+        untrained=values.get("untrained", False),
     )
 
 

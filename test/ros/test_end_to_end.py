@@ -16,6 +16,7 @@ from std_msgs.msg import String
 
 from sartm_core import SARTM, ModelConfig
 from sartm_core.preprocess.config import PreprocessConfig
+from test.core.conftest import stepped
 from test.ros.processes import Domain, stamp_ns
 
 pytestmark = pytest.mark.alone
@@ -26,9 +27,9 @@ MASKS = 8
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained nano weights at a small input size: the path is under test, not the masks."""
+    """Hardly trained nano weights at a small input size: the path is under test, not the masks."""
     path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
-    model = SARTM(ModelConfig(backbone="hiera_nano", classes=CLASSES))
+    model = stepped(SARTM(ModelConfig(backbone="hiera_nano", classes=CLASSES)))
     model.info = replace(model.info, preprocess=PreprocessConfig(input_size=(96, 128)))
     model.save(path)
     return path

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "launch" / "segment.launch.py"
-EXECUTABLES = ("segment", "replay", "cameras", "calibrate")
+NODES = ("segment", "replay", "cameras", "calibrate")
+"""What `ros2 run sartm_ros` finds; on PATH they are `sartm_segment` and so on."""
+ON_PATH = ("sartm", *(f"sartm_{name}" for name in NODES))
 ARGUMENTS = {
     "rgb_topic", "thermal_topic", "depth_topic", "rgb_transport", "thermal_transport", "checkpoint", "device",
     "namespace", "params_file", "use_sim_time", "replay", "replay_source", "replay_rate",
@@ -58,11 +60,19 @@ def site_packages(install: Path) -> Path:
     return next(install.glob("lib/python3*/site-packages"))
 
 
-@pytest.mark.parametrize("name", EXECUTABLES)
+@pytest.mark.parametrize("name", (*NODES, *ON_PATH))
 def test_executable_runs_the_python_that_built_it(install: Path, name: str) -> None:
     script = install / "lib" / "sartm_ros" / name
     assert os.access(script, os.X_OK)
     assert script.read_text().splitlines()[0] == f"#!{sys.executable}"
+
+
+def test_pip_puts_only_our_own_names_on_path(tmp_path: Path) -> None:
+    """`segment` and `replay` may be anybody's. As pip does it: metadata without an `install`."""
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60 * patience())
+    (written,) = tmp_path.glob("*.egg-info/entry_points.txt")
+    assert sorted(re.findall(r"^(\w+) = ", written.read_text(), re.MULTILINE)) == sorted(ON_PATH)
 
 
 def test_installed_files(install: Path) -> None:

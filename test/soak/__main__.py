@@ -1,4 +1,4 @@
-"""Prove that the node can be trusted: `python -m test.soak`, about 25 minutes; `make soak`. See docs/reliability.md.
+"""Prove that the node can be trusted: `python -m test.soak`, about half an hour; `make soak`. See docs/reliability.md.
 
 Leaves soak.json, soak.png and a folder of logs for each part in the output folder.
 Exit code 0: every claim held. 1: some did not. 130: Ctrl-C.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:  # the real imports take a while; Ctrl-C during them must be quiet too
     from test.soak.outcome import Outcome
 
-PARTS = ("slow", "fuzz", "faults", "startstop")
+PARTS = ("slow", "fuzz", "faults", "files", "startstop")
 COMPRESSED_SHARE = 10
 """The run with compressed transports has one in this many of the messages."""
 LARGE_EVERY = 3_000
@@ -36,6 +36,7 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0, help="slow: time after a minute of warm-up (default 10)")
     parser.add_argument("--messages", type=int, default=20_000, help="fuzz: hostile messages (default 20000)")
     parser.add_argument("--rounds", type=int, default=5, help="faults, startstop: repetitions (default 5)")
+    parser.add_argument("--reloads", type=int, default=100, help="files: beside a process that rewrites (default 100)")
     parser.add_argument("--seed", type=int, default=0, help="fuzz, startstop (default 0)")
     parser.add_argument("--first", type=int, default=0, help="fuzz: number of the first message, to repeat a failure")
     parser.add_argument("--plant", default="", help="a fault for slow and fuzz to find: see test/soak/slow_node.py")
@@ -44,14 +45,14 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     options.only = [part for part in options.only.split(",") if part]
     if unknown := sorted(set(options.only) - set(PARTS)):
         parser.error(f"--only: got {', '.join(unknown)}, expected some of {', '.join(PARTS)}")
-    if options.minutes <= 0 or options.messages < 1 or options.rounds < 1:
-        parser.error("--minutes, --messages, --rounds: expected more than 0")
+    if options.minutes <= 0 or options.messages < 1 or min(options.rounds, options.reloads) < 1:
+        parser.error("--minutes, --messages, --rounds, --reloads: expected more than 0")
     return options
 
 
 def parts(options: argparse.Namespace) -> list[tuple[str, Callable[[Path], Outcome]]]:
     """Name of the folder and function of everything asked for."""
-    from test.soak import faults, fuzz, slow, startstop
+    from test.soak import faults, files, fuzz, slow, startstop
 
     def barrage(transport: str, messages: int) -> Callable[[Path], Outcome]:
         large = round(messages / LARGE_EVERY)
@@ -67,6 +68,7 @@ def parts(options: argparse.Namespace) -> list[tuple[str, Callable[[Path], Outco
             ("fuzz_compressed", barrage("compressed", max(1, options.messages // COMPRESSED_SHARE))),
         ],
         "faults": [("faults", lambda folder: faults.run(folder, faults.Plan(rounds=options.rounds)))],
+        "files": [("files", lambda folder: files.run(folder, options.reloads))],
         "startstop": [("startstop", lambda folder: startstop.run(folder, options.rounds, seed=options.seed))],
     }
     return [one for part in PARTS if part in options.only for one in found[part]]
@@ -78,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     from test.soak.outcome import Outcome
 
     options.output.mkdir(parents=True, exist_ok=True)
-    shown = {name: getattr(options, name) for name in ("minutes", "messages", "rounds", "seed")}
+    shown = {name: getattr(options, name) for name in ("minutes", "messages", "rounds", "reloads", "seed")}
     planted = {"plant": options.plant} if options.plant else {}
     head = report.header(shown | {"parts": ", ".join(options.only)} | planted)
     outcomes: list[Outcome] = []

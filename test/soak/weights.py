@@ -11,6 +11,7 @@ import numpy as np
 
 from sartm_core import SARTM, ModelConfig
 from sartm_core.runtime.opening import default_checkpoint
+from test.core.conftest import stepped
 
 FLIPPED_SHARE = 0.01
 OTHER_CLASSES = ("background", "cat", "dog")
@@ -51,7 +52,7 @@ def write(folder: Path) -> list[Weights]:
     second = SARTM.load(source)
     second.info = replace(second.info, metrics={})  # the same network in another file: another sha256
     second.save(folder / "second.safetensors")
-    SARTM(ModelConfig(backbone="hiera_nano", classes=OTHER_CLASSES)).save(folder / "other_classes.safetensors")
+    stepped(SARTM(ModelConfig(backbone="hiera_nano", classes=OTHER_CLASSES))).save(folder / "other_classes.safetensors")
     bad = {
         "corrupt header": flipped(whole, HEADER_LENGTH.size, body),
         "corrupt numbers": flipped(whole, body, len(whole)),

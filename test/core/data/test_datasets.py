@@ -257,7 +257,7 @@ def write_classes(root: Path, text: str) -> Path:
         ("names: [a, b]\npalette: red", r"palette: got 'red' for 2 names"),
         ("names: [a, b]\npalette: [[0, 0, 0], [0, 0, 256]]", r"palette\[1\]: got \[0, 0, 256\], expected \[r, g, b\]"),
         ("names: [a, b]\npalette: [[1, 2, 3], [1, 2, 3]]", r"palette\[1\]: \(1, 2, 3\) is the colour of class 0"),
-        ("names: [a, b", r"not a readable YAML file"),
+        ("names: [a, b", r"not YAML"),
     ],
 )
 def test_errors_in_classes_yaml_name_file_and_key(tmp_path: Path, text: str, message: str) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sartm_core.data.images import read_label, read_rgb, read_thermal
+from sartm_core.data.images import read_label, read_rgb, read_thermal, unread
+from sartm_core.data.layouts.folder import FolderPairs
 from sartm_core.support.classes import FMB, MFNET, PST900, LabelSet, ids_from_colors
 from test.core.layouts import OWN, label_of, rgb_of, save, thermal_of
 
@@ -152,3 +153,17 @@ def test_broken_files_are_named(tmp_path: Path, read) -> None:
     for name in ("empty", "short", "header"):
         with pytest.raises(ValueError, match=rf"{name}\.png: not a readable image"):
             read(tmp_path / f"{name}.png")
+
+
+def test_a_folder_of_other_files_says_so(tmp_path: Path) -> None:
+    """A phone's HEIC: the folder is full, and there are no frames."""
+    for kind in ("rgb", "thermal"):
+        (tmp_path / kind).mkdir()
+    (tmp_path / "classes.yaml").write_text("names: [unlabeled, car]\n")
+    for name in ("a.HEIC", "b.heic", "notes.txt"):
+        (tmp_path / "rgb" / name).touch()
+    with pytest.raises(ValueError, match=r"no frames found; .*; rgb holds 2 \.heic, 1 \.txt files, which are not read"):
+        FolderPairs(tmp_path)
+    assert unread(tmp_path / "thermal") == "" == unread(tmp_path / "none")
+    (tmp_path / "rgb" / "c.png").touch()
+    assert unread(tmp_path / "rgb") == "", "there are frames"

@@ -14,6 +14,7 @@ from torch import Tensor
 from sartm_core.import_weights.__main__ import main
 from sartm_core.import_weights.run import Sources, import_weights
 from sartm_core.import_weights.sam2 import import_sam2
+from sartm_core.model.checkpoint import read_metadata
 from sartm_core.train.start import build_model
 from test.core import foreign_weights as foreign
 from test.core.conftest import make_frames
@@ -63,6 +64,7 @@ def test_the_package_s_model_is_a_base(tuned, tmp_path: Path) -> None:
     assert sorted([*report["used"], *report["ignored"]]) == sorted(tuned)
     assert all("mask_tokens" in name or "hypernetworks" in name for name in report["untrained"])
     assert "the classes are untrained" in report["notes"][0]
+    assert read_metadata(output)["info"]["untrained"], "so that no command makes masks of it"
     network = ModelConfig(backbone="sam2.1_hiera_t", lora_rank=4)
     run = build_model(TrainConfig(model=network, init=str(output), init_as_base=True)).state_dict()
     for name in ("image_encoder.trunk.blocks.3.attn.qkv.weight", "image_encoder.neck.convs.1.conv.weight"):

@@ -88,7 +88,7 @@ def test_a_damaged_member_is_named(tmp_path: Path, capsys) -> None:
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("sartm_core.labels.archive.LARGEST_MEMBER", 100)
+    monkeypatch.setenv("SARTM_MAX_MEMBER_BYTES", "100")
     root = write_folder_with_classes(tmp_path / "mine")
     path = write_zip(tmp_path / "from.zip", GOOD | {"labelmap.txt": CVAT_MAP + "#" * 100})
     with pytest.raises(SystemExit):

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from sartm_core.data.images import files_by_name, read_label, read_rgb, read_thermal
 from sartm_core.support import pixels
 from sartm_core.support.classes import MFNET
+from sartm_core.support.orientation import ORIENTATION, upright
 
 RNG = np.random.default_rng(0)
 COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -30,7 +31,7 @@ def png16(array: np.ndarray, orientation: int = 1) -> bytes:
     height, width, channels = stack.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in stack)
     exif = Image.Exif()
-    exif[pixels.ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     parts = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, COLOR_TYPES[channels], 0, 0, 0)),
         *([(b"eXIf", exif.tobytes()[6:])] if orientation != 1 else []),
@@ -51,7 +52,7 @@ def png16(array: np.ndarray, orientation: int = 1) -> bytes:
 def test_16_bit_pngs_of_every_kind_and_turn_come_through(array: np.ndarray, orientation: int) -> None:
     """Regression: Pillow keeps the high byte of 16-bit colour, and nothing tells."""
     read = pixels.read_stored(png16(array, orientation))
-    assert read.dtype == np.uint16 and np.array_equal(read, pixels.upright(array, orientation))
+    assert read.dtype == np.uint16 and np.array_equal(read, upright(array, orientation))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -59,7 +60,7 @@ def test_16_bit_pngs_of_every_kind_and_turn_come_through(array: np.ndarray, orie
 def test_turned_pictures_are_upright_as_pillow_turns_them(tmp_path: Path, suffix: str, orientation: int) -> None:
     image = Image.fromarray(RNG.integers(0, 256, (16, 24, 3), np.uint8))
     exif = Image.Exif()
-    exif[pixels.ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     path = tmp_path / f"x{suffix}"
     image.save(path, exif=exif, quality=100, **({"lossless": True} if suffix == ".webp" else {}))
     with Image.open(path) as stored:
@@ -191,10 +192,10 @@ def test_pages_are_counted(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("L", (40, 30)).save(tmp_path / "x.png")
     np.save(tmp_path / "x.npy", np.zeros((30, 40), np.uint8))
-    monkeypatch.setenv(pixels.LIMIT, "1000")
+    monkeypatch.setenv("SARTM_MAX_PIXELS", "1000")
     monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("decoded"))
     for name in ("x.png", "x.npy"):
-        with pytest.raises(ValueError, match=rf"{name}: .*1200 pixels, at most 1000 are read; {pixels.LIMIT}"):
+        with pytest.raises(ValueError, match=rf"{name}: .*1200 pixels, at most 1000 are read; SARTM_MAX_PIXELS"):
             pixels.read_stored(tmp_path / name)
 
 
@@ -228,3 +229,53 @@ def test_planes_one_behind_the_other_are_told(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.tif", np.zeros((3, 16, 20), np.uint16), photometric="rgb", planarconfig="separate")
     head = pixels.read_head(tmp_path / "x.tif")
     assert head.planes_apart and head.channels == 3 and head.pages == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 8), (3, 9, 8)])
+def test_arrays_with_channels_first_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Regression: the first row was taken for the picture."""
+    np.save(tmp_path / "x.npy", np.zeros(shape, np.uint8))
+    for read in (read_thermal, read_rgb, lambda path: read_label(path, MFNET)):
+        with pytest.raises(ValueError, match=r"x\.npy: .*channels come first"):
+            read(tmp_path / "x.npy")
+
+
+def test_colour_tiffs_that_pillow_does_not_know_are_told_by_their_shape(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
+    tifffile.imwrite(
+        tmp_path / "x.TIF", np.zeros((6, 8, 10), np.uint8), photometric="minisblack", planarconfig="contig"
+    )
+    with pytest.raises(ValueError, match=r"x\.TIF: \(6, 8, 10\) uint8, expected \(H, W, 3\)"):
+        read_rgb(tmp_path / "x.TIF")
+    assert read_thermal(tmp_path / "x.TIF").shape == (6, 8)
+
+
+def test_a_radiometric_jpeg_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    Image.new("L", (8, 6)).save(path)
+    assert not pixels.read_head(path).radiometric
+    content, part = path.read_bytes(), b"FLIR\0\1\0\0" + bytes(40)
+    path.write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part + content[2:])
+    assert pixels.read_head(path).radiometric
+
+
+@pytest.mark.parametrize(
+    "content,words",
+    [
+        (b"", "it is empty"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "Git LFS, not the picture itself",
+        ),
+        (b"\0\0\0\x24ftypheic", "a HEIC of a phone: save it as JPEG or PNG"),
+        (b"\0\0\0\x1cftypavif", "an AVIF"),
+        (b"<!DOCTYPE html>", "a page or text"),
+        (b"\x1b[2J\n?", r"begins with b'\\x1b\[2J\\n\?'"),
+    ],
+)
+def test_what_is_no_picture_is_told_by_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
+    """An LFS pointer, a phone's HEIC or a page of errors under a name that ends in .png."""
+    (tmp_path / "x.png").write_bytes(content)
+    for read in (read_rgb, read_thermal, pixels.read_head):
+        with pytest.raises(ValueError, match=rf"x\.png: not a readable image \(.*{words}"):
+            read(tmp_path / "x.png")

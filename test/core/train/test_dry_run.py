@@ -162,7 +162,7 @@ def test_it_ends_before_the_system_ends_it(tmp_path: Path, capsys, monkeypatch) 
     with pytest.raises(SystemExit) as stop:
         train.main(["--config", str(write_config(tmp_path)), "--dry-run"])
     message = capsys.readouterr().err
-    assert stop.value.code == 2 and "stopped before the system would: 0.5 of" in message
+    assert stop.value.code == 1 and "stopped before the system would: 0.5 of" in message
     assert all(f"--trainer.{name}" in message for name in ("activation_checkpointing", "batch_size", "accumulate"))
 
 
@@ -171,7 +171,7 @@ def test_a_process_without_memory_is_answered_with_what_to_change(tmp_path: Path
     with pytest.raises(SystemExit) as stop:
         train.main(["--config", str(write_config(tmp_path)), "--dry-run"])
     message = capsys.readouterr().err
-    assert stop.value.code == 2 and "for want of memory" in message and "activation_checkpointing true" in message
+    assert stop.value.code == 1 and "for want of memory" in message and "activation_checkpointing true" in message
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from aiohttp import FormData
 from aiohttp.test_utils import TestClient
 from PIL import Image
 
-from sartm_core.support.pixels import LIMIT
 from sartm_core.view.source import Live
 from test.core.view.pages import FakeMasks, Frames, page, shown, unpack
 
@@ -98,7 +97,7 @@ def test_one_dropped_picture_is_a_frame_of_one_camera() -> None:
 def test_bad_drops_are_refused_in_words(
     monkeypatch: pytest.MonkeyPatch, files: list[bytes], status: int, text: str
 ) -> None:
-    monkeypatch.setenv(LIMIT, "40000000")
+    monkeypatch.setenv("SARTM_MAX_PIXELS", "40000000")
 
     async def body() -> None:
         async with page(Frames(1), upload_mb=1) as (client, server):

@@ -6,6 +6,8 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sartm_ros.bag import main
-from sartm_ros.bags.reading import Bag
-from sartm_ros.bags.storage import BagError
+from sartm_ros.bags.reading import Bag, unpacked
+from sartm_ros.bags.storage import BagError, zstd
 from test.ros.bag_files import RGB, START_NS, THERMAL, Frame, drive, record, serialized
-from test.ros.mcap_files import Style, write
+from test.ros.mcap_files import Style, packed, text, write
+from test.ros.mcap_files import record as mcap_record
 
 STYLES = [Style(), Style(compression="lz4"), Style(compression=""), Style(per_chunk=0), Style(summary=False)]
 SMALL = [
@@ -242,3 +245,48 @@ def test_a_file_that_may_not_be_read(tmp_path):
     path.chmod(0)
     with pytest.raises(BagError, match="cannot be read"), Bag(path):
         pass
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_chunk_that_unpacks_to_more_than_it_says_is_damaged_and_costs_no_memory(tmp_path, compression, monkeypatch):
+    """Regression: 66 kB of a chunk took 2 GiB."""
+    data, ends = write(SMALL, Style(compression=compression))
+    bomb = packed(bytes(1 << 24), compression)
+
+    def chunk(full: int) -> bytes:
+        head = struct.pack("<QQQI", 0, 0, full, 0) + text(compression)
+        return mcap_record(6, head, struct.pack("<Q", len(bomb)), bomb)
+
+    monkeypatch.setenv("SARTM_MAX_CHUNK_BYTES", str(1 << 20))
+    for full, words in ((1 << 24, "16777216 bytes unpacked, at most 1048576"), (1000, "1001 bytes, expected 1000")):
+        path = tmp_path / f"{full}.mcap"
+        path.write_bytes(data[: ends[0]] + chunk(full))
+        tracemalloc.start()
+        with Bag(path) as bag:
+            found, told = list(bag.messages()), " ".join(fault.text for fault in bag.faults)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(found) == 4 and words in told and peak < 1 << 23
+
+
+def test_a_packed_file_of_which_nothing_can_be_had_is_named_itself(tmp_path):
+    """Regression: told was a file in /tmp, and that the recorder had not begun."""
+    record(tmp_path / "drive", drive(2), "sqlite3")
+    whole = next((tmp_path / "drive").glob("*.db3"))
+    content = zstd().compress(whole.read_bytes())
+    whole.with_name(whole.name + ".zstd").write_bytes(content[:-100])
+    whole.unlink()
+    (tmp_path / "drive" / "metadata.yaml").unlink()
+    with pytest.raises(BagError, match=rf"^{tmp_path}/drive/drive.db3.zstd: not whole \(.*it is no recording"):
+        Bag(tmp_path / "drive").__enter__()
+
+
+def test_a_message_that_stands_for_more_than_the_limit_is_unreadable(tmp_path, monkeypatch):
+    monkeypatch.setenv("SARTM_MAX_CHUNK_BYTES", str(1 << 20))
+    kept = zstd().compress(bytes(1 << 20))
+    assert unpacked(kept) == bytes(1 << 20)
+    bomb = zstd().compress(bytes(1 << 24))
+    tracemalloc.start()
+    assert unpacked(bomb) == bomb, "as it is: decoding tells"
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()

@@ -133,3 +133,13 @@ def test_a_constant_skew_below_half_a_period_is_found_exactly(skew_ms, count):
     offset = fixing_offset(rgb, thermal, 0.05)
     assert offset is not None and offset.seconds == pytest.approx(-skew_ms / 1e3)
     assert offset.within == 1 and offset.spread_s == 0
+
+
+def test_names_from_outside_do_not_steer_the_terminal(tmp_path, capsys):
+    """Names of topics, and of the recording itself; whole in the JSON."""
+    evil = "/cam\x1b[2J\x1b[31m/image_raw\nbag: all is well"
+    frames = [Frame(evil if f.topic == RGB else f.topic, f.stamp_s, f.logged_s, f.content) for f in drive(3)]
+    code, found = info(tmp_path, record(tmp_path / "dr\x1bive", frames))
+    told = "".join(capsys.readouterr())
+    assert code == 0 and evil in found["topics"] and found["pairing"]["pairs"] == 3
+    assert "\x1b" not in told and "\nbag: all is well" not in told and "\\x1b[31m/image_raw\\nbag" in told

@@ -17,6 +17,7 @@ from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.visualize import overlay
 from sartm_ros.bag import main
 from sartm_ros.bags.model import BagModel
+from sartm_ros.bags.writing import new_folder
 from sartm_ros.frames import compressed
 from test.ros.bag_files import (
     CHATTER,
@@ -220,3 +221,20 @@ def test_a_single_mcap_file_with_a_type_of_its_own(tmp_path):
     with AnyReader([out]) as reader:
         (outer,) = [reader.deserialize(data, c.msgtype) for c, _, data in reader.messages() if c.topic == "/own"]
     assert outer.one == 7 and len(outer.more) == 0
+
+
+def test_what_a_killed_process_left_goes_first(tmp_path):
+    """Its folder is as large as the recording, and has a name that nobody sees."""
+    left, other = (tmp_path / f".{name}.{dead_process()}.tmp" for name in ("out", "other"))
+    (left / "out").mkdir(parents=True)
+    other.mkdir()
+    with new_folder(tmp_path / "out") as folder:
+        folder.mkdir()
+    assert not left.exists() and other.exists() and (tmp_path / "out").is_dir()
+
+
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid

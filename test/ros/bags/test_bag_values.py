@@ -55,7 +55,7 @@ def test_a_registration_of_calibrate_is_taken(tmp_path):
         ("registration: {mode: depth}", "registration.mode: got 'depth', which needs the node"),
         ("thermal: {scale: 0.0}", "thermal.scale: got 0"),
         ("checkpoint: nowhere.safetensors", "checkpoint: got 'nowhere.safetensors'.*no such file"),
-        ("[", "node.yaml: not a readable YAML file"),
+        ("[", "node.yaml: not YAML"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_parameter(tmp_path, text, said):

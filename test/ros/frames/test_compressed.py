@@ -272,3 +272,12 @@ def test_masks_survive_png_exactly(height, width, seed):
 def test_only_masks_become_png(image):
     with pytest.raises(ValueError, match="expected"):
         png(image)
+
+
+@pytest.mark.parametrize("claimed", ["16UC1; png compressed ", "mono16; jpeg compressed", "mono16"])
+def test_a_format_that_claims_more_bits_than_the_picture_has_is_told(claimed):
+    """cv_bridge's toCompressedImageMsg writes 8 bits of 16, and the name stays."""
+    shallow = parse(raw_compressed(picture_bytes((COUNTS >> 8).astype(np.uint8), "png"), claimed), "thermal", TOPIC)
+    assert "its picture has 8 bits a channel" in shallow.warning and claimed.split(";")[0] in shallow.warning
+    assert not parse(raw_compressed(picture_bytes(COUNTS, "png"), claimed), "thermal", TOPIC).warning
+    assert not parse(raw_compressed(picture_bytes(NOISE[..., 0], "png"), "mono8; png"), "thermal", TOPIC).warning

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sartm_ros.frames import colors
-from sartm_ros.frames.colors import COLOR
+from sartm_ros.frames.colors import COLOR, DEEP_COLOR
 from sartm_ros.frames.images import THERMAL, Crop, ImageError, fill, parse
 from test.ros.fake_messages import TOPIC, encode
 
@@ -134,6 +134,20 @@ def test_colour_of_more_than_8_bits_is_refused(encoding, monkeypatch):
     sent.encoding = encoding
     with pytest.raises(ImageError, match="more than 8 bits a channel"):
         parse(sent, "rgb", TOPIC)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("encoding", DEEP_COLOR)
+def test_counts_in_equal_channels_of_16_bits_are_counts(encoding, big):
+    """What a republisher makes of mono16; as in files and in compressed messages."""
+    counts = (np.arange(35).reshape(5, 7) * 1000).astype(np.uint16)
+    sent = np.dstack([counts] * 3 + [np.full_like(counts, 65535)] * (DEEP_COLOR[encoding] - 3))
+    frame = parse(encode(sent, encoding, 4, big), "thermal", TOPIC)
+    out = frame.thermal()
+    assert out.dtype == np.uint16 and out.dtype.isnative and np.array_equal(out, counts) and not frame.warning
+    sent[2, 3, 1] += 1
+    with pytest.raises(ImageError, match="the channels differ; expected the camera's counts"):
+        parse(encode(sent, encoding, 4, big), "thermal", TOPIC).thermal()
 
 
 def test_bayer_and_yuv_through_cv_bridge():

@@ -20,6 +20,7 @@ from sartm_ros.inference.jobs import Request
 from sartm_ros.inference.model import Model, library_threads
 from sartm_ros.node.parameters import SPECS
 from sartm_ros.node.weights import load_segmenter, registration, thermal_norm
+from test.core.conftest import stepped
 
 VALUES = {spec.name: spec.default for spec in SPECS}
 REQUEST = Request(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
@@ -29,7 +30,7 @@ REQUEST = Request(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
 def values(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:
     """Values of parameters that load tiny weights."""
     path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
-    SARTM(ModelConfig(backbone="hiera_nano", classes=("unlabeled", "car"), lora_rank=2)).save(path)
+    stepped(SARTM(ModelConfig(backbone="hiera_nano", classes=("unlabeled", "car"), lora_rank=2))).save(path)
     own = library_threads()
     quick = {"device": "cpu", "engine": "torch", "precision": "fp32", "input_size": "160x160", "warmup": False}
     yield VALUES | quick | {"checkpoint": str(path)}
@@ -89,7 +90,7 @@ def test_each_adapter_shrinks_from_its_own_size(values: dict, tmp_path: Path) ->
     """Regression: all got 0.7 of the checkpoint's size, so that a small one grew."""
     files = {}
     for name, size in {"large": (320, 320), "small": (192, 224)}.items():
-        model = SARTM(ModelConfig(backbone="hiera_nano", classes=("unlabeled", "car"), lora_rank=2))
+        model = stepped(SARTM(ModelConfig(backbone="hiera_nano", classes=("unlabeled", "car"), lora_rank=2)))
         model.info = replace(model.info, preprocess=PreprocessConfig(input_size=size))
         files[name] = str(model.save(tmp_path / f"{name}.safetensors"))
     own = {"checkpoint": files["large"], "adapters": files["small"], "input_size": "checkpoint"}

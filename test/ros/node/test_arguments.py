@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sartm_ros.node.arguments import UsageError, main, ros_arguments
@@ -49,6 +51,18 @@ def test_what_no_one_knows_is_refused_and_not_passed_over(given: list[str], name
     """Regression: `--checkpoint x` without `--ros-args` started the node with the shipped weights."""
     with pytest.raises(UsageError, match=named):
         ros_arguments(given, PARAMETERS)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 100_000])
+def test_nesting_that_keeps_rcl_busy_for_minutes_is_refused(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Regression: rcl's reader of parameters took more than 25 s of these, and Ctrl-C did nothing."""
+    (tmp_path / "deep.yaml").write_text(text)
+    for args in (["--params-file", str(tmp_path / "deep.yaml")], ["-p", f"sync.max_wait:={text}"]):
+        assert main(args, "Doc.", PARAMETERS, lambda given: 0) == 2
+        told = capsys.readouterr().err
+        assert "inside each other" in told and len(told) < 500
 
 
 def test_main_runs_with_them_or_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""docs/node.md says what the code says: its tables are generated, its topics are those of a running node."""
+"""The node's pages say what the code says: their tables are generated, their topics are those of a running node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sartm_ros.node import parameters, reference
 from sartm_ros.pairing.nearest import STREAMS
 from test.ros.processes import ROOT
 
-PAGE = ROOT / "docs" / "node.md"
+SAYS = ROOT / "docs" / "node_says.md"
 NAMESPACE, NODE = "/sartm", "/sartm/segment"
 PARAMETER_SERVICES = "rcl_interfaces/srv/", "type_description_interfaces/srv/", "logging"
 """Types (beginnings) of the services that rclpy gives every node."""
@@ -35,19 +35,23 @@ def active(robot) -> None:
     robot.until(lambda: wanted <= {end.topic_name for end in robot.node.subscriptions}, "an active node")
 
 
-def test_the_page_is_what_the_code_says():
-    page = PAGE.read_text(encoding="utf-8")
-    assert reference.fill(page) == page, f"docs/node.md is out of date. Mend it with: {reference.COMMAND}"
+def test_the_pages_are_what_the_code_says():
+    pages = [(ROOT / page).read_text(encoding="utf-8") for page in reference.PAGES]
+    assert reference.fill(pages) == pages, f"out of date. Mend it with: {reference.COMMAND}"
 
 
 def test_check_names_the_command_and_write_mends(tmp_path, capsys):
-    page = tmp_path / "node.md"
-    page.write_text("".join(f"text\n<!-- generated: {name} -->\nOUTDATED\n<!-- end -->\n" for name in reference.TABLES))
-    assert reference.main(["--check", str(page)]) == 1
-    assert reference.COMMAND in capsys.readouterr().err
-    assert reference.main(["--write", str(page)]) == 0
-    assert "OUTDATED" not in page.read_text() and page.read_text().count("text\n") == len(reference.TABLES)
-    assert reference.main(["--check", str(page)]) == 0
+    pages = [tmp_path / "one.md", tmp_path / "other.md"]
+    for page, names in zip(pages, (list(reference.TABLES)[:2], list(reference.TABLES)[2:]), strict=True):
+        page.write_text("".join(f"text\n<!-- generated: {name} -->\nOUTDATED\n<!-- end -->\n" for name in names))
+    given = [str(page) for page in pages]
+    assert reference.main(["--check", *given]) == 1
+    said = capsys.readouterr().err
+    assert reference.COMMAND in said and all(f"{page} is out of date" in said for page in given)
+    assert reference.main(["--write", *given]) == 0
+    written = "".join(page.read_text() for page in pages)
+    assert "OUTDATED" not in written and written.count("text\n") == len(reference.TABLES)
+    assert reference.main(["--check", *given]) == 0
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,7 @@ def literals() -> list[str]:
 
 def quoted() -> list[str]:
     """The log texts (second column, in code type) of the page's troubleshooting table; `...` stands for anything."""
-    section = PAGE.read_text(encoding="utf-8").split("## When something is wrong")[1].split("\n## ")[0]
+    section = SAYS.read_text(encoding="utf-8").split("## When something is wrong")[1].split("\n## ")[0]
     cells = [line.split(" | ")[1] for line in section.splitlines() if line.startswith("| ") and " | " in line]
     return [part.strip() for cell in cells for text in re.findall(r"`([^`]+)`", cell) for part in text.split("...")]
 
