@@ -9,7 +9,7 @@ PYTHON ?= python3
 # The wheels' ROS: jazzy or kilted, each in a .venv of its own.
 ROS ?= jazzy
 VENV := .venv$(if $(filter-out jazzy,$(ROS)),-$(ROS))
-# TORCH=cpu: PyTorch's own index of wheels without CUDA, a third of the disk.
+# TORCH=cpu: PyTorch's own index of wheels without CUDA, a quarter of the disk.
 TORCH ?=
 TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.org/whl/cpu)
 # Processes that share the tests, but for those marked `alone`: these watch other processes and come after them.
@@ -32,8 +32,8 @@ endif
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1\t/' | expand -t 20
-	@echo "  first run: about 2 minutes and 6 GB for torch and ROS; PYTHON=python3.12 picks another Python,"
-	@echo "  TORCH=cpu a PyTorch without CUDA"
+	@echo "  first run: a few minutes and 6 GB (make test: 7) for torch and ROS. TORCH=cpu: a PyTorch without CUDA,"
+	@echo "  1.4 GB; PYTHON=python3.12 picks another Python"
 
 demo: $(VENV)/.ready-demo ## two cameras -> node -> masks, no ROS or GPU needed; DATA=dir plays your own pairs; RATE=, FRAMES=
 	$(PY) -m sartm_ros.demo $(if $(DATA),--data "$(DATA)") $(if $(RATE),--rate $(RATE)) $(if $(FRAMES),--frames $(FRAMES))
@@ -88,7 +88,7 @@ $(VENV)/.ready-demo: setup.py Makefile | asked-for
 	  echo "make: $(PYTHON) cannot make virtual environments. Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 	@if ! $(PY) -m pip --version >/dev/null 2>&1 \
 	  || { [ -e $(MARK) ] && ! $(PY) -c 'import torch, torchvision, sam2' >/dev/null 2>&1; }; then \
-	  echo "make: setting up $(VENV) (about 2 minutes)"; $(PYTHON) -m venv --clear $(VENV); fi
+	  echo "make: setting up $(VENV) (a few minutes)"; $(PYTHON) -m venv --clear $(VENV); fi
 	@touch $(MARK)
 	$(PY) -m pip install -q "setuptools>=64,<80" wheel
 	$(PY) -m pip install $(TORCH_INDEX) torch torchvision

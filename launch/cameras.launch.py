@@ -5,16 +5,14 @@ ros2 launch sartm_ros cameras.launch.py cameras_file:=my_cameras.yaml
 What the file holds: config/cameras.yaml. `ros2 launch sartm_ros cameras.launch.py -s` lists the arguments.
 """
 
-import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
 PACKAGE = "sartm_ros"
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # of Fast DDS 3, of 2
 END_S = "25"
 """Time to end after Ctrl-C: longer than the node waits for a model that is still loading (launch's own 5 s are not)."""
 
@@ -34,7 +32,7 @@ def start_process(context: LaunchContext) -> list[Node]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments, the Fast DDS profile that lets large images through, the process."""
+    """Arguments, the process. The Fast DDS profile that lets large images through it takes by itself."""
     config = Path(get_package_share_directory(PACKAGE)) / "config"
     actions: list = [
         DeclareLaunchArgument(
@@ -44,6 +42,4 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument("use_sim_time", default_value="false", description="Take the time from /clock."),
     ]
-    if not any(os.environ.get(variable) for variable in PROFILE_VARIABLES):  # the user's own profile wins
-        actions += [SetEnvironmentVariable(name, str(config / "fastdds.xml")) for name in PROFILE_VARIABLES]
     return LaunchDescription([*actions, OpaqueFunction(function=start_process)])

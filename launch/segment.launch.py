@@ -7,16 +7,14 @@ ros2 launch sartm_ros segment.launch.py -s                                # ever
 An argument left empty keeps what params_file says. Nothing is downloaded here or by the node.
 """
 
-import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
 PACKAGE = "sartm_ros"
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # of Fast DDS 3, of 2
 END_S = "25"
 """Time to end after Ctrl-C: longer than the node waits for a model that is still loading (launch's own 5 s are not)."""
 
@@ -90,7 +88,7 @@ def start_nodes(context: LaunchContext) -> list[Node]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments, the Fast DDS profile that lets large images through, the nodes."""
+    """Arguments, the nodes. The Fast DDS profile that lets large images through each takes by itself."""
     config = Path(get_package_share_directory(PACKAGE)) / "config"
     actions: list = [DeclareLaunchArgument(n, default_value=default, description=d) for n, default, d in ARGUMENTS]
     actions.append(
@@ -100,6 +98,4 @@ def generate_launch_description() -> LaunchDescription:
             description="YAML with the parameters of the segment node.",
         )
     )
-    if not any(os.environ.get(variable) for variable in PROFILE_VARIABLES):  # the user's own profile wins
-        actions += [SetEnvironmentVariable(name, str(config / "fastdds.xml")) for name in PROFILE_VARIABLES]
     return LaunchDescription([*actions, OpaqueFunction(function=start_nodes)])

@@ -228,7 +228,7 @@ def test_the_notebook_is_a_page_with_its_pictures(build: Any) -> None:
     cells[1]["outputs"] = [printed, shown]
     page = notebook.page({"cells": cells})
     code = "```python\nprint(1)\np\n```\n\n```text\n1\n```"
-    assert page == f"# A\nb\n\n{code}\n\n![P()](data:image/png;base64,iVBORw==)\n"
+    assert page == f"# A\nb\n\n{code}\n\n![P](data:image/png;base64,iVBORw==)\n"
     names: dict[str, Any] = {}
     assert notebook.show("import math\nmath.floor(2.5)", names, 1)[0]["data"] == {"text/plain": ["2"]}
     assert notebook.show("print(math)", names, 2)[0]["output_type"] == "stream"

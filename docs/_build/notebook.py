@@ -81,8 +81,13 @@ def smaller(png: bytes) -> bytes:
 
 def told(outputs: list[Cell]) -> list[Any]:
     """What outputs have in common on all machines: the first word of their texts, and which are pictures."""
-    words = (KIND.match("".join(text_of(output))) for output in outputs)
-    return [(word and word[1], "image/png" in output.get("data", ())) for word, output in zip(words, outputs, strict=True)]
+    return [(word_of(output), "image/png" in output.get("data", ())) for output in outputs]
+
+
+def word_of(output: Cell) -> str:
+    """The first word of its text."""
+    found = KIND.match("".join(text_of(output)))
+    return found[1] if found else ""
 
 
 def text_of(output: Cell) -> list[str]:
@@ -98,7 +103,7 @@ def page(notebook: dict[str, Any]) -> str:
         out.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
         for output in cell.get("outputs", ()):
             if picture := output.get("data", {}).get("image/png"):
-                out.append(f"![{''.join(text_of(output))}](data:image/png;base64,{picture})")
+                out.append(f"![{word_of(output)}](data:image/png;base64,{picture})")
             else:
                 out.append(f"```text\n{''.join(text_of(output)).rstrip()}\n```")
     return "\n\n".join(out) + "\n"

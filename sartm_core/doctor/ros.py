@@ -102,7 +102,7 @@ def profile() -> Iterator[Finding]:
     transport = importlib.import_module(TRANSPORT)
     variable = next((name for name in transport.USER_VARIABLES if os.environ.get(name)), "")
     path = Path(os.environ[variable]) if variable else transport.shipped(PROFILE)
-    remedy = f"export {' '.join(f'{name}={transport.shipped(PROFILE)}' for name in transport.USER_VARIABLES)}"
+    remedy = f"export {transport.variable()}={transport.shipped(PROFILE)}"
     loses = f"its default of {transport.DEFAULT_SEGMENT_BYTES / MIB:.1f} MiB loses larger images silently"
     if path is None:
         yield Finding(BROKEN, "Fast DDS", f"config/{PROFILE} is not installed; {loses}", "install SARTM again")

@@ -21,8 +21,9 @@ from sartm_core.support.text import plain
 MISSING = "there is no such file"
 LONGEST_NAME = 300
 """Characters of a path in a message."""
-TICK_NS = 20_000_000
-"""Two writes within this time may have the same time stamp."""
+FRESH_NS, PAUSE_S = 500_000_000, 0.05
+"""A file written to within this time may not be whole yet: it is read again after a pause. Two writes may have the same
+time stamp, and a busy machine may hold a writer up in the middle of one."""
 
 
 def unreadable(path: str | Path) -> str:
@@ -59,7 +60,7 @@ def opened(path: str | Path, what: str) -> Iterator[BinaryIO]:
 def whole(file: BinaryIO, what: str) -> bytes:
     """All of an open file. OSError when somebody wrote to it meanwhile: that would be half of one, half of another."""
     before = os.fstat(file.fileno())
-    is_fresh = time.time_ns() - before.st_mtime_ns < TICK_NS
+    is_fresh = time.time_ns() - before.st_mtime_ns < FRESH_NS
     if before.st_size > (most := limits().file_bytes):
         raise OSError(
             f"{what}: {plain(file.name, LONGEST_NAME)} has {before.st_size} bytes, at most {most} are read; "
@@ -70,6 +71,7 @@ def whole(file: BinaryIO, what: str) -> bytes:
     after = os.fstat(file.fileno())
     same = len(data) == after.st_size and (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
     if same and is_fresh:
+        time.sleep(PAUSE_S)
         file.seek(0)
         same = file.read(before.st_size + 1) == data
     if not same:

@@ -14,8 +14,8 @@ from sartm_core.support.files import cache_folder, write_text
 
 FASTDDS_3, FASTDDS_2 = USER_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 """Fast DDS 3 (Kilted and later) reads the first alone, 2 (Jazzy, Humble) the second alone."""
-LIBRARY_2 = "libfastrtps.so"
-MAPPED = Path("/proc/self/maps")
+LIBRARY_2 = ("lib/libfastrtps.so*", "lib/*-linux-gnu/libfastrtps.so*")
+"""In the prefix of a distro or of the wheels."""
 DEFAULT_SEGMENT_BYTES = 549_408
 """Fast DDS's own shared-memory segment; a best-effort message that does not fit in is lost."""
 SHIPPED_SEGMENT_BYTES = 1 << 25
@@ -46,7 +46,7 @@ def shipped(name: str) -> Path | None:
 
 def use_shipped_profile() -> Path | None:
     """Make Fast DDS read config/fastdds.xml; call before rclpy.init. Returns its path, or None if the user set one,
-    which then counts under both names.
+    which then counts under either name.
 
     Where shared memory is too small for its segment, as the 64 MB of a container, a copy with a smaller one.
     """
@@ -55,16 +55,15 @@ def use_shipped_profile() -> Path | None:
     if profile is not None:
         profile = fitting(profile, shared_memory_free())
     if own or profile:
-        os.environ.update(dict.fromkeys(USER_VARIABLES, own or str(profile)))
+        os.environ[variable()] = own or str(profile)
     return profile
 
 
 def variable() -> str:
-    """Which of the two the Fast DDS of this process reads; that of version 3 before it is loaded."""
-    try:
-        return FASTDDS_2 if LIBRARY_2 in MAPPED.read_text() else FASTDDS_3
-    except OSError:  # no /proc
-        return FASTDDS_3
+    """Which of the two the Fast DDS of this installation reads."""
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
+    found = (file for prefix in prefixes for pattern in LIBRARY_2 for file in Path(prefix).glob(pattern))
+    return FASTDDS_2 if any(found) else FASTDDS_3
 
 
 def shared_memory_free() -> int | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
 import functools
 import importlib
 import importlib.util
 import io
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -155,11 +155,9 @@ def of_pip(words: Sequence[str]) -> Iterator[str]:
 
 @functools.cache
 def extras_of_setup() -> set[str]:
-    tree = ast.parse((ROOT / "setup.py").read_text())
-    (extras,) = [
-        node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "extras_require"
-    ]
-    return {key.value for key in extras.keys}  # type: ignore[attr-defined]
+    with mock.patch("setuptools.setup") as setup:
+        runpy.run_path(str(ROOT / "setup.py"))
+    return set(setup.call_args.kwargs["extras_require"])
 
 
 def of_ros2(words: Sequence[str]) -> Iterator[str]:
@@ -179,7 +177,8 @@ def of_ros2(words: Sequence[str]) -> Iterator[str]:
         reference = importlib.import_module("sartm_ros.node.reference")
         topics = {topic.resolved("/sartm") for topic in (*reference.INPUTS, *reference.OUTPUTS)}
         names = topics | {NODE, *(f"/sartm/{name.replace('~', 'segment')}" for name, _, _ in reference.SERVICES)}
-        yield from (f"the node has no {word}" for word in rest if word.startswith("/sartm/") and word not in names)
+        named = [name for word in rest for name in re.findall(r"(?:^|:=)(/sartm/[\w/]+)", word)]
+        yield from (f"the node has no {name}" for name in named if name not in names)
 
 
 def of_launch(file: str, given: Sequence[str]) -> Iterator[str]:

@@ -22,18 +22,19 @@ RUNNABLE = {"sartm", "python", "make", *SHELL_ONLY}
 OUTPUTS = ("--output", "--pick")
 """The word behind is made by the command."""
 SMALL_TRAINING = "--trainer.max_steps 2 --trainer.batch_size 2 --trainer.val_batch_size 1 --data.workers 0"
-QUICK_BENCHMARK = "--runs 1 --warmup 1 --agreement-frames 1 --startup false --threads 2"
+QUICK_BENCHMARK = "--runs 5 --warmup 1 --agreement-frames 1 --startup false --threads 2"
 CUTS = {
     "sartm train": SMALL_TRAINING,
-    "sartm ablate": f"--seeds 0 --dry-run {SMALL_TRAINING}",
+    "sartm ablate": "--seeds 0 --dry-run",
+    "sartm ablate --table losses": f"--seeds 0 {SMALL_TRAINING}",
     "sartm benchmark --compare": "--anyway",
     "sartm benchmark --adapters": f"--adapters 1 --backbones nano --engine torch {QUICK_BENCHMARK}",
     "sartm benchmark": f"--backbones nano --engine torch --resolutions 96x128 {QUICK_BENCHMARK}",
-    "sartm benchmark-node --compare": "--anyway",
+    "sartm benchmark-node --compare": "",
     "sartm benchmark-node": "--runs 1 --seconds 1 --rates 5 --peak false",
     "sartm evaluate": "--worst 1",
     "sartm evaluate --output": "--synthetic 2",
-    "sartm compare": "--resamples 50 --most 1",
+    "sartm compare": "--resamples 100 --most 1",
     "sartm bag extract": "--every 2",
     "sartm view": "--port 0",
     "sartm browse": "--port 0",
@@ -48,7 +49,7 @@ SERVICES = {
 }
 """What goes on until Ctrl-C -> what it says when it is ready."""
 INTERRUPTED = (0, 130)
-LIMIT_S = 300.0
+LIMIT_S, READY_S, END_S = 300.0, 120.0, 30.0
 PRELUDE = """
 import numpy as np, torch
 from PIL import Image
@@ -66,8 +67,6 @@ class Shell:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
-    ran: list[str] = field(default_factory=list)
-    """What was run, as it was typed."""
 
     def __post_init__(self) -> None:
         lay_out(self.folder)
@@ -87,7 +86,7 @@ class Shell:
     def python(self, block: Block) -> None:
         for node in ast.walk(ast.parse(block.body)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                provide(self.folder, node.value)
+                provide(self.folder, node.value, block.body)
         self._run([sys.executable, "-c", PRELUDE + block.body], f"{block.page}:{block.line}")
 
     def command(self, command: Command) -> None:
@@ -95,7 +94,7 @@ class Shell:
             return
         for word, before in zip(command.words, ("", *command.words), strict=False):
             if before not in OUTPUTS:
-                provide(self.folder, word)
+                provide(self.folder, word.rpartition("=")[2], command.text)
         for (page, start), work in BY_HAND.items():
             if command.page == page and command.text.startswith(start):
                 work(self.folder)
@@ -112,7 +111,7 @@ class Shell:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert done.returncode == 0, f"{name}\nran {words}\nexit code {done.returncode}\n{done.stdout[-3000:]}"
-        self.ran.append(name)
+        print(f"ran {name}", flush=True)
 
     def _serve(self, words: list[str], name: str, ready: str) -> None:
         log = self.folder / "service.log"
@@ -121,18 +120,18 @@ class Shell:
                 words, cwd=self.folder, env=self.environment, stdout=out, stderr=subprocess.STDOUT
             )
         try:
-            deadline = time.monotonic() + 60 * patience()
+            deadline = time.monotonic() + READY_S * patience()
             while not re.search(ready, log.read_text()) and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.1)
             said = log.read_text()
             assert re.search(ready, said), f"{name}\nran {words}\nnever said {ready!r}\n{said[-3000:]}"
             process.send_signal(signal.SIGINT)
-            code = process.wait(30 * patience())
+            code = process.wait(END_S * patience())
             assert code in INTERRUPTED, f"{name}\nran {words}\nexit code {code} after Ctrl-C\n{log.read_text()[-3000:]}"
         finally:
             process.kill()
             process.wait()
-        self.ran.append(name)
+        print(f"ran {name}", flush=True)
 
 
 def cut(text: str) -> list[str]:

@@ -113,15 +113,13 @@ def write_weights(path: Path) -> None:
 
 
 def write_foreign(path: Path) -> None:
-    """model.pth: the layout of the authors' files; else a SAM2 as a fine-tuning left it. Random values."""
+    """tuned.pt: a SAM2 as a fine-tuning left it; else the layout of the authors' files. Random values."""
     import torch
 
     from test.core.foreign_weights import authors_file, authors_model, sam2_model
 
-    if path.name == "model.pth":
-        torch.save(authors_file(authors_model(5)), path)
-    else:
-        torch.save({"model": sam2_model("sam2.1").state_dict()}, path)
+    tuned = path.name == "tuned.pt"
+    torch.save({"model": sam2_model("sam2.1").state_dict()} if tuned else authors_file(authors_model(5)), path)
 
 
 def write_points(path: Path) -> None:
@@ -132,6 +130,12 @@ def write_points(path: Path) -> None:
 def write_corrected(path: Path) -> None:
     """What CVAT gives back: the archive that it was given."""
     shutil.copy(path.with_name("to_cvat.zip"), path)
+
+
+def write_results(path: Path) -> None:
+    """Of a benchmark: those that the page's first command left."""
+    path.parent.mkdir()
+    shutil.copy(path.parents[1] / "bench" / "benchmark.json", path)
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {
@@ -145,6 +149,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     r"(.*/)?[\w-]+\.safetensors|FILE": write_weights,
     r"model\.pth|tuned\.pt": write_foreign,
     r"points\.csv": write_points,
+    r"(before|after)/benchmark\.json": write_results,
     r"from_cvat\.zip": write_corrected,
 }
 """What a word must match whole -> what makes that file or folder."""
@@ -159,9 +164,10 @@ def lay_out(folder: Path) -> Path:
     return folder
 
 
-def provide(folder: Path, word: str) -> None:
-    """Make what a word names, if it is one of ours and not there."""
+def provide(folder: Path, word: str, typed: str) -> None:
+    """Make what a word of a command names, if it is one of ours and not there."""
     for name in (word, word.partition("/")[0]):
         makers = [make for pattern, make in MAKERS.items() if re.fullmatch(pattern, name)]
         if makers and not (folder / name).exists():
-            makers[0](folder / name)
+            make = write_foreign if name == "FILE" and typed.startswith("sartm import") else makers[0]
+            make(folder / name)

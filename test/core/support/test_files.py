@@ -75,7 +75,8 @@ def test_a_file_that_is_written_while_it_is_read_is_refused(
     path = tmp_path / "a.bin"
     path.write_bytes(b"first")
     assert read_whole(path, "it") == b"first"
-    monkeypatch.setattr(files, "TICK_NS", 10**18)
+    monkeypatch.setattr(files, "FRESH_NS", 10**18)
+    monkeypatch.setattr(files, "PAUSE_S", 0)
     with Shared(path) as file:
         file.change = change
         with pytest.raises(OSError, match="it: .*a.bin changed while it was read"):

@@ -57,13 +57,21 @@ def test_without_shared_memory_there_is_nothing_to_say(monkeypatch: pytest.Monke
     assert transport.shared_memory_free() is None
 
 
-def test_advice_names_the_variable_that_the_loaded_fast_dds_reads(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("place", ["lib", "lib/x86_64-linux-gnu"])
+def test_jazzys_fast_dds_finds_the_shipped_profile_too(
+    place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    maps = tmp_path / "maps"
-    monkeypatch.setattr(transport, "MAPPED", maps)
-    assert transport.variable() == transport.FASTDDS_3  # nothing known
-    maps.write_text("7f00-7f01 r-xp 0 00:00 1 /opt/ros/jazzy/lib/libfastrtps.so.2.14.5\n")
-    assert transport.variable() == transport.FASTDDS_2
-    maps.write_text("7f00-7f01 r-xp 0 00:00 1 /opt/ros/kilted/lib/libfastdds.so.3.2.3\n")
-    assert transport.variable() == transport.FASTDDS_3
+    """Version 2 reads FASTRTPS_DEFAULT_PROFILES_FILE alone, version 3 FASTDDS_DEFAULT_PROFILES_FILE alone, and each
+    warns of the other's."""
+    monkeypatch.setattr(transport.sys, "prefix", str(tmp_path / "nothing"))
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"/nowhere:{tmp_path}")
+    for library, name in (("libfastdds.so.3.2.3", transport.FASTDDS_3), ("libfastrtps.so.2.14", transport.FASTDDS_2)):
+        for each in transport.USER_VARIABLES:
+            monkeypatch.setenv(each, "")
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / library).touch()
+        profile = transport.use_shipped_profile()
+        assert profile is not None and transport.variable() == name
+        assert {each: transport.os.environ[each] for each in transport.USER_VARIABLES} == {
+            each: str(profile) if each == name else "" for each in transport.USER_VARIABLES
+        }
