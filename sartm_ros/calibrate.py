@@ -5,8 +5,11 @@
     sartm calibrate --topics                         the cameras of a running robot
     sartm calibrate ... --pick pick.html             points picked by hand in a browser, then
     sartm calibrate ... --points points.csv
+    sartm calibrate ... --matcher package.module:function     points by a matcher of yours (LightGlue, MINIMA)
+    sartm calibrate ... --target chessboard:9x6:0.03          a board held before both cameras: lenses and mounting
 
 Writes registration.yaml (for --params-file), registration.json and overlay.png into --output. Look at overlay.png.
+With --target: registration.yaml, rgb.yaml, thermal.yaml (camera_info) and report.html. Look at report.html.
 Exit code 0: written. 1: no registration to be trusted, or unusable input; says why. 2: wrong usage. 130: Ctrl-C.
 """
 
@@ -19,18 +22,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sartm_core.support.cli import finish, new_parser, parse
 from sartm_ros.calibration.needs import CalibrationError
 
 if TYPE_CHECKING:  # the real imports take seconds; Ctrl-C during them must be quiet too
+    from sartm_ros.calibration.matcher import Matcher
     from sartm_ros.calibration.result import Result
     from sartm_ros.calibration.sources import FramePair
+    from sartm_ros.calibration.target import Target
 
 PROGRAM = "sartm calibrate"
 MODELS = ("scale_shift", "affine", "homography")
 DEFAULT_FRAMES = 8
+TARGET_FRAMES = 20
+"""With --target every view counts."""
 DEFAULT_TOLERANCE = 0.05
 DEFAULT_TIMEOUT = 30.0
 PICKED_LIMIT = 5.0
@@ -74,8 +81,9 @@ def make_parser() -> argparse.ArgumentParser:
     source.add_argument("--topics", action="store_true", help="rgb/image_raw and thermal/image_raw of a running robot")
     source.add_argument("--name", nargs="+", default=[], metavar="N", help="with --data: these frames only")
     source.add_argument(
-        "--frames", type=int, default=DEFAULT_FRAMES, metavar="N",
-        help=f"with --data and --topics: pairs used together, at most [default: {DEFAULT_FRAMES}]",
+        "--frames", type=int, metavar="N",
+        help=f"with --data and --topics: pairs used together, at most [default: {DEFAULT_FRAMES}; {TARGET_FRAMES} "
+        "with --target]",
     )  # fmt: skip
     source.add_argument(
         "--thermal-crop", type=int, nargs=4, default=[0, 0, 0, 0], metavar=("TOP", "BOTTOM", "LEFT", "RIGHT"),
@@ -99,6 +107,18 @@ def make_parser() -> argparse.ArgumentParser:
     method.add_argument(
         "--pick", type=Path, metavar="OUT.html", help="write a page to pick points on in a browser, and nothing else"
     )
+    method.add_argument(
+        "--matcher", metavar="MODULE:FUNCTION",
+        help="a function of yours: rgb (H, W, 3) uint8, thermal (h, w) -> (N, 4) rgb_x, rgb_y, thermal_x, thermal_y",
+    )  # fmt: skip
+    method.add_argument(
+        "--target", metavar="KIND:COLUMNSxROWS:METRES",
+        help="chessboard (inner corners), circles or asymmetric_circles, and metres from point to point; needs OpenCV",
+    )  # fmt: skip
+    method.add_argument(
+        "--distance", type=float, metavar="M",
+        help="with --target: of what must fit where depth is missing [default: that of the target]",
+    )  # fmt: skip
     text = "auto: the simplest that is about as good as the best"
     parser.add_argument("--model", choices=("auto", *MODELS), default="auto", help=text)
     text = "folder to write into [default: %(default)s]"
@@ -113,8 +133,13 @@ def check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace, ro
         parser.error("give one of: --rgb with --thermal, --data, --topics")
     if files and not (options.rgb and options.thermal):
         parser.error("--rgb and --thermal go together")
-    if options.auto + bool(options.points) + bool(options.pick) > 1:
-        parser.error("give one of --auto, --points, --pick")
+    methods = options.auto, options.points, options.pick, options.matcher, options.target
+    if sum(map(bool, methods)) > 1:
+        parser.error("give one of --auto, --points, --pick, --matcher, --target")
+    if options.distance is not None and not (options.target and options.distance > 0):
+        parser.error(f"--distance {options.distance:g}: goes with --target, and is above 0")
+    if options.frames is None:
+        options.frames = TARGET_FRAMES if options.target else DEFAULT_FRAMES
     if options.name and not options.data:
         parser.error("--name goes with --data")
     if ros and not options.topics:
@@ -134,11 +159,25 @@ def run(options: argparse.Namespace, ros: Sequence[str], command: str) -> int:
     from sartm_ros.calibration import needs, sources
 
     needs.check()
+    prepared = prepare(options)
     frames = sources.checked(sources.cropped(read(options, ros), options.thermal_crop))
     if options.pick:
         return write_page(frames, options)
     options.output.mkdir(parents=True, exist_ok=True)  # before the long part
-    return register(frames, options, command)
+    if options.target:
+        return by_target(frames, prepared, options, command)
+    return register(frames, prepared, options, command)
+
+
+def prepare(options: argparse.Namespace) -> Any:
+    """The --matcher's function or the --target, so that a slip in their names shows before frames are read."""
+    from sartm_ros.calibration import matcher, needs
+    from sartm_ros.calibration.target import Target
+
+    if options.target:
+        needs.opencv()
+        return Target.parse(options.target)
+    return matcher.named(options.matcher) if options.matcher else None
 
 
 def read(options: argparse.Namespace, ros: Sequence[str]) -> list[FramePair]:
@@ -175,9 +214,26 @@ def write_page(frames: Sequence[FramePair], options: argparse.Namespace) -> int:
     return 0
 
 
-def register(frames: Sequence[FramePair], options: argparse.Namespace, command: str) -> int:
-    """Points, model, verdict, files."""
-    from sartm_ros.calibration import auto, result, trust
+def by_target(frames: Sequence[FramePair], target: Target, options: argparse.Namespace, command: str) -> int:
+    """--target: cameras, registration, report."""
+    from sartm_ros.calibration import by_target, result, rig_report
+
+    comments = [f"target {target}; from: {', '.join(f.name for f in frames)}", f"{now()}: {command}"]
+    with progress("looking for the target", len(frames)) as tick:
+        lines = by_target.run(
+            frames, target, options.output, comments, options.distance, options.thermal_crop, tick
+        )  # fmt: skip
+    for line in lines:
+        print(line)
+    print(
+        f"{options.output / result.PARAMETERS} is for --params-file; look at {options.output / rig_report.REPORT} first"
+    )
+    return 0
+
+
+def register(frames: Sequence[FramePair], find: Matcher | None, options: argparse.Namespace, command: str) -> int:
+    """Points, model, verdict, files; `find` is the --matcher."""
+    from sartm_ros.calibration import auto, matcher, result, trust
     from sartm_ros.calibration.models import choose, fit_all
     from sartm_ros.calibration.overlay import overlay
     from sartm_ros.calibration.points import read_points
@@ -188,16 +244,18 @@ def register(frames: Sequence[FramePair], options: argparse.Namespace, command: 
     if options.points:
         source, target = read_points(options.points, sizes.rgb, sizes.thermal)
         tried, limit = len(source), PICKED_LIMIT * unit
+    elif find:
+        source, target = matcher.match(find, frames, options.matcher)
+        tried, limit = len(source), auto.LIMIT * unit
     else:
         with progress("matching", auto.steps(len(frames))) as tick:
             matches = auto.find(frames, tick)
         source, target, tried, limit = matches.thermal, matches.rgb, matches.tried, auto.LIMIT * unit
     names = MODELS if options.model == "auto" else (options.model,)
     fit, why = choose(fit_all(names, source, target, limit), sizes.rgb[0])
-    found = result.Result(
-        fit, trust.assess(fit, source, target, tried, sizes), sizes, why, "points" if options.points else "auto",
-        [f.name for f in frames] + ([str(options.points)] if options.points else []), command, now(),
-    )  # fmt: skip
+    inputs = [frame.name for frame in frames] + ([str(options.points)] if options.points else [])
+    quality = trust.assess(fit, source, target, tried, sizes)
+    found = result.Result(fit, quality, sizes, why, method_of(options), inputs, command, now())
     for line in result.headline(found):
         print(line)
     picture = overlay(frames, fit.matrix)
@@ -219,6 +277,11 @@ def refuse(found: Result, against: Sequence[str], picture: object, options: argp
     text = auto.refusal(reason, *(["Pick more points, spread over the picture"] if options.points else []))
     print(f"calibrate: {text} (what was found: {options.output / result.REFUSED})", file=sys.stderr)
     return 1
+
+
+def method_of(options: argparse.Namespace) -> str:
+    """As registration.json has it."""
+    return "points" if options.points else "matcher" if options.matcher else "auto"
 
 
 def now() -> str:

@@ -39,6 +39,17 @@ def transform() -> Any:
     return _need("skimage.transform")
 
 
+def opencv() -> Any:
+    """cv2, for targets"""
+    try:
+        return importlib.import_module("cv2")
+    except ImportError as error:
+        raise CalibrationError(
+            f"--target needs OpenCV ({error}); install it: pip install opencv-python-headless, or on a robot "
+            "sudo apt install python3-opencv"
+        ) from error
+
+
 def check() -> None:
     """CalibrationError now rather than after a minute of work."""
     for library in (ndimage, fft, measure, transform):

@@ -34,7 +34,7 @@ class Result:
     why: str
     """Why this model."""
     method: str
-    """`auto` or `points`."""
+    """`auto`, `points` or `matcher`."""
     inputs: list[str]
     """Names of the frames, and of the points file."""
     command: str
@@ -113,7 +113,7 @@ def _one_line(text: str) -> str:
 def headline(result: Result) -> list[str]:
     """The numbers in words."""
     q = result.quality
-    what = "patches of the grid" if result.method == "auto" else "picked points"
+    what = {"auto": "patches of the grid", "points": "picked points", "matcher": "matches"}[result.method]
     found = f", {q.points} found again" if result.method == "auto" else ""
     return [
         f"{result.fit.model}: residual {q.rms:.2f} px RMS, {q.median:.2f} median, {q.maximum:.2f} max; leave-out error "

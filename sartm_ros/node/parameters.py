@@ -144,8 +144,10 @@ SPECS = (
 BY_NAME = {spec.name: spec for spec in SPECS}
 MODEL = tuple(spec.name for spec in SPECS if spec.applies == RELOAD)
 """Parameters of the model; nodes that share a process share them."""
-FOREIGN = ("cameras_file", "use_sim_time", "qos_overrides.", "start_type_description_service")
-"""Names (or their beginnings) that rclpy itself or the process around the node declares."""
+CAMERA_FILES = ("registration.rgb_camera", "registration.thermal_camera")
+"""Of `sartm calibrate --target`, for training and Python; the node hears camera_info."""
+FOREIGN = ("cameras_file", "use_sim_time", "qos_overrides.", "start_type_description_service", *CAMERA_FILES)
+"""Names (or their beginnings) that are no parameters of the node: of rclpy, of the process around it, of others."""
 
 
 def declare(node: Any) -> None:

@@ -239,3 +239,17 @@ def test_ctrl_c_is_quiet(pair, tmp_path) -> None:
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in error and "interrupted" in error
+
+
+def test_a_target_without_opencv_says_what_to_install(pair, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert run(*pair, "--target", "chessboard:9x6:0.03") == 1
+    assert "pip install opencv-python-headless" in capsys.readouterr().err
+
+
+def test_one_method_at_a_time(pair, capsys) -> None:
+    for options in (["--target", "chessboard:9x6:0.03", "--matcher", "a:b"], ["--distance", "3"]):
+        with pytest.raises(SystemExit) as stop:
+            run(*pair, *options)
+        assert stop.value.code == 2
+    assert "--distance 3: goes with --target" in capsys.readouterr().err
