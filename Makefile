@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs soak clean asked-for
+.PHONY: help demo demo-robot test lint docs soak clean asked-for
 
 PYTHON ?= python3
 # The wheels' ROS: jazzy or kilted, each in a .venv of its own.
@@ -31,12 +31,15 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH
 endif
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1\t/' | expand -t 20
 	@echo "  first run: a few minutes and 6 GB (make test: 7) for torch and ROS. TORCH=cpu: a PyTorch without CUDA,"
 	@echo "  1.4 GB; PYTHON=python3.12 picks another Python"
 
 demo: $(VENV)/.ready-demo ## two cameras -> node -> masks, no ROS or GPU needed; DATA=dir plays your own pairs; RATE=, FRAMES=
 	$(PY) -m sartm_ros.demo $(if $(DATA),--data "$(DATA)") $(if $(RATE),--rate $(RATE)) $(if $(FRAMES),--frames $(FRAMES))
+
+demo-robot: $(VENV)/.ready-demo ## depth, kelvin and every output of the node: objects with temperatures, cloud, hot spots, as pictures
+	$(PY) -m sartm_ros.demo.robot
 
 test: $(VENV)/.ready-dev ## all tests, real DDS included; ARGS="-k name" picks some
 ifdef ARGS

@@ -22,6 +22,7 @@ END_S = "25"
 ARGUMENTS = (
     ("rgb_topic", "rgb/image_raw", "Colour camera; a name without a leading / is inside the namespace."),
     ("thermal_topic", "thermal/image_raw", "Thermal camera; a name without a leading / is inside the namespace."),
+    ("depth_topic", "depth/image_raw", "Depth aligned to the colour camera, for the cloud; as above."),
     ("rgb_transport", "", "raw (sensor_msgs/Image) or compressed (CompressedImage). Empty: as in params_file."),
     ("thermal_transport", "", "raw (sensor_msgs/Image) or compressed (CompressedImage). Empty: as in params_file."),
     (
@@ -70,7 +71,7 @@ def file(context: LaunchContext, name: str) -> str:
 def start_nodes(context: LaunchContext) -> list[Node]:
     """The segment node, and the replay node if asked for."""
     given = context.launch_configurations
-    topics = [("rgb/image_raw", given["rgb_topic"]), ("thermal/image_raw", given["thermal_topic"])]
+    topics = [(f"{name}/image_raw", given[f"{name}_topic"]) for name in ("rgb", "thermal", "depth")]
     overrides: dict[str, object] = {"use_sim_time": flag(context, "use_sim_time")}
     for name in ("checkpoint", "device", "rgb_transport", "thermal_transport"):
         if given[name]:

@@ -33,7 +33,8 @@ from sartm_ros.node.weights import load_segmenter
 from sartm_ros.pairing.nearest import STREAMS
 from sartm_ros.segment_node import SegmentNode
 
-CAMERA_KEYS = ("rgb_topic", "thermal_topic", "namespace", "parameters")
+IMAGES = (*STREAMS, "depth")
+CAMERA_KEYS = (*(f"{name}_topic" for name in IMAGES), "namespace", "parameters")
 TOP_KEYS = ("model", "common", "cameras")
 FILE = "Path of the YAML file that lists the cameras; empty: config/cameras.yaml of the package."
 
@@ -70,7 +71,7 @@ def read_cameras(path: Path) -> list[CameraPair]:
         entry = {} if entry is None else entry
         _known(path, where, entry, CAMERA_KEYS)
         own = _parameters(path, f"{where}.parameters", entry.get("parameters"), lambda key: key not in MODEL)
-        topics = {stream: _topic(path, f"{where}.{stream}_topic", entry, stream) for stream in STREAMS}
+        topics = {stream: _topic(path, f"{where}.{stream}_topic", entry, stream) for stream in IMAGES}
         namespace = _namespace(path, where, entry, name)
         if namespace in taken:
             raise ParameterError(

@@ -71,13 +71,13 @@ class SegmentNode(PlainNode):
         self.delivery.on_give_up = self._on_give_up
         self.reloader = Reloader(self, self.server)
         self.mailbox: Box | None = None
-        self._dropped_before = 0
-        self._restoring = False
+        self._dropped_before, self._restoring = 0, False
         self.monitor.lifecycle("unconfigured")
 
         self.add_on_set_parameters_callback(self._on_parameters)
-        # A group of its own: while it awaits the new weights, the other callbacks run on.
-        self.create_service(Trigger, "~/reload", self.reloader.serve, callback_group=MutuallyExclusiveCallbackGroup())
+        own_group = MutuallyExclusiveCallbackGroup()  # while it awaits the new weights, the other callbacks run on
+        self.create_service(Trigger, "~/reload", self.reloader.serve, callback_group=own_group)
+        self.create_service(Trigger, "~/reset_alarm", self.outputs.serve_reset)
         # Silence is about this machine's time, whatever use_sim_time says.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(HEALTH_PERIOD_S, self._on_health, clock=steady)
@@ -171,6 +171,7 @@ class SegmentNode(PlainNode):
     def stop_work(self) -> None:
         """Close the subscriptions, forget queued frames, let the running batch finish. Safe to call twice."""
         self.intake.stop()
+        self.delivery.companions.want(())
         if self.mailbox is not None:
             self.server.inference.close(self.mailbox)
             self._dropped_before += self.mailbox.dropped
@@ -275,6 +276,7 @@ class SegmentNode(PlainNode):
         self.monitor.tick(now)
         if self.monitor.active:
             self.intake.update_mode(now)
+            self.delivery.listen_beside()
             paired, sharers = self.intake.pairer.counters, len(self.server.inference.clients)
             compiling = self.model.compiling if self.model else ""
             self.monitor.check(self.intake.cameras, self.values, now, paired, sharers, compiling)

@@ -150,4 +150,3 @@ def test_commands_work(page: Path, tmp_path: Path) -> None:
     shell = Shell(tmp_path / "home", {"ROS_DOMAIN_ID": str(new_domain())})
     for block in pages.blocks(page):
         shell.block(block)
-    print("\n".join(shell.ran))

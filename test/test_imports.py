@@ -38,6 +38,8 @@ ROS_FLOORS = (
     ("bags", "benchmarking", "calibration", "demo"),
     ("replay",),
     ("node",),
+    ("outputs",),
+    ("companions",),
     ("health",),
     ("inference",),
     ("pairing",),

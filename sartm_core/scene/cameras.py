@@ -6,8 +6,6 @@ from typing import Protocol
 
 import numpy as np
 
-from sartm_core.preprocess.registration import pixel_map
-
 
 class Pixels(Protocol):
     """`Registration`, `DepthView` where there is depth, or `SAME_VIEW`. Sizes are (height, width)."""
@@ -23,10 +21,17 @@ class SameView:
     """Cameras that show the same view, in frames of any size: without registration."""
 
     def rgb_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
-        return pixel_map(None, thermal_size, rgb_size, to_rgb=True)
+        return same_view(thermal_size, rgb_size, to_rgb=True)
 
     def thermal_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
-        return pixel_map(None, thermal_size, rgb_size, to_rgb=False)
+        return same_view(thermal_size, rgb_size, to_rgb=False)
+
+
+def same_view(thermal_size: tuple[int, int], rgb_size: tuple[int, int], to_rgb: bool) -> np.ndarray:
+    """`pixel_map` without a registration. It comes with torch, whose import takes seconds: not before it is needed."""
+    from sartm_core.preprocess.registration import pixel_map
+
+    return pixel_map(None, thermal_size, rgb_size, to_rgb)
 
 
 SAME_VIEW = SameView()

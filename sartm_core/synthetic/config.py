@@ -30,6 +30,8 @@ class SceneConfig:
     """Factor on the colour camera's noise, which is much stronger at night; 0 turns it off."""
     thermal_noise: float = 0.05
     """Noise of the thermal camera, 1 sigma in kelvin (NETD), plus fixed-pattern noise in proportion."""
+    baseline: float = 0.0
+    """Metres that the thermal camera stands to the right of the colour camera, looking the same way: parallax."""
     frozen_shutter: int = 0
     """For sequences: now and then the thermal image repeats its last frame for this many frames; 0 turns it off."""
 
@@ -38,7 +40,7 @@ class SceneConfig:
             value = getattr(self, field)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
                 raise ValueError(f"SceneConfig.{field} is {value!r}; expected a whole number of at least {low}")
-        for field in ("misalignment", "rgb_noise", "thermal_noise"):
+        for field in ("misalignment", "rgb_noise", "thermal_noise", "baseline"):
             value = getattr(self, field)
             if not isinstance(value, Real) or not math.isfinite(value) or value < 0:
                 raise ValueError(f"SceneConfig.{field} is {value!r}; expected a finite number of at least 0")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sartm_core.preprocess.camera import Camera as Intrinsics
 from sartm_core.synthetic import thermal
 from sartm_core.synthetic.appearance import expose
 from sartm_core.synthetic.background import draw_ground, draw_sky
 from sartm_core.synthetic.builder import SEED_LIMIT
-from sartm_core.synthetic.canvas import NEAR, Camera, Canvas
+from sartm_core.synthetic.canvas import FAR, NEAR, Camera, Canvas
 from sartm_core.synthetic.config import SceneConfig, check_conditions
 from sartm_core.synthetic.environment import Environment, blend, make_environment
 from sartm_core.synthetic.items import Item
@@ -45,6 +46,10 @@ class Scene:
     """One of CONDITIONS; in a drive, the nearest one."""
     seed: int
     """Seed the scene was made from."""
+    depth: np.ndarray
+    """(H, W) float32, metres along the colour camera's axis; NaN for the sky and what is as far."""
+    camera: Intrinsics
+    """The colour camera."""
 
 
 def render_scene(seed: int, config: SceneConfig = DEFAULT, condition: str | None = None) -> Scene:
@@ -60,10 +65,10 @@ def render_scene(seed: int, config: SceneConfig = DEFAULT, condition: str | None
         _add_blinding_car(world, _stream(seed, POSE))
     layers = draw(world, env, world.camera(config.height, config.width), 0.0, seed)
     rgb = expose(layers, _stream(seed, SENSOR, 0), config.rgb_noise)
-    kelvin = thermal.misalign(thermal.sense(layers), config.misalignment, _stream(seed, POSE))
+    kelvin = thermal.misalign(heat(world, layers, 0.0, seed, config), config.misalignment, _stream(seed, POSE))
     pattern = thermal.fixed_pattern(kelvin.shape, config.thermal_noise, _stream(seed, PATTERN))
     kelvin = thermal.read_out(kelvin, config.thermal_noise, pattern, _stream(seed, SENSOR, 1))
-    return Scene(rgb, kelvin, layers.label, name, seed)
+    return Scene(rgb, kelvin, layers.label, name, seed, *seen_depth(layers))
 
 
 def draw(world: World, env: Environment, camera: Camera, seconds: float, seed: int) -> Layers:
@@ -81,6 +86,22 @@ def draw(world: World, env: Environment, camera: Camera, seconds: float, seed: i
         OBJECTS[item.kind](canvas, item, seconds)
     _shine(canvas, world)
     return read_layers(canvas, _stream(seed, TEXTURE))
+
+
+def heat(world: World, layers: Layers, seconds: float, seed: int, config: SceneConfig) -> np.ndarray:
+    """What the thermal camera senses, (H, W) float32 kelvin; from where it stands."""
+    if config.baseline:
+        beside = replace(layers.camera, x=layers.camera.x + config.baseline)
+        layers = draw(world, layers.env, beside, seconds, seed)
+    return thermal.sense(layers)
+
+
+def seen_depth(layers: Layers) -> tuple[np.ndarray, Intrinsics]:
+    """`Scene.depth` and `Scene.camera`; the painters' pixels have their centres at halves."""
+    camera = layers.camera
+    size, focal = (camera.width, camera.height), (camera.focal, camera.focal)
+    depth = np.where(layers.depth < FAR, layers.depth, np.float32(np.nan))  # (H, W)
+    return depth, Intrinsics(size, focal, (camera.center - 0.5, camera.horizon - 0.5))
 
 
 def _stream(seed: int, *path: int) -> np.random.Generator:
@@ -150,9 +171,10 @@ def _drive(length: int, seed: int, config: SceneConfig, conditions: tuple[str, .
         layers = draw(world, env, world.camera(*shape, z=DRIVE_SPEED * seconds), seconds, seed)
         rgb = expose(layers, _stream(seed, SENSOR, i, 0), config.rgb_noise)
         if i not in frozen:
-            aligned = thermal.misalign(thermal.sense(layers), config.misalignment, _stream(seed, POSE))
+            sensed = heat(world, layers, seconds, seed, config)
+            aligned = thermal.misalign(sensed, config.misalignment, _stream(seed, POSE))
             kelvin = thermal.read_out(aligned, config.thermal_noise, pattern, _stream(seed, SENSOR, i, 1))
-        yield Scene(rgb, kelvin, layers.label, conditions[round(place)], seed)
+        yield Scene(rgb, kelvin, layers.label, conditions[round(place)], seed, *seen_depth(layers))
 
 
 def _runs_into_camera(item: Item, camera_x: float, length: int) -> bool:

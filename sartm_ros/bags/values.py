@@ -46,6 +46,21 @@ DEFAULTS: dict[str, Any] = {
     "registration.rgb_size": [0, 0],
     "registration.scale": [1.0, 1.0],
     "registration.shift": [0.0, 0.0],
+    "registration.rgb_to_thermal": [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+    "registration.extrinsic": "parameter",
+    "registration.tolerance": 1.5,
+    "depth.tolerance": 0.02,
+    "depth.max_wait": 0.05,
+    "rgb_rectified": False,
+    "thermal_rectified": False,
+    "selected_classes": ["none"],
+    "objects.min_pixels": 50,
+    "thermal.unit": "unknown",
+    "thermal.emissivity": 1.0,
+    "thermal.reflected": 293.15,
+    "alarm.temperature": 0.0,
+    "alarm.hysteresis": 2.0,
+    "alarm.min_pixels": 4,
 }
 """As in `sartm_ros.node.parameters`, which cannot be imported without ROS; a test holds them equal."""
 UNUSED = (
@@ -57,7 +72,7 @@ UNUSED = (
 """Parameters of the node that mean nothing for a recording."""
 CHOICES = {
     "thermal.normalization": ("checkpoint", *THERMAL_MODES),
-    "registration.mode": ("none", "homography", "scale_shift"),
+    "registration.mode": ("none", "homography", "scale_shift", "depth"),
 }
 PARAMETERS = "ros__parameters"
 
@@ -75,6 +90,8 @@ def read_values(path: Path | None, options: dict[str, Any]) -> dict[str, Any]:
         for name, known in CHOICES.items()
         if values[name] not in known
     ]
+    if values["registration.mode"] == "depth":
+        problems.append("registration.mode: got 'depth', which needs the node; give homography, scale_shift or none")
     problems += parameter_checks.together(values) + parameter_checks.files(values, values)
     if problems:
         raise BagError("; ".join(problems))
@@ -123,7 +140,7 @@ def typed(path: Path, name: str, value: Any) -> Any:
     if (
         not right
         or isinstance(default, list) != isinstance(value, list)
-        or (isinstance(default, list) and len(value) != len(default))
+        or (isinstance(default, list) and not isinstance(one, str) and len(value) != len(default))
     ):
         raise BagError(f"--params {path}: {name}: got {plain(repr(value))}, expected something like {default!r}")
     converted = [type(one)(v) for v in many]

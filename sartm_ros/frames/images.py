@@ -22,6 +22,8 @@ from sartm_ros.installed import distro_package
 
 THERMAL = {"mono8": "u1", "8UC1": "u1", "mono16": "u2", "16UC1": "u2", "16SC1": "i2", "32FC1": "f4"}
 """Thermal encodings and their numpy type. 16SC1 (signed, often hundredths of a degree) is handed on as float32."""
+DEPTH = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
+"""Depth encodings: millimetres, millimetres, metres."""
 FALSE_COLOR = (
     "colour pixels from a thermal camera: false colour loses the order of temperatures, only its brightness is used; "
     "look for the camera's palette setting (white-hot, grey) or, better, its 16-bit output (Y16, mono16, raw, TLinear)"
@@ -258,6 +260,16 @@ def _view(message: Any, topic: str, dtype: str, channels: int) -> np.ndarray:
     view: np.ndarray = np.ndarray(shape, kind, buffer, strides=strides)
     view.flags.writeable = False
     return view
+
+
+def depth_image(message: Any, topic: str) -> np.ndarray:
+    """A depth image: (H, W) uint16 millimetres or float32 metres, a read-only view if it can be. Raises ImageError."""
+    if message.encoding not in DEPTH:
+        raise _bad(topic, message, f"expected one of {', '.join(DEPTH)} for depth")
+    if not (0 < message.width <= MAX_SIDE and 0 < message.height <= MAX_SIDE):
+        raise _bad(topic, message, f"expected a width and a height of 1 to {MAX_SIDE}; check the camera driver")
+    view = _view(message, topic, DEPTH[message.encoding], 1)
+    return view if view.dtype.isnative else view.astype(view.dtype.newbyteorder("="))
 
 
 def _name(message: Any) -> str:

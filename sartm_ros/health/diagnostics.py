@@ -60,6 +60,7 @@ KEYS = {
     "last_failure": "why the last time",
     "internal_errors": "errors in the node's own code that it survived: please report them with the log",
     "subscribers": "subscriptions on the image topics of the node",
+    "missing": "outputs that somebody listens to and that cannot be made, each with the reason; empty: none",
     "swapped": "why the two cameras look swapped, empty else",
     "model.name": "name of the weights",
     "model.adapters": "names of all weights that are loaded; model.name is the one in use",

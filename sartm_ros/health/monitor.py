@@ -17,6 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from sartm_core.support.text import plain
 from sartm_ros.frames.images import ImageError, Incoming
 from sartm_ros.health import diagnostics, explain, health
+from sartm_ros.health.absent import Absent, words
 from sartm_ros.health.beat import Beat
 from sartm_ros.health.health import CHANGING, NO_INPUT, NO_PAIRS, OK, REPEAT_S
 from sartm_ros.health.losses import Losses
@@ -54,7 +55,7 @@ class Monitor:
         self.liveness = health.Liveness(self.vitals)
         self.work = Work()
         self._watchdog = Watchdog(self.work)
-        self._rest, self._swapped = Rest(), Swapped()
+        self._rest, self._swapped, self._absent = Rest(), Swapped(), Absent()
         self.losses, self._lossy = Losses(self.work), ""
         self._namesakes = self._trouble = ""
         self.beat = Beat()
@@ -73,7 +74,7 @@ class Monitor:
         self._on_the_way = dict.fromkeys(STREAMS, "")
         self._watchdog.restart()
         if active:
-            self._rest, self._swapped, self._lossy = Rest(), Swapped(), ""
+            self._rest, self._swapped, self._absent, self._lossy = Rest(), Swapped(), Absent(), ""
             self.losses.activate(now)
             self.mode = health.BOTH
             self.last_pair = self._anew = now
@@ -225,12 +226,12 @@ class Monitor:
             for stream in STREAMS
         }
         own: dict[str, Any] = {"subscribers": self._outputs.subscribers(), "internal_errors": self._mistakes.count}
-        own |= {"swapped": self._swapped.verdict, "dropped_busy": dropped_busy, "state_s": now - self._since}
-        told = (self.problem, self._namesakes, self._swapped.verdict, *self._on_the_way.values())
+        own |= {"swapped": self._swapped.verdict}
+        own |= {"dropped_busy": dropped_busy, "state_s": now - self._since, "missing": words(self._outputs.missing())}
+        told = (self.problem, self._namesakes, self._swapped.verdict, *self._on_the_way.values(), own["missing"])
         doubts = [text for text in (*told, self._mistakes.lately(now), str(model.get("note") or "")) if text]
         numbers = diagnostics.node_numbers(state, cameras, counters, self.work.numbers(now) | own, model)
-        level = diagnostics.level(state, bool(doubts))
-        hardware = str(model.get("name") or "")
+        level, hardware = diagnostics.level(state, bool(doubts)), str(model.get("name") or "")
         statuses = [diagnostics.status(f"{name}: segmentation", hardware, level, ". ".join([state, *doubts]), numbers)]
         for stream in STREAMS:
             seen, loss = (self.active, self.liveness.heard(stream)), self._on_the_way[stream]
@@ -266,6 +267,7 @@ class Monitor:
         for said in (self._rest.update(self._outputs.subscribers(), now), self.losses.pace.first(masks, model_s, what)):
             if said:
                 self._log.info(said)
+        self._absent.tell(self._log, self._outputs.missing())
         if self._rest.resting:
             self.losses.pace.restart(now)
 
@@ -283,11 +285,10 @@ class Monitor:
 
     def _state(self, text: str, now: float) -> None:
         text = plain(text)
-        if text == self._outputs.current_state:
-            return
-        self._outputs.state(text)
-        self._since = now
-        self._report()
+        if text != self._outputs.current_state:
+            self._outputs.state(text)
+            self._since = now
+            self._report()
 
     def _look_for_losses(self, cameras: dict[str, Camera], now: float) -> None:
         for stream, camera in cameras.items():

@@ -29,3 +29,6 @@ class Outputs(Protocol):
 
     def subscribers(self) -> int:
         """How many listen to masks and pictures."""
+
+    def missing(self) -> dict[str, str]:
+        """Outputs that cannot be made though somebody listens, and why."""

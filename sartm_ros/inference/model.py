@@ -81,8 +81,8 @@ class Model:
                 r.thermal_norm,
                 r.confidence_threshold,
                 r.confidence,
-                self.weights(r.adapter).name,
-                r.scores,
+                adapter=self.weights(r.adapter).name,
+                scores=r.scores,
             )  # fmt: skip
             for r in requests
         ]

@@ -67,6 +67,20 @@ class ClassMap:
         shown = tuple(colors.get(i, IGNORE_COLOR) for i in range(max(colors, default=-1) + 1))
         return cls(entries, shown, _table(targets))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names by published id, from 0; empty for ids without a class."""
+        named = {entry.id: entry.name for entry in self.entries}
+        return tuple(named.get(i, "") for i in range(len(self.palette)))
+
+    def apply_to_scores(self, scores: np.ndarray) -> np.ndarray:
+        """(h, w, C) float32 by model id -> (h, w, N), one for each of `entries`: the sum of its classes."""
+        if self.lut is None:
+            return scores
+        ids = np.array([entry.id for entry in self.entries])  # (N,)
+        goes_to = self.lut[: scores.shape[2], None] == ids  # (C, N)
+        return scores @ goes_to.astype(np.float32)
+
     def apply(self, mask: np.ndarray) -> np.ndarray:
         """(H, W) uint8 of model ids -> the same of published ids; the same array when nothing changes."""
         return mask if self.lut is None else np.take(self.lut, mask)

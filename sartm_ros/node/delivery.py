@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from sartm_ros.companions import registration
+from sartm_ros.companions.companions import Companions
+from sartm_ros.companions.extrinsic import Tf
 from sartm_ros.frames.images import ImageError, Incoming
 from sartm_ros.health.monitor import Monitor
 from sartm_ros.inference import fallback
@@ -17,6 +20,8 @@ from sartm_ros.inference.timing import Trace, to_json
 from sartm_ros.node.guards import survives
 from sartm_ros.node.outputs import Outputs
 from sartm_ros.node.settings import Settings
+from sartm_ros.outputs.scene import Scene
+from sartm_ros.outputs.table import CONFIDENCE, SCORES
 from sartm_ros.pairing.nearest import RGB, THERMAL
 from sartm_ros.pairing.stamps import NS
 
@@ -33,8 +38,20 @@ class Delivery:
         self._outputs = outputs
         self.monitor = monitor
         self.settings = settings
+        self.companions = Companions(node)
+        self.tf = Tf(node)
         self._compilations = 0
         self.on_give_up: Callable[[str], None] = lambda reason: None
+
+    def listen_beside(self) -> None:
+        """Subscribe to what outputs that somebody listens to need, and to nothing else. In the executor's thread."""
+        wanted = self._outputs.needs() & set(self.companions.topics)
+        plan = self.settings.depth
+        if plan is not None and self._outputs.wanted():
+            wanted |= set(registration.NEEDS)
+            if plan.rgb_to_thermal is None:
+                self.tf.listen()
+        self.companions.want(wanted)
 
     def ahead(self) -> bool:
         """Whether to convert frames while the model is busy. On a CPU this takes from the model what it gains."""
@@ -61,9 +78,24 @@ class Delivery:
         if bad_rgb and not self.monitor.unusable(RGB):
             return None
         usable = replace(job, rgb=None if rgb is None else job.rgb, thermal=None if thermal is None else job.thermal)
-        confidence = self._outputs.confidence_wanted()
-        options = (s.registration, s.thermal_norm, s.threshold, confidence, s.adapter)
+        needs = self._outputs.needs()
+        result = (CONFIDENCE in needs, s.adapter, SCORES in needs)
+        options = (self._registration(s, usable), s.thermal_norm, s.threshold, *result)
         return Request(rgb, thermal, *options, job=usable, settings=s)
+
+    def _registration(self, s: Settings, job: Job) -> Any:
+        """Of this frame; in mode depth what stands in where something is missing, which is told."""
+        if s.depth is None or job.rgb is None or job.thermal is None:
+            self._outputs.unregistered = ""
+            return s.registration
+        try:
+            view = registration.through_depth(s.depth, self.companions, self.tf, job.rgb, job.thermal)
+        except ValueError as error:
+            instead = "the homography" if s.registration else "none"
+            self._outputs.unregistered = f"no depth ({instead} instead): {error}"
+            return s.registration
+        self._outputs.unregistered = ""
+        return view
 
     def _convert(
         self, stream: str, frame: Incoming | None, to_array: Callable[[Incoming], np.ndarray]
@@ -91,8 +123,7 @@ class Delivery:
         if self._outdated(job):
             self.monitor.work.outdated(time.monotonic())
             return
-        s = request.settings
-        sent = self._outputs.publish(job.master.header, request.rgb, request.thermal, result, then, s.alpha)
+        sent = self._outputs.publish(self._scene(request, result))
         end = time.monotonic()
         clock_ns = self._node.get_clock().now().nanoseconds
         age_ms = (clock_ns - job.master.stamp_ns) / NS * 1e3 if clock_ns else None  # 0: simulated, no /clock yet
@@ -101,6 +132,15 @@ class Delivery:
         if self._outputs.timing_wanted():
             trace.received, trace.built, trace.sent, trace.done = job.received, *sent, end
             self._outputs.timing(to_json(trace, job.master.stamp_ns, job.waited, result.timing))
+
+    def _scene(self, request: Request, result: Any) -> Scene:
+        job, s = request.job, request.settings
+        placed = request.registration if job.rgb is not None else None  # a mask of thermal alone is in its own view
+        warning = "" if job.thermal is None else job.thermal.warning
+        return Scene(
+            job.master.header, request.rgb, request.thermal, result, s, self.companions, self._outputs.alarm,
+            placed, warning,
+        )  # fmt: skip
 
     def _outdated(self, job: Job) -> bool:
         """Whether a mask is older than one inference makes it: the process stood still, or an engine compiled and newer

@@ -1,21 +1,22 @@
-"""The node's publishers: masks, their confidence, a picture for people, the class list and the state."""
+"""The node's publishers: what `sartm_ros.outputs.table` makes of frames, the class list, the alarm and the state."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
 
 from sartm_core.support.classes import IGNORE
-from sartm_core.support.visualize import overlay, thermal_to_gray
-from sartm_ros.frames.compressed import fill_png
-from sartm_ros.frames.images import fill
 from sartm_ros.node.class_map import ClassMap
+from sartm_ros.outputs.alarm import Alarm
+from sartm_ros.outputs.scene import Scene
+from sartm_ros.outputs.table import TABLE, Output
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
@@ -25,34 +26,43 @@ except ImportError:  # comes with a ROS distro only, from vision_msgs 4.1 on; `c
 FRAMES = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 TIMING = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+MASK = TABLE[0].name
 
 
 class Outputs:
     """Publishers of a lifecycle node. Nothing is computed or sent for a topic without subscribers."""
 
-    def __init__(self, node: Any) -> None:
-        self._mask = node.create_lifecycle_publisher(Image, "semantic_mask", FRAMES)
-        self._png = node.create_lifecycle_publisher(CompressedImage, "semantic_mask/compressed", FRAMES)
-        self._confidence = node.create_lifecycle_publisher(Image, "confidence", FRAMES)
-        self._overlay = node.create_lifecycle_publisher(Image, "overlay", FRAMES)
+    def __init__(self, node: Any, table: Sequence[Output] = TABLE) -> None:
+        self._node = node
+        self._frames = [(one, kind, self._publisher(one, kind)) for one in table if (kind := message_type(one))]
         self._timing = node.create_lifecycle_publisher(String, "~/timing", TIMING)
         self._state = node.create_publisher(String, "state", LATCHED)
         self._classes = node.create_publisher(String, "classes", LATCHED)
         self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED) if LabelInfo else None
-        self._node = node
+        self._alarms = next((publisher for one, _, publisher in self._frames if one.name == "alarm"), None)
+        self._alarm_told: bool | None = None
+        self._missing: dict[str, str] = {}
+        self.unregistered = ""
+        """Why the last pair was registered without depth, in mode depth."""
+        self.alarm = Alarm()
         self.current_state = ""
 
+    def _publisher(self, output: Output, kind: type) -> Any:
+        if output.latched:  # what is told while the node is inactive must not be lost
+            return self._node.create_publisher(kind, output.name, LATCHED)
+        return self._node.create_lifecycle_publisher(kind, output.name, FRAMES)
+
     def subscribers(self) -> int:
-        """Subscriptions on the image topics."""
-        return sum(p.get_subscription_count() for p in (self._mask, self._png, self._confidence, self._overlay))
+        """Subscriptions on the topics that need the model."""
+        return sum(publisher.get_subscription_count() for *_, publisher in self._frames)
 
     def wanted(self) -> bool:
-        """Whether anybody listens to an image topic; without, no frame needs a model."""
-        return self.subscribers() > 0
+        """Whether anybody listens to one of them; without, no frame needs a model."""
+        return any(publisher.get_subscription_count() for *_, publisher in self._frames)
 
-    def confidence_wanted(self) -> bool:
-        """Whether anybody listens to `confidence`."""
-        return bool(self._confidence.get_subscription_count() > 0)
+    def needs(self) -> set[str]:
+        """What the outputs that somebody listens to need (`Output.needs`)."""
+        return {need for one, _, publisher in self._frames if publisher.get_subscription_count() for need in one.needs}
 
     def timing_wanted(self) -> bool:
         """Whether anybody listens to `~/timing`."""
@@ -83,32 +93,54 @@ class Outputs:
             info.class_map = [VisionClass(class_id=entry.id, class_name=entry.name) for entry in class_map.entries]
             self._label_info.publish(info)
 
-    def publish(
-        self, header: Any, rgb: np.ndarray | None, thermal: np.ndarray | None, result: Any, class_map: ClassMap,
-        alpha: float,
-    ) -> tuple[float, float]:  # fmt: skip
-        """Send one result (`mask` and `confidence`, (H, W) uint8) under `header`, that of the frame it is a mask of.
-
-        rgb (H, W, 3) uint8 or None, thermal (h, w) or None: what the overlay, of weight `alpha` (0..1), is drawn on.
-        Returns when the mask was built and when it was sent, monotonic s; zeros when nobody listens to it.
-        """
-        mask_wanted, png_wanted, confidence_wanted, overlay_wanted = (
-            publisher.get_subscription_count() > 0
-            for publisher in (self._mask, self._png, self._confidence, self._overlay)
-        )
+    def publish(self, scene: Scene) -> tuple[float, float]:
+        """Send what is listened to. Returns when the mask was built and when it was sent, monotonic s; else zeros."""
         built = sent = 0.0
-        if mask_wanted or png_wanted or overlay_wanted:
-            mask = class_map.apply(result.mask)
-        if mask_wanted:
-            message = fill(Image(), mask, header)
-            built = time.monotonic()
-            self._mask.publish(message)
-            sent = time.monotonic()
-        if png_wanted:
-            self._png.publish(fill_png(CompressedImage(), mask, header))
-        if confidence_wanted and (confidence := result.confidence) is not None:  # None: nobody listened a moment ago
-            self._confidence.publish(fill(Image(), confidence, header))
-        if overlay_wanted:
-            base = thermal_to_gray(np.asarray(thermal)) if rgb is None else rgb
-            self._overlay.publish(fill(Image(), overlay(base, mask, class_map.palette, alpha), header))
+        missing = {}
+        for one, kind, publisher in self._frames:
+            if not publisher.get_subscription_count():
+                continue
+            try:
+                message = one.make(kind(), scene)
+            except ValueError as error:  # costs this output only
+                missing[one.name] = str(error)
+                continue
+            if message is None:
+                continue
+            now = time.monotonic()
+            publisher.publish(message)
+            if one.name == MASK:
+                built, sent = now, time.monotonic()
+        self._missing = missing
+        self.tell_alarm()
         return built, sent
+
+    def missing(self) -> dict[str, str]:
+        """Which outputs that somebody listens to could not be made of the last frame, and why."""
+        heard = {one.name for one, _, publisher in self._frames if publisher.get_subscription_count()}
+        found = {name: text for name, text in self._missing.items() if name in heard}
+        return found | ({"registration": self.unregistered} if self.unregistered else {})
+
+    def serve_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """`~/reset_alarm`: somebody has seen the alarm."""
+        response.success = True
+        response.message = "the alarm was on, now it is off" if self.alarm.reset() else "there was no alarm"
+        self.tell_alarm()
+        return response
+
+    def tell_alarm(self) -> None:
+        """Publish the alarm if it changed; nothing before the first frame was looked at."""
+        if self._alarms is not None and self.alarm.watching and self._alarm_told != self.alarm.on:
+            self._alarm_told = self.alarm.on
+            self._alarms.publish(Bool(data=self.alarm.on))
+
+
+def message_type(output: Output) -> Any:
+    """The message's class; None where its package is not installed."""
+    package, _, name = output.type.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except ImportError:
+        if output.package:
+            return None
+        raise

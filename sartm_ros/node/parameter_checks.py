@@ -19,7 +19,9 @@ LARGEST_INPUT, LARGEST_AREA = 8192, 4096 * 4096
 SHOWN = 200
 """Characters of a value in a message."""
 NONE = "none"
-"""Of `adapters` and `sam2`."""
+"""Of `adapters`, `sam2` and `selected_classes`."""
+IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+"""Default of `registration.homography`."""
 DEFAULT = "default"
 """Stands for the shipped weights."""
 HUB = "hf:"
@@ -51,15 +53,28 @@ def _thermal(values: dict[str, Any]) -> list[str]:
     return problems
 
 
+def alarm(values: dict[str, Any]) -> list[str]:
+    """What is wrong with the alarm.* values."""
+    hot, hysteresis = values["alarm.temperature"], values["alarm.hysteresis"]
+    if hot and hysteresis >= hot:
+        return [f"alarm.hysteresis: got {hysteresis}, expected less than alarm.temperature ({hot})"]
+    return []
+
+
 def registration(values: dict[str, Any]) -> list[str]:
     """What is wrong with the registration.* values, in use or not: the mode can be changed at any time.
 
     Imports torch: to be called only where something is registered.
     """
+    from sartm_core.preprocess.parallax import rigid
     from sartm_core.preprocess.registration import Registration
 
     sizes = tuple(values["registration.thermal_size"]), tuple(values["registration.rgb_size"])
     problems = []
+    try:
+        rigid(values["registration.rgb_to_thermal"])
+    except ValueError as error:
+        problems.append(str(error))
     try:
         Registration(tuple(values["registration.homography"]), *sizes)
     except ValueError as error:

@@ -3,103 +3,22 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.exceptions import InvalidParameterTypeException
 
 from sartm_core.preprocess.thermal import THERMAL_MODES
+from sartm_core.scene.temperature import THERMAL_UNITS
 from sartm_core.support.text import plain
 from sartm_ros.errors import ParameterError
 from sartm_ros.node import parameter_checks
-from sartm_ros.node.parameter_checks import SHOWN
+from sartm_ros.node.parameter_checks import IDENTITY, SHOWN
+from sartm_ros.node.spec import ACTIVATE, CONFIGURE, LIVE, RELOAD, START, Spec, Value
 from sartm_ros.pairing.policies import POLICIES
 
 __all__ = ["BY_NAME", "MODEL", "SPECS", "ParameterError", "Spec", "check", "checked", "declare", "overrides", "read"]
-
-LIVE, CONFIGURE, ACTIVATE, START = "live", "at configure", "at activate", "at start"
-RELOAD = "at configure or ~/reload"
-
-Value = str | bool | int | float | list[int] | list[float]
-
-
-@dataclass(frozen=True)
-class Spec:
-    """One parameter: its default, when a change takes effect, what it is, and which values it may have."""
-
-    name: str
-    default: Value
-    applies: str
-    description: str
-    choices: tuple[str, ...] = ()
-    bounds: tuple[float, float] | None = None
-    form: str = ""
-    """What a value must look like, in words, where neither choices nor bounds say it."""
-
-    @property
-    def live(self) -> bool:
-        """Whether a change takes effect at once."""
-        return self.applies == LIVE
-
-    @property
-    def values(self) -> str:
-        """The values it may have, in words."""
-        if self.choices:
-            return ", ".join(self.choices)
-        if self.bounds:
-            return f"{self.bounds[0]:g} to {self.bounds[1]:g}"
-        return "true, false" if isinstance(self.default, bool) else self.form
-
-    @property
-    def text(self) -> str:
-        """Description with choices and time of effect."""
-        choices = f" One of: {', '.join(self.choices)}." if self.choices else ""
-        return f"{self.description}{choices} Takes effect: {self.applies}."
-
-    def descriptor(self) -> ParameterDescriptor:
-        """What `ros2 param describe` shows; rclpy refuses what is outside the range or read-only."""
-        out = ParameterDescriptor(description=self.text, additional_constraints=self.values)
-        out.read_only = self.applies == START
-        if self.bounds:
-            low, high = self.bounds
-            if isinstance(self.default, float):
-                out.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
-            else:
-                out.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
-        return out
-
-    def problem(self, value: Any) -> str | None:
-        """Why `value` is refused, or None."""
-        if value is None:
-            return f"{self.name}: cannot be deleted; set another value"
-        if isinstance(value, float) and not math.isfinite(value):
-            return f"{self.name}: got {value}, expected a finite number"
-        if self.choices and value not in self.choices:
-            return f"{self.name}: got '{plain(value, SHOWN)}', expected one of {', '.join(self.choices)}"
-        if isinstance(self.default, str) and not self.choices and not value:
-            return f"{self.name}: got an empty string, expected {self.form}"
-        if isinstance(self.default, list) and len(value) != len(self.default):
-            return f"{self.name}: got {len(value)} numbers, expected {self.form}"
-        return None
-
-    def converted(self, value: Any) -> Any:
-        """`value` with integers made floats where the parameter is one of floats (YAML reads 1 as an integer)."""
-        if isinstance(self.default, float) and type(value) is int:
-            return float(value)
-        many = hasattr(value, "__iter__") and not isinstance(value, str)
-        if isinstance(self.default, list) and isinstance(self.default[0], float) and many:
-            return [float(v) if type(v) is int else v for v in value]
-        return value
-
-    def clamped(self, value: Any) -> Any:
-        """An accepted float brought within the bounds: rclpy lets a millionth more pass."""
-        if self.bounds and isinstance(value, float):
-            return min(max(value, float(self.bounds[0])), float(self.bounds[1]))
-        return value
-
 
 RELIABILITY = ("best_effort", "reliable")
 TRANSPORT = ("raw", "compressed")
@@ -111,19 +30,34 @@ holds them equal."""
 AHEAD = ("auto", "always", "never")
 """Not on and off: YAML reads these as true and false."""
 FALLBACKS = ("smaller", "cpu", "inactive")
-REGISTRATIONS = ("none", "homography", "scale_shift")
+REGISTRATIONS = ("none", "homography", "scale_shift", "depth")
+EXTRINSICS = ("parameter", "tf")
 ANY = (-1e6, 1e6)
 DAY = (-86400.0, 86400.0)
 PIXELS = (0, 4096)
-IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-CANCELS = "Matters for range and unit; with the others, a positive scale and any offset cancel out."
+UNMOVED = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+CANCELS = "Matters for temperatures, range and unit; with the others, a positive scale and any offset cancel out."
 GONE = "Silence that makes a camera count as gone, seconds; a slow camera gets 2.5 of its periods."
 BACK = "Seconds a camera that was gone must send without a gap before its frames are used again."
 FROZEN = "Seconds of identical frames, while the other camera's change, that make a camera count as frozen; 0: never."
 OOM = "When GPU memory runs out: smaller (fewer pairs at a time, a smaller input, then the CPU), cpu, or inactive."
 REMAP = "Other ids for the model's classes, e.g. 'bike=person, car=10, curve=ignore'. 'none': the model's own."
 STRANGERS = "Let ~/reload and adapter change to weights with other classes; who reads the masks must know."
-HOMOGRAPHY = "Row-major 3x3 matrix from thermal to rgb pixels (homography)."
+HOMOGRAPHY = "Row-major 3x3 matrix from thermal to rgb pixels (homography; depth, where there is no depth)."
+EXTRINSIC = "Where rgb_to_thermal comes from: the parameter, or TF between the frame_ids, where tf2_ros is installed."
+RGB_TO_THERMAL = "Row-major 4x4 matrix from points in the rgb optical frame to the thermal one, metres (depth)."
+OCCLUSION = "Parallax, rgb pixels, above which the farther of two points on one thermal pixel is hidden (depth)."
+SELECTED = "Classes that are 255 in selected_mask, by their names in the weights."
+UNIT = "What thermal values are after scale and offset; unknown: no temperatures are told."
+EMISSIVITY = "Of what is looked at; 1: the camera's temperatures as they are."
+REFLECTED = "Temperature of what the surfaces reflect, kelvin; matters for an emissivity below 1."
+HOT = "Kelvin above which something is a hot spot and raises alarm; 0: off. Needs thermal.unit."
+COOLS = "Kelvin below alarm.temperature at which a hot spot ends; above the camera's noise."
+SPOT = "Thermal pixels of a hot spot at least; single bad pixels are no fire."
+SMALL = "Regions of fewer pixels are no object."
+NEAR = "Largest time between a depth image and the rgb frame, seconds."
+DEPTH_WAIT = "Longest wait for a depth image that is due, seconds; the mask of that frame is later by it."
+RECTIFIED = "Whether {} images are rectified (image_proc): then P of camera_info holds, and no distortion."
 OF_SIZE = "Width and height of the {} images the homography was measured with; 0, 0: of those that come."
 SCALE = "Horizontal and vertical size of the thermal view in that of the rgb camera (scale_shift)."
 SHIFT = "Shift of the thermal view to the right and down, rgb pixels (scale_shift)."
@@ -161,6 +95,8 @@ SPECS = (
     Spec("confidence_threshold", 0.0, LIVE, "Pixels of lower confidence (0..1) become 255 in the mask.", bounds=(0, 1)),
     Spec("class_remap", "none", LIVE, REMAP, form="'none' or CLASS=CLASS, CLASS=ID (0..254), CLASS=ignore, ..."),
     Spec("overlay_alpha", 0.5, LIVE, "Weight of the class colour in the overlay.", bounds=(0, 1)),
+    Spec("selected_classes", ["none"], LIVE, SELECTED, form="names of classes, or [none]"),
+    Spec("objects.min_pixels", 50, LIVE, SMALL, bounds=(1, 1_000_000)),
     Spec("rgb_transport", "raw", ACTIVATE, "Type of rgb/image_raw: Image or CompressedImage.", TRANSPORT),
     Spec("thermal_transport", "raw", ACTIVATE, "Type of thermal/image_raw: Image or CompressedImage.", TRANSPORT),
     Spec("qos.rgb.reliability", "best_effort", ACTIVATE, "Reliability asked of the rgb camera.", RELIABILITY),
@@ -179,6 +115,12 @@ SPECS = (
     Spec("thermal.normalization", "checkpoint", LIVE, "Thermal values to model input.", NORMALIZATIONS),
     Spec("thermal.low", 50.0, LIVE, "Percentile (0..100) or value (range) that becomes 0.", bounds=ANY),
     Spec("thermal.high", 99.0, LIVE, "Percentile (0..100) or value (range) that becomes 1.", bounds=ANY),
+    Spec("thermal.unit", "unknown", LIVE, UNIT, tuple(THERMAL_UNITS)),
+    Spec("thermal.emissivity", 1.0, LIVE, EMISSIVITY, bounds=(0.01, 1)),
+    Spec("thermal.reflected", 293.15, LIVE, REFLECTED, bounds=(1, 5000)),
+    Spec("alarm.temperature", 0.0, LIVE, HOT, bounds=(0, 5000)),
+    Spec("alarm.hysteresis", 2.0, LIVE, COOLS, bounds=(0, 1000)),
+    Spec("alarm.min_pixels", 4, LIVE, SPOT, bounds=(1, 1_000_000)),
     *(Spec(f"thermal.crop_{side}", 0, LIVE, CROP, bounds=PIXELS) for side in ("top", "bottom", "left", "right")),
     Spec("registration.mode", "none", LIVE, "How the thermal view is laid over the rgb view.", REGISTRATIONS),
     Spec("registration.homography", IDENTITY, LIVE, HOMOGRAPHY, form="9 numbers, an invertible matrix"),
@@ -186,6 +128,13 @@ SPECS = (
     Spec("registration.rgb_size", [0, 0], LIVE, OF_SIZE.format("rgb"), form="2 integers: width, height"),
     Spec("registration.scale", [1.0, 1.0], LIVE, SCALE, form="2 numbers above 0: horizontal, vertical"),
     Spec("registration.shift", [0.0, 0.0], LIVE, SHIFT, form="2 numbers: right, down"),
+    Spec("registration.rgb_to_thermal", UNMOVED, LIVE, RGB_TO_THERMAL, form="16 numbers, a rotation and a shift"),
+    Spec("registration.extrinsic", "parameter", LIVE, EXTRINSIC, EXTRINSICS),
+    Spec("registration.tolerance", 1.5, LIVE, OCCLUSION, bounds=(0.1, 100)),
+    Spec("depth.tolerance", 0.02, LIVE, NEAR, bounds=(0, 10)),
+    Spec("depth.max_wait", 0.05, LIVE, DEPTH_WAIT, bounds=(0, 10)),
+    Spec("rgb_rectified", False, LIVE, RECTIFIED.format("rgb")),
+    Spec("thermal_rectified", False, LIVE, RECTIFIED.format("thermal")),
     Spec("degraded.enabled", True, LIVE, "Go on with one camera while the other one is silent or frozen."),
     Spec("degraded.timeout", 1.0, LIVE, GONE, bounds=(0.05, 60)),
     Spec("degraded.recovery", 0.5, LIVE, BACK, bounds=(0, 60)),
@@ -209,9 +158,11 @@ def declare(node: Any) -> None:
     given = overrides(node)
     for spec in SPECS:
         override = given.get(spec.name)
+        if spec.name in given and override is None:  # YAML's [], which has no type in ROS
+            override = nothing(spec)
         value = spec.converted(override)
         try:
-            if repr(value) != repr(override):  # 1 and 1.0 are equal
+            if repr(value) != repr(given.get(spec.name)):  # 1 and 1.0 are equal
                 node.declare_parameter(spec.name, value, spec.descriptor(), ignore_override=True)
             else:
                 node.declare_parameter(spec.name, spec.default, spec.descriptor())
@@ -227,6 +178,13 @@ def declare(node: Any) -> None:
     values = read(node)
     if problems := check(values, set(values)):
         raise ParameterError("; ".join(problems))
+
+
+def nothing(spec: Spec) -> Value:
+    """What an empty list stands for. Raises ParameterError for parameters of another type, and of numbers."""
+    if isinstance(spec.default, list) and isinstance(spec.default[0], str):
+        return spec.default
+    raise ParameterError(f"{spec.name}: got an empty list or nothing, expected {spec.values or 'a value'}. {spec.text}")
 
 
 def overrides(node: Any) -> dict[str, Any]:
@@ -266,6 +224,7 @@ def check(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
         return problems
     if any(values[spec.name] != spec.default for spec in SPECS if spec.name.startswith("registration.")):
         problems = parameter_checks.registration(values)
+    problems += parameter_checks.alarm(values)
     return problems + parameter_checks.together(values) + parameter_checks.files(values, changed)
 
 

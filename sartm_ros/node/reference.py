@@ -4,8 +4,9 @@
     python -m sartm_ros.node.reference --check     exit code 1, and what differs, unless up to date
 
 A table stands between `<!-- generated: NAME -->` and `<!-- end -->`; the text around them is written by hand.
-Parameters come from `sartm_ros.node.parameters`, diagnostics keys from `sartm_ros.health.diagnostics`; topics,
-services, states and exit codes are listed here, and tests compare them with a running node.
+Parameters come from `sartm_ros.node.parameters`, diagnostics keys from `sartm_ros.health.diagnostics`,
+outputs of frames from `sartm_ros.outputs.table`; other topics, services, states and exit codes are listed here, and
+tests compare them with a running node.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sartm_ros.outputs.table import TABLE
 
 COMMAND = "python -m sartm_ros.node.reference --write"
 """What mends an outdated page."""
@@ -65,7 +68,7 @@ class Topic:
         return self.name if self.name.startswith("/") else f"{namespace}/{self.name.replace('~', NODE)}"
 
 
-IMAGE, COMPRESSED, STRING = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "std_msgs/msg/String"
+IMAGE, INFO, STRING = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo", "std_msgs/msg/String"
 CAMERA, FRAMES, LATCHED = Qos("best_effort", 5), Qos("reliable", 1), Qos("reliable", 1, "transient_local")
 
 INPUTS = (
@@ -74,11 +77,18 @@ INPUTS = (
 )
 """With `rgb_transport` or `thermal_transport` `compressed` the type is CompressedImage; QoS by `qos.*`."""
 
+BESIDE = (
+    Topic(
+        "rgb/camera_info", INFO, CAMERA,
+        "Calibration of the colour camera. Not remapped itself, it is looked for beside the camera's images.",
+    ),
+    Topic("thermal/camera_info", INFO, CAMERA, "The same of the thermal camera."),
+    Topic("depth/image_raw", IMAGE, CAMERA, "Depth aligned to the colour camera: 16UC1 mm or 32FC1 m."),
+)  # fmt: skip
+"""Listened to while an output needs it that somebody subscribes to, or `registration.mode` is depth."""
+
 OUTPUTS = (
-    Topic("semantic_mask", IMAGE, FRAMES, "mono8, class ids; 255: unsure or not a class."),
-    Topic("semantic_mask/compressed", COMPRESSED, FRAMES, "The same as PNG (lossless), named as by image_transport."),
-    Topic("confidence", IMAGE, FRAMES, "mono8, probability of the winning class: 0..255 is 0..1."),
-    Topic("overlay", IMAGE, FRAMES, "rgb8, class colours over the camera's picture, for people."),
+    *(Topic(one.name, one.type, LATCHED if one.latched else FRAMES, one.meaning, one.package) for one in TABLE),
     Topic("classes", STRING, LATCHED, "JSON: `model`, `unlabelled` (255), `classes` (each `id`, `name`, `color`)."),
     Topic(
         "label_info",
@@ -99,6 +109,7 @@ OUTPUTS = (
 
 SERVICES = (
     ("~/reload", "std_srvs/srv/Trigger", "Load the weights that the parameters name, and swap between two frames."),
+    ("~/reset_alarm", "std_srvs/srv/Trigger", "Somebody has seen `alarm`: it is false until the next hot spot."),
     ("~/change_state", "lifecycle_msgs/srv/ChangeState", "configure, activate, deactivate, cleanup, shutdown."),
     ("~/get_state", "lifecycle_msgs/srv/GetState", "Lifecycle state."),
     ("~/get_available_states", "lifecycle_msgs/srv/GetAvailableStates", "All lifecycle states."),
@@ -211,6 +222,7 @@ def exit_codes() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "inputs": lambda: topics(INPUTS),
+    "beside": lambda: topics(BESIDE),
     "outputs": lambda: topics(OUTPUTS),
     "services": services,
     "states": states,

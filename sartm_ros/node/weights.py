@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sartm_ros.companions.plan import DepthPlan
+from sartm_ros.frames.images import Crop
 from sartm_ros.inference import fallback
 from sartm_ros.inference.model import Model, library_threads
 from sartm_ros.node import parameter_checks
+
+DEPTH = "depth"
+"""Of `registration.mode`."""
 
 if TYPE_CHECKING:
     from sartm_core.runtime.segmenter import Segmenter
@@ -45,16 +50,34 @@ def load_segmenter(values: dict[str, Any]) -> Model:
 
 
 def registration(values: dict[str, Any]) -> Any:
-    """The `Registration` the parameters describe, None without one. Raises ValueError, e.g. for a singular matrix."""
+    """The `Registration` the parameters describe, None without one; in mode depth the homography that stands in, unless
+    it was left at its default. Raises ValueError, e.g. for a singular matrix."""
     mode = values["registration.mode"]
-    if mode == "none":
+    if mode == "none" or (mode == DEPTH and values["registration.homography"] == parameter_checks.IDENTITY):
         return None
     from sartm_core.preprocess.registration import Registration
 
     sizes = tuple(values["registration.thermal_size"]), tuple(values["registration.rgb_size"])
-    if mode == "homography":
+    if mode in ("homography", DEPTH):
         return Registration(tuple(values["registration.homography"]), *sizes)
     return Registration.scale_shift(tuple(values["registration.scale"]), tuple(values["registration.shift"]), *sizes)
+
+
+def depth_plan(values: dict[str, Any]) -> DepthPlan | None:
+    """What mode depth needs; None in other modes."""
+    if values["registration.mode"] != DEPTH:
+        return None
+    given = values["registration.extrinsic"] == "parameter"
+    return DepthPlan(
+        tuple(values["registration.rgb_to_thermal"]) if given else None,
+        registration(values),
+        values["registration.tolerance"],
+        values["depth.tolerance"],
+        values["depth.max_wait"],
+        Crop(*(values[f"thermal.crop_{side}"] for side in ("top", "bottom", "left", "right"))),
+        values["rgb_rectified"],
+        values["thermal_rectified"],
+    )
 
 
 def thermal_norm(values: dict[str, Any]) -> Any:

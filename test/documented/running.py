@@ -22,7 +22,7 @@ RUNNABLE = {"sartm", "python", "make", *SHELL_ONLY}
 OUTPUTS = ("--output", "--pick")
 """The word behind is made by the command."""
 SMALL_TRAINING = "--trainer.max_steps 2 --trainer.batch_size 2 --trainer.val_batch_size 1 --data.workers 0"
-QUICK_BENCHMARK = "--runs 5 --warmup 1 --agreement-frames 1 --startup false --threads 2"
+QUICK_BENCHMARK = "--runs 5 --warmup 1 --agreement-frames 1 --startup false --threads 2 --precision fp32"
 CUTS = {
     "sartm train": SMALL_TRAINING,
     "sartm ablate": "--seeds 0 --dry-run",
@@ -67,8 +67,6 @@ class Shell:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
-    ran: list[str] = field(default_factory=list)
-    """What was run, as it was typed."""
 
     def __post_init__(self) -> None:
         lay_out(self.folder)
@@ -113,7 +111,7 @@ class Shell:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert done.returncode == 0, f"{name}\nran {words}\nexit code {done.returncode}\n{done.stdout[-3000:]}"
-        self.ran.append(name)
+        print(f"ran {name}", flush=True)
 
     def _serve(self, words: list[str], name: str, ready: str) -> None:
         log = self.folder / "service.log"
@@ -133,7 +131,7 @@ class Shell:
         finally:
             process.kill()
             process.wait()
-        self.ran.append(name)
+        print(f"ran {name}", flush=True)
 
 
 def cut(text: str) -> list[str]:

@@ -42,6 +42,7 @@ class States:
 
     def __init__(self):
         self.texts = [""]
+        self.absent = {}
 
     @property
     def current_state(self):
@@ -52,6 +53,9 @@ class States:
 
     def subscribers(self):
         return 1
+
+    def missing(self):
+        return self.absent
 
 
 class Bench:

@@ -69,7 +69,14 @@ class FakeSegmenter:
         mask = np.ones(frame.shape[:2], np.uint8)
         mask[0, 0] = 255 if request.confidence_threshold > 0.5 else 0
         confidence = np.full(mask.shape, 200, np.uint8) if request.confidence else None
-        return SimpleNamespace(mask=mask, confidence=confidence, timing={"forward": 1.0})
+        return SimpleNamespace(
+            mask=mask, confidence=confidence, timing={"forward": 1.0}, scores=self._scores(mask, request)
+        )
+
+    def _scores(self, mask: np.ndarray, request: Any) -> np.ndarray | None:
+        """(H / 4, W / 4, C): every class is as likely as the others."""
+        shape = (mask.shape[0] // 4, mask.shape[1] // 4, len(self.classes))
+        return np.full(shape, 1 / len(self.classes), np.float32) if request.scores else None
 
     def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
         """Every frame will do."""

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.alone
 def test_the_shipped_file():
     front, rear = read_cameras(ROOT / "config" / "cameras.yaml")
     assert (front.name, front.namespace, rear.namespace) == ("front", "/sartm/front", "/sartm/rear")
-    assert front.topics == {"rgb": "/front/color/image_raw", "thermal": "/front/thermal/image_raw"}
+    topics = {"rgb": "/front/color/image_raw", "thermal": "/front/thermal/image_raw", "depth": "depth/image_raw"}
+    assert front.topics == topics
     assert front.parameters == {"checkpoint": "default", "device": "auto", "sync.tolerance": 0.05}
     assert rear.parameters["thermal.crop_bottom"] == 0
 

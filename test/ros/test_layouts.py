@@ -16,6 +16,8 @@ from test.ros.processes import ROOT
 
 NAMESPACE, NODE = "/sartm", "/sartm/segment"
 TOPICS = {topic.resolved(NAMESPACE): topic for topic in (*INPUTS, *OUTPUTS)}
+IN_RVIZ = ("rgb/image_raw", "thermal/image_raw", "semantic_mask", "confidence", "overlay")
+"""Images for people; the other outputs are for programs."""
 RVIZ_POLICIES = {"best_effort": "Best Effort", "reliable": "Reliable", "volatile": "Volatile"}
 LAYER = {
     "plugin": str,
@@ -77,7 +79,8 @@ def leaves(layout: Any) -> list[str]:
 
 def test_rviz_shows_the_nodes_image_topics_with_their_qos(rviz):
     shown = {display["Topic"]["Value"]: display for display in displays(rviz["Visualization Manager"])}
-    assert set(shown) == {name for name, t in TOPICS.items() if t.type == "sensor_msgs/msg/Image"}
+    assert set(shown) == {f"{NAMESPACE}/{name}" for name in IN_RVIZ}
+    assert {TOPICS[name].type for name in shown} == {"sensor_msgs/msg/Image"}
     for name, display in shown.items():
         assert display["Class"] == "rviz_default_plugins/Image"
         assert display["Enabled"] is display["Value"]

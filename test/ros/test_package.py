@@ -21,8 +21,8 @@ NODES = ("segment", "replay", "cameras", "calibrate")
 """What `ros2 run sartm_ros` finds; on PATH they are `sartm_segment` and so on."""
 ON_PATH = ("sartm", *(f"sartm_{name}" for name in NODES))
 ARGUMENTS = {
-    "rgb_topic", "thermal_topic", "rgb_transport", "thermal_transport", "checkpoint", "device", "namespace",
-    "params_file", "use_sim_time", "replay", "replay_source", "replay_rate",
+    "rgb_topic", "thermal_topic", "depth_topic", "rgb_transport", "thermal_transport", "checkpoint", "device",
+    "namespace", "params_file", "use_sim_time", "replay", "replay_source", "replay_rate",
 }  # fmt: skip
 
 

@@ -73,9 +73,9 @@ def stamp_anew() -> None:
     """The planted fault `now`: outputs get the time of their publishing instead of the camera's."""
     from std_msgs.msg import Header
 
-    from sartm_ros.node import outputs
+    from sartm_ros.outputs import pictures
 
-    fill = outputs.fill
+    fill = pictures.fill
 
     def fill_now(message: Any, array: Any, header: Any) -> Any:
         sec, nanosec = divmod(time.time_ns(), 1_000_000_000)
@@ -83,7 +83,7 @@ def stamp_anew() -> None:
         fresh.stamp.sec, fresh.stamp.nanosec = sec, nanosec
         return fill(message, array, fresh)
 
-    outputs.fill = fill_now
+    pictures.fill = fill_now
 
 
 def read_journal(path: Path) -> list[tuple[float, float]]:

@@ -6,6 +6,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,9 +23,14 @@ from std_msgs.msg import Header, String
 
 from sartm_core.support.classes import MFNET
 from sartm_core.support.visualize import overlay, thermal_to_gray
+from sartm_ros.companions.companions import Companions
 from sartm_ros.frames.images import parse
-from sartm_ros.node import outputs
+from sartm_ros.node import outputs, parameters
 from sartm_ros.node.class_map import ClassMap
+from sartm_ros.node.settings import Settings
+from sartm_ros.outputs import scene
+from sartm_ros.outputs.scene import Scene
+from sartm_ros.outputs.table import TABLE, Output
 from test.ros.fake_segmenter import DEADLINE_S
 from test.ros.processes import new_domain
 
@@ -36,18 +42,22 @@ REMAP = ClassMap.parse("bike=person, car=10, curve=ignore", MFNET.names, MFNET.p
 RGB = np.random.default_rng(1).integers(0, 256, (H, W, 3), dtype=np.uint8)
 THERMAL = np.random.default_rng(2).integers(28000, 31000, (H, W), dtype=np.uint16)
 MASK = np.random.default_rng(3).choice(np.array([*range(9), 255], np.uint8), (H, W))
-RESULT = SimpleNamespace(mask=MASK, confidence=np.random.default_rng(4).integers(0, 256, (H, W), dtype=np.uint8))
+RESULT = SimpleNamespace(
+    mask=MASK, confidence=np.random.default_rng(4).integers(0, 256, (H, W), dtype=np.uint8), scores=None
+)
 KINDS = {"semantic_mask": Image, "semantic_mask/compressed": CompressedImage, "confidence": Image, "overlay": Image}
+SETTINGS = Settings.of({spec.name: spec.default for spec in parameters.SPECS})
 
 
 class Bench:
     """An active lifecycle node with `Outputs`, and a listener beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Any = TABLE) -> None:
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=new_domain())
         self.node = LifecycleNode("segment", namespace="sartm", context=self.context)
-        self.outputs = outputs.Outputs(self.node)
+        self.outputs = outputs.Outputs(self.node, table)
+        self.companions = Companions(self.node)
         self.node.trigger_configure()
         self.node.trigger_activate()
         self.peer = rclpy.create_node("peer", namespace="sartm", context=self.context)
@@ -75,9 +85,13 @@ class Bench:
         """Publish one result; what came out of each topic listened to."""
         for messages in self.heard.values():
             messages.clear()
-        self.outputs.publish(self.header, rgb, THERMAL, result, class_map, 0.5)
+        self.outputs.publish(self.scene(class_map, rgb, result))
         self.until(lambda: all(self.heard.values()))
         return {topic: messages[0] for topic, messages in self.heard.items()}
+
+    def scene(self, class_map: ClassMap = PLAIN, rgb: Any = RGB, result: Any = RESULT) -> Scene:
+        settings = replace(SETTINGS, class_map=class_map)
+        return Scene(self.header, rgb, THERMAL, result, settings, self.companions, self.outputs.alarm)
 
     def close(self) -> None:
         self.executor.shutdown()
@@ -134,37 +148,37 @@ def test_the_overlay_of_a_thermal_camera_alone(bench):
     assert np.array_equal(shown, overlay(thermal_to_gray(THERMAL), MASK, MFNET.palette, 0.5))
 
 
-def test_nothing_is_computed_for_topics_without_subscribers(bench, monkeypatch):
+@pytest.mark.parametrize("topic", [one.name for one in TABLE])
+def test_nothing_is_computed_for_topics_without_subscribers(topic):
+    """Of every output: made for its own subscribers alone, and what it needs is asked for then alone."""
     calls: list[str] = []
 
-    def counted(name: str) -> None:
-        original = getattr(outputs, name)
-        monkeypatch.setattr(outputs, name, lambda *args: calls.append(name) or original(*args))
+    def counted(one: Output) -> Output:
+        return replace(one, make=lambda message, scene: calls.append(one.name))
 
-    for name in ("fill", "fill_png", "overlay", "thermal_to_gray"):
-        counted(name)
+    bench = Bench([counted(one) for one in TABLE])
+    try:
+        output = next(one for one in TABLE if one.name == topic)
+        kind = outputs.message_type(output)
+        bench.outputs.publish(bench.scene())
+        assert not calls and not bench.outputs.wanted() and not bench.outputs.needs()
+        if kind is None:
+            pytest.skip(f"{output.package} is not installed (a ROS distro has it)")
+        bench.peer.create_subscription(kind, topic, lambda message: None, 10)
+        bench.until(bench.outputs.wanted)
+        bench.outputs.publish(bench.scene())
+        assert calls == [topic] and bench.outputs.subscribers() == 1
+        assert bench.outputs.needs() == set(output.needs)
+    finally:
+        bench.close()
 
-    class Result:
-        """Notes what is read of it."""
 
-        mask = property(lambda self: calls.append("mask") or MASK)
-        confidence = property(lambda self: calls.append("confidence") or RESULT.confidence)
-
-    def work(**kwargs: Any) -> list[str]:
-        calls.clear()
-        bench.publish(result=Result(), **kwargs)
-        return sorted(calls)
-
-    assert not bench.outputs.wanted() and work(rgb=None) == []
-    bench.listen("confidence")
-    assert bench.outputs.wanted() and work(rgb=None) == ["confidence", "fill"]
-    bench.listen("semantic_mask")
-    assert work(rgb=None) == ["confidence", "fill", "fill", "mask"]
-    bench.listen("semantic_mask/compressed")
-    assert work(rgb=None) == ["confidence", "fill", "fill", "fill_png", "mask"]
-    bench.listen("overlay")
-    assert work() == ["confidence", "fill", "fill", "fill", "fill_png", "mask", "overlay"]
-    assert bench.outputs.subscribers() == 4
+def test_what_is_costly_is_made_once_for_all_outputs_of_a_frame(bench, monkeypatch):
+    made: list[str] = []
+    original = scene.objects
+    monkeypatch.setattr(scene, "objects", lambda *args: made.append("objects") or original(*args))
+    one = bench.scene()
+    assert [found.name for found in one.objects] == [found.name for found in one.objects] and made == ["objects"]
 
 
 def test_classes_tell_the_published_ids(bench):
