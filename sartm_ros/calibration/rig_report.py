@@ -17,7 +17,7 @@ table { border-collapse: collapse; } td, th { border: 1px solid #ccc; padding: 2
 td:first-child, td:last-child { text-align: left; } .bad { background: #ffe3b3; } img { max-width: 100%; }
 .bar { display: inline-block; height: 9px; background: #36c; } li { margin: 3px 0; }"""
 BAR = 120
-"""Width of the longest bar, px."""
+"""Width of the longest bar, px: that of the worst view in use, and of those left out."""
 HEADS = ("view", "rgb px", "thermal px", "together px", "")
 LOOK = (
     "Look at each row: the points must lie on the target's corners or circles, the ring at the same corner of the "
@@ -46,12 +46,12 @@ def page(
 def errors(seen: Sequence[Seen], rig: Rig) -> str:
     """A table: RMS reprojection errors, by each camera alone and by both with the target at one place."""
     together = {**{name: max(both) for name, both in rig.errors.items()}, **rig.left_out}
-    longest = max(together.values())
+    longest = max(map(max, rig.errors.values()))
     rows = [f"<tr>{''.join(f'<th>{head}</th>' for head in HEADS)}</tr>"]
     for view in seen:
         alone = [{**lens.errors, **lens.left_out}.get(view.name) for lens in (rig.rgb, rig.thermal)]
         cells = [html.escape(view.name), *[number(error) for error in (*alone, together.get(view.name))]]
-        width = round(BAR * together.get(view.name, 0) / longest)
+        width = round(BAR * min(1.0, together.get(view.name, 0) / longest))
         cells.append(f'<span class="bar" style="width:{width}px"></span> {why_not(view, rig)}')
         style = "" if view.name in rig.errors else ' class="bad"'
         rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
