@@ -19,7 +19,7 @@ CONFIGS = (
     ("benchmark", "sartm_core.benchmark.config", "BenchmarkConfig", "performance.md"),
 )
 """Command, module and name of its configuration, and the page that tells more."""
-LANGUAGES = {".yaml": "yaml", ".xml": "xml", ".json": "json", ".rviz": "yaml"}
+LANGUAGES = {".yaml": "yaml", ".xml": "xml", ".json": "json", ".rviz": "yaml", ".csv": "text"}
 TOO_LONG = 160
 """A file of more lines is named, not shown."""
 
