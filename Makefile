@@ -18,7 +18,7 @@ PY := $(VENV)/bin/python
 MARK := $(VENV)/.installing
 LINT_MODULES := $(wildcard sartm_core/runtime/*.py) $(addprefix sartm_core/,view browse runtime/engines runtime/exported preprocess \
                   support model/config.py model/checkpoint.py model/stored.py evaluate/metrics.py) \
-                $(addprefix sartm_ros/,view.py viewing pairing frames inference/mailbox.py inference/server.py inference/loading.py \
+                $(addprefix sartm_ros/,view.py viewing pairing frames companions outputs inference/mailbox.py inference/server.py inference/loading.py \
                   node/class_map.py node/reference.py)
 
 # The demo and the tests run the wheels of the venv, so a sourced ROS distro must not shadow them.

@@ -26,7 +26,7 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.timer import Timer
 from sensor_msgs.msg import Image
 
-from sartm_ros.frames.images import write_pixels
+from sartm_ros.frames.filling import write_pixels
 from sartm_ros.frames.transport import use_shipped_profile
 from sartm_ros.node import arguments
 from sartm_ros.node.parameters import overrides

@@ -17,7 +17,7 @@ import numpy as np
 from sartm_core.support.files import remove_leftovers
 from sartm_ros.bags.reading import IMAGE, Bag, Message
 from sartm_ros.bags.storage import CDR, BagError, Connection, needs, one_line
-from sartm_ros.frames.images import fill
+from sartm_ros.frames.filling import fill
 
 STRING = "std_msgs/msg/String"
 BAG_VERSION = 8

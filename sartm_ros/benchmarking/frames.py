@@ -13,7 +13,7 @@ from PIL import Image as Picture
 from sensor_msgs.msg import CompressedImage, Image
 
 from sartm_ros.benchmarking.plan import Plan
-from sartm_ros.frames.images import write_pixels
+from sartm_ros.frames.filling import write_pixels
 from sartm_ros.replay.sources import Pair, encoding_of, folder_pairs, synthetic_pairs
 
 JPEG_QUALITY = 90

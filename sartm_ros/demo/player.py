@@ -22,7 +22,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from tqdm import tqdm
 
-from sartm_ros.frames.images import write_pixels
+from sartm_ros.frames.filling import write_pixels
 from sartm_ros.replay.sources import Pair, encoding_of
 from sartm_ros.replay_node import NAMESPACE
 

@@ -22,7 +22,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from sartm_core.preprocess.camera import Camera
 from sartm_ros.companions.companions import TYPES
 from sartm_ros.companions.topics import DEPTH, RGB_INFO, THERMAL_INFO
-from sartm_ros.frames.images import write_pixels
+from sartm_ros.frames.filling import write_pixels
 from sartm_ros.node.outputs import LATCHED, message_type
 from sartm_ros.outputs.table import TABLE
 from sartm_ros.pairing.stamps import NS

@@ -119,7 +119,7 @@ class Outputs:
         """Which outputs that somebody listens to could not be made of the last frame, and why."""
         heard = {one.name for one, _, publisher in self._frames if publisher.get_subscription_count()}
         found = {name: text for name, text in self._missing.items() if name in heard}
-        return found | ({"registration": self.unregistered} if self.unregistered else {})
+        return found | ({"registration": self.unregistered} if heard and self.unregistered else {})
 
     def serve_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """`~/reset_alarm`: somebody has seen the alarm."""

@@ -11,7 +11,7 @@ from sartm_core.support.visualize import overlay as drawn
 from sartm_core.support.visualize import thermal_to_gray
 from sartm_ros.companions.camera_info import image_size, resized
 from sartm_ros.frames.compressed import fill_png
-from sartm_ros.frames.images import fill, write_pixels
+from sartm_ros.frames.filling import fill, write_pixels
 from sartm_ros.outputs.scene import Scene
 
 RUN_LENGTH = "run_length"

@@ -20,7 +20,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from sartm_ros.frames.images import write_pixels
+from sartm_ros.frames.filling import write_pixels
 from sartm_ros.frames.transport import use_shipped_profile
 
 WIDTH, HEIGHT = 640, 480

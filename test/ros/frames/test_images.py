@@ -11,7 +11,8 @@ import pytest
 
 from sartm_ros.frames import colors
 from sartm_ros.frames.colors import COLOR, DEEP_COLOR
-from sartm_ros.frames.images import THERMAL, Crop, ImageError, fill, parse
+from sartm_ros.frames.filling import fill
+from sartm_ros.frames.images import THERMAL, Crop, ImageError, parse
 from test.ros.fake_messages import TOPIC, encode
 
 

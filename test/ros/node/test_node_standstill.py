@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or sou
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from sartm_ros.frames.images import write_pixels
+from sartm_ros.frames.filling import write_pixels
 from test.ros.fake_segmenter import SECONDS
 from test.ros.processes import stamp_ns
 from test.ros.rig import FRAME_NS
