@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sartm_core.browse": ("view.md", "Look through a data set in a browser", ()),
     "sartm_core.doctor": ("doctor.md", "What is installed and what works here", ()),
     "sartm_ros.demo": ("ten-minutes.md", "See it work", ()),
+    "sartm_ros.demo.robot": ("consumers.md", "See every output of the node", ()),
     "sartm_ros.bag": ("bags.md", "Work with recordings", ("info", "segment", "extract", "play")),
     "sartm_ros.calibrate": ("registration.md", "Lay the thermal view over the rgb view", ()),
     "sartm_ros.calibration.selftest": ("registration.md", "How well that works on your own pairs", ()),
