@@ -15,6 +15,7 @@ EXTRAS = {
     "train": "sartm train, ablate, figures",
     "tools": "videos in sartm predict, recordings in sartm bag",
     "calibrate": "sartm calibrate",
+    "target": "sartm calibrate --target",
     "view": "sartm view, sartm browse",
     "openvino": "engine openvino, sartm export --format openvino",
     "onnx": "engine onnxruntime, sartm export --format onnx",
