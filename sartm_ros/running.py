@@ -18,6 +18,7 @@ from sartm_core.support.text import plain
 from sartm_ros.errors import ParameterError
 from sartm_ros.frames import transport
 from sartm_ros.node.lifecycle import StartupError
+from sartm_ros.node.parameter_files import without_effect
 from sartm_ros.node.signals import quiet_end
 
 LINGER_S = 3.0
@@ -46,6 +47,8 @@ def run(make: Callable[[], Iterable[Any]], args: list[str] | None = None, name: 
         for node in make():
             nodes.append(node)
             executor.add_node(node)
+        for warning in without_effect(args or [], [node.get_fully_qualified_name() for node in nodes]):
+            log.warning(warning)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

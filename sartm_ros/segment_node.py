@@ -44,11 +44,8 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 
 class SegmentNode(PlainNode):
-    """Lifecycle node `segment` (namespace `sartm`).
-
-    load: turns parameter values into a `sartm_ros.inference.model.Model`. server: shared by the nodes of one process;
-    without it the node has one of its own.
-    """
+    """Lifecycle node `segment` (namespace `sartm`). `load` turns parameter values into a
+    `sartm_ros.inference.model.Model`; `server` is shared by the nodes of one process, or one of its own."""
 
     def __init__(
         self,
@@ -83,7 +80,9 @@ class SegmentNode(PlainNode):
         self.create_timer(HEALTH_PERIOD_S, self._on_health, clock=steady)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self.report, clock=steady)
         self._autostart_timer = self.create_timer(POLL_S, self._autostart, clock=steady)
-        if not self.values["autostart"]:
+        if self.values["autostart"]:
+            self.get_logger().info(parameters.LOADING)
+        else:
             self._autostart_timer.cancel()
 
     @property

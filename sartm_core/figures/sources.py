@@ -47,7 +47,7 @@ def check_same_classes(first: tuple[str, ...], other: tuple[str, ...], names: tu
         what = f"{odd} are not in both" if odd else "the order differs"
         raise ValueError(
             f"checkpoints {names[0]} ({len(first)} classes) and {names[1]} ({len(other)}): {what}; "
-            "only weights trained on the same classes can be compared"
+            "only weights trained on the same classes can be compared: two runs of yours, or each by sartm evaluate"
         )
 
 

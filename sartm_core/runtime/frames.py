@@ -70,4 +70,4 @@ def array_of(frame: object, name: str, read: Callable[[Path], np.ndarray]) -> np
     try:
         return read(Path(frame))
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(f"{name}: {error}") from None

@@ -163,8 +163,8 @@ def opened(source: Path | bytes, name: str = "") -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             check_pixels(image.height * image.width, f"{name}: {image.width}x{image.height}")
             yield image
-    except FileNotFoundError as error:
-        raise ValueError(f"{name}: no such file") from error
+    except FileNotFoundError:
+        raise ValueError(f"{name}: no such file") from None
     except Image.UnidentifiedImageError as error:
         raise ValueError(f"{name}: not a readable image ({what_instead(source)})") from error
     except BROKEN as error:

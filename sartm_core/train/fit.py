@@ -120,6 +120,8 @@ def rehearse(config: TrainConfig, steps: int, output: Path | None, record: Path 
         check_output(data_classes(config), output)
     is_first = rank_and_world()[0] == 0
     picture = output / FIRST_BATCH if output and is_first else None
+    if is_first:
+        log.info("dry run of %d steps and a validation batch: some minutes on a CPU", steps)
     found = dry_run(config, steps, picture)
     if not is_first:
         return

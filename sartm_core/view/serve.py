@@ -60,7 +60,7 @@ async def _serve(name: str, source: Listed | Live, config: PageConfig, masks: Ma
     from sartm_core.view.server import Server
 
     runner = web.AppRunner(
-        Server(source, config, masks).app(), access_log=None, handler_cancellation=True, shutdown_timeout=END_S
+        Server(source, config, masks, name).app(), access_log=None, handler_cancellation=True, shutdown_timeout=END_S
     )
     await runner.setup()
     try:

@@ -57,8 +57,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Server:
     """One source and its clients. All work on pixels is done by one thread, one frame at a time."""
 
-    def __init__(self, source: Listed | Live, config: PageConfig, masks: Masks) -> None:
-        self.source, self.config, self._masks = source, config, masks
+    def __init__(self, source: Listed | Live, config: PageConfig, masks: Masks, name: str = "sartm view") -> None:
+        self.source, self.config, self._masks, self.name = source, config, masks, name
         self.kept: OrderedDict[int, Encoded] = OrderedDict()
         """The latest frames of a list; of a live source the newest one, by its number."""
         self.made = 0
@@ -109,7 +109,7 @@ class Server:
 
     async def _about(self, _: web.Request) -> web.Response:
         source = self.source
-        about: dict[str, Any] = {"title": source.title, "live": isinstance(source, Live)}
+        about: dict[str, Any] = {"name": self.name, "title": source.title, "live": isinstance(source, Live)}
         if isinstance(source, Listed):
             about |= {"names": source.names, "tags": source.tags, "rate": source.rate}
         return web.json_response(about)

@@ -53,7 +53,7 @@ def refuse(
     """The report of what was found, then CalibrationError."""
     report("Calibration refused", [why], frames, seen, target, rig, folder)
     path = folder / rig_report.REPORT
-    raise CalibrationError(f"no calibration to be trusted: {why}. Nothing but {path} was written")
+    raise CalibrationError(f"no calibration to be trusted: {why}; nothing but {path} was written")
 
 
 def headline(rig: Rig) -> list[str]:

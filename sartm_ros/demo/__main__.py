@@ -159,6 +159,7 @@ def finish(player: Player, gallery: Gallery, scores: Scores, phases: list[Phase]
     from PIL import Image
 
     from sartm_core.support.files import write_json
+    from sartm_core.support.text import plain
     from sartm_ros.demo.report import phase_row, table
 
     cameras, output = player.cameras, options.output
@@ -184,6 +185,8 @@ def finish(player: Player, gallery: Gallery, scores: Scores, phases: list[Phase]
     for index, overlay in cameras.overlays.items():
         Image.fromarray(overlay).save(output / "overlays" / f"{index:05d}.png")
     print("\n" + table(report))
+    if options.data and scores.unknown():
+        print(f"the weights do not know {', '.join(map(plain, scores.unknown()))}: counted as {scores.classes[0]}")
     print(f"\nlatency: rgb frame published to mask received, in another process. See {output / 'contact.png'},")
     print(f"{output / 'overlays'} ({len(cameras.overlays)} pictures) and {output / 'report.json'}")
     for failure in failures:

@@ -24,7 +24,8 @@ class Scores:
 
     def __init__(self, classes: Sequence[str], truth_classes: Sequence[str] = MFNET.names) -> None:
         self.classes = tuple(classes)
-        self._table = remap_table(tuple(truth_classes), self.classes)
+        self._truth_classes = tuple(truth_classes)
+        self._table = remap_table(self._truth_classes, self.classes)
         self._by_condition: dict[str, ConfusionMatrix] = {}
         self._all = ConfusionMatrix(len(self.classes))
 
@@ -44,12 +45,19 @@ class Scores:
             matrix.update(answer.mask, truth)
 
     def rows(self) -> dict[str, dict[str, float | None]]:
-        """{condition or "all": {"mIoU": v, class: IoU}}, None: class absent. Empty without labels."""
+        """{condition or "all": {"mIoU": v, class: IoU}}. None: no true pixel, not in the mean. Empty without labels."""
         named = {**self._by_condition, "all": self._all} if self._by_condition else {}
-        return {name: {"mIoU": _number(m.miou()), **self._per_class(m)} for name, m in named.items()}
+        return {name: self._row(matrix) for name, matrix in named.items()}
 
-    def _per_class(self, matrix: ConfusionMatrix) -> dict[str, float | None]:
-        return dict(zip(self.classes, (_number(v) for v in matrix.iou()), strict=True))
+    def _row(self, matrix: ConfusionMatrix) -> dict[str, float | None]:
+        iou = np.where(matrix.true_pixels() > 0, matrix.iou(), np.nan)  # (C,)
+        known = iou[~np.isnan(iou)]
+        mean = float(known.mean()) if known.size else math.nan
+        return {"mIoU": _number(mean), **dict(zip(self.classes, map(_number, iou), strict=True))}
+
+    def unknown(self) -> list[str]:
+        """Classes of the labels that the weights lack; their pixels count as class 0."""
+        return [name for name in self._truth_classes[1:] if name not in self.classes]
 
 
 class Gallery:

@@ -48,6 +48,7 @@ EXTRINSIC = "Where rgb_to_thermal comes from: the parameter, or TF between the f
 RGB_TO_THERMAL = "Row-major 4x4 matrix from points in the rgb optical frame to the thermal one, metres (depth)."
 OCCLUSION = "Parallax, rgb pixels, above which the farther of two points on one thermal pixel is hidden (depth)."
 SELECTED = "Classes that are 255 in selected_mask, by their names in the weights."
+LOADING = "loading the model, within load_timeout; a first start compiles its network, which is kept"
 UNIT = "What thermal values are after scale and offset; unknown: no temperatures are told."
 EMISSIVITY = "Of what is looked at; 1: the camera's temperatures as they are."
 REFLECTED = "Temperature of what the surfaces reflect, kelvin; matters for an emissivity below 1."

@@ -157,7 +157,8 @@ STATES = (
 
 EXIT_CODES = (
     ("0", "Ended by Ctrl-C or SIGTERM."),
-    ("1", "Could not start: a bad parameter or parameter file or, with `autostart`, a failed configure or activate."),
+    ("1", "Could not start: a bad parameter or, with `autostart`, a failed configure or activate."),
+    ("2", "An argument that is not known; a parameter file that is not there or not YAML."),
 )
 
 

@@ -10,6 +10,7 @@ from sartm_core.scene import pictures, run_length
 from sartm_core.support.visualize import overlay as drawn
 from sartm_core.support.visualize import thermal_to_gray
 from sartm_ros.companions.camera_info import image_size, resized
+from sartm_ros.companions.missing import Missing
 from sartm_ros.frames.compressed import fill_png
 from sartm_ros.frames.filling import fill, write_pixels
 from sartm_ros.outputs.scene import Scene
@@ -49,6 +50,8 @@ def color_mask(message: Any, scene: Scene) -> Any:
 
 
 def selected_mask(message: Any, scene: Scene) -> Any:
+    if not scene.settings.selected.any():
+        raise Missing("selected_classes is [none]: name the classes that shall be 255")
     return fill(message, pictures.selected_mask(scene.result.mask, scene.settings.selected), scene.header)
 
 

@@ -275,7 +275,8 @@ async function main() {
   about = await (await ask("about")).json();
   $("source").textContent = about.title;
   $("back").hidden = $("seek").hidden = about.live;
-  document.title = `${about.title} - sartm view`;
+  document.querySelector("h1").textContent = about.name;
+  document.title = `${about.title} - ${about.name}`;
   if (about.live) return watch();
   setPlaying(false);
   makeFilters();
