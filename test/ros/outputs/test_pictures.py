@@ -41,7 +41,7 @@ def test_selected_mask_shows_the_chosen_classes(rig):
     beside = Beside(r)
     heard = beside.hear("selected_mask", Image)
     r.ready()
-    r.stream_until(lambda: "selected_classes is [none]" in r.numbers().get("missing", ""), "why there is none")
+    beside.missing("selected_mask: selected_classes is [none]")
     assert not heard
     (answer,) = r.node.set_parameters([Parameter("selected_classes", value=["car"])])
     assert answer.successful
