@@ -62,9 +62,11 @@ class FakeMasks:
 
 
 @asynccontextmanager
-async def page(source: Listed | Live, masks: Any = None, **config: Any) -> AsyncIterator[tuple[TestClient, Server]]:
+async def page(
+    source: Listed | Live, masks: Any = None, name: str = "sartm view", **config: Any
+) -> AsyncIterator[tuple[TestClient, Server]]:
     """A client and the server."""
-    server = Server(source, PageConfig(**config), masks or FakeMasks())
+    server = Server(source, PageConfig(**config), masks or FakeMasks(), name)
     async with TestClient(TestServer(server.app())) as client:
         yield client, server
 

@@ -270,8 +270,9 @@ def test_pictures_for_the_docs(tmp_path: Path) -> None:
             await small_picture(browser, out / "view_dark.png")
         labels = Labels("folder", root, None, findings)
         labels.title = "scenes"
-        async with opened(labels, tmp_path / "two", masks=masks) as (browser, _):
+        async with opened(labels, tmp_path / "two", masks=masks, name="sartm browse") as (browser, _):
             await browser.until("document.querySelector('#legend li')")
+            assert await text(browser, "h1") == "sartm browse"
             await choose(browser, "class", "person")
             await browser.until("document.querySelector('#name').textContent.includes('00001D')")
             await small_picture(browser, out / "browse.png")
