@@ -39,9 +39,12 @@ class Viewer(Node):
         self.assembly = Assembly(live, namespace)
         self.pictures: dict[str, tuple[str, Any]] = {}
         """Topic and subscription of each picture that is listened to."""
-        self.create_subscription(String, "classes", lambda message: self.assembly.classes(message.data), LATCHED)
+        self.create_subscription(String, "classes", self._classes, LATCHED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self.assembly.diagnostics, DIAGNOSTICS)
         self.create_timer(LOOK_S, self.look)
+
+    def _classes(self, message: Any) -> None:
+        self.assembly.classes(message.data)
 
     def look(self) -> None:
         """Listen to what is looked at."""
