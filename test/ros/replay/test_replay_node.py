@@ -184,10 +184,10 @@ def test_wrong_parameters_end_with_a_reason(domain: Domain, values: dict[str, ob
     assert message in replay.output and "Traceback" not in replay.output
 
 
-def test_a_bad_params_file_ends_it_with_code_one_and_the_reason(domain: Domain, tmp_path: Path) -> None:
+def test_a_bad_params_file_ends_it_with_code_two_and_the_reason(domain: Domain, tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("replay: [not, parameters\n")
     with domain.process(MODULE, "--params-file", str(bad)) as replay:
-        assert replay.wait() == 1
-    assert "cannot start" in replay.output and str(bad) in replay.output
+        assert replay.wait() == 2
+    assert f"{bad}: not YAML" in replay.output
     assert "Traceback" not in replay.output
