@@ -33,7 +33,7 @@ endif
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1\t/' | expand -t 20
 	@echo "  first run: a few minutes and 6 GB (make test: 7) for torch and ROS. TORCH=cpu: a PyTorch without CUDA,"
-	@echo "  1.4 GB; PYTHON=python3.12 picks another Python"
+	@echo "  1.4 GB; PYTHON=python3.12: another Python; ROS=kilted: Kilted's wheels, not Jazzy's"
 
 demo: $(VENV)/.ready-demo ## two cameras -> node -> masks, no ROS or GPU needed; DATA=dir plays your own pairs; RATE=, FRAMES=
 	$(PY) -m sartm_ros.demo $(if $(DATA),--data "$(DATA)") $(if $(RATE),--rate $(RATE)) $(if $(FRAMES),--frames $(FRAMES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -172,6 +173,14 @@ class Rig:
         future = client.call_async(Trigger.Request())
         self.stream_until(future.done, "reload")
         return future.result()
+
+    def hang_after(self, masks: int) -> None:
+        """Start it; after so many masks the model does not come back before `fake.gate` is set."""
+        self.fake.gate = threading.Event()
+        self.fake.gate.set()
+        self.ready()
+        self.masks_after(masks)
+        self.fake.gate.clear()
 
     def numbers(self) -> dict[str, str]:
         """The latest diagnostics, by key."""

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -153,11 +152,7 @@ def test_a_model_that_always_fails_is_said_to(rig, monkeypatch):
 def test_a_model_that_hangs_is_said_to(rig):
     """The state was `ok` for ever."""
     r = rig()
-    r.fake.gate = threading.Event()
-    r.fake.gate.set()
-    r.ready()
-    r.masks_after(2)
-    r.fake.gate.clear()
+    r.hang_after(2)
     r.stream_until(lambda: "no masks: the model does not answer" in r.states[-1:], "state")
     r.stream_until(lambda: "the model has not answered for" in r.diagnostics[-1].status[0].message, "the cause")
     assert r.diagnostics[-1].status[0].level == b"\x02"

@@ -82,11 +82,7 @@ def test_after_sigstop_and_sigcont_no_old_mask_is_published(domain, monkeypatch)
 def test_while_an_engine_compiles_the_state_says_so_and_the_old_mask_is_dropped(rig):
     """It was `no masks: the model does not answer`, restart the node."""
     r = rig()
-    r.fake.gate = threading.Event()
-    r.fake.gate.set()
-    r.ready()
-    r.masks_after(2)
-    r.fake.gate.clear()
+    r.hang_after(2)
     r.fake.compiling = "640x512"
     r.stream_until(lambda: r.states[-1] == "compiling for 640x512", "the state")
     r.fake.compilations += 1
