@@ -55,7 +55,8 @@ import numpy as np, torch
 from PIL import Image
 from sartm_core import SARTM, Segmenter
 Image.Image.show = lambda picture: None  # no window here
-rgb, thermal = np.zeros((480, 640, 3), np.uint8), np.zeros((512, 640), np.uint16)
+rgb, thermal = np.zeros((480, 640, 3), np.uint8), np.full((512, 640), 29500, np.uint16)
+depth = np.full((480, 640), 5.0, np.float32)
 pairs, SAM2 = [(rgb, thermal)], None
 """
 """What Python blocks take for granted."""
