@@ -28,7 +28,7 @@ CUTS = {
     "sartm ablate": "--seeds 0 --dry-run",
     "sartm ablate --table losses": f"--seeds 0 {SMALL_TRAINING}",
     "sartm benchmark --compare": "--anyway",
-    "sartm benchmark --adapters": f"--adapters 1 --backbones nano --engine torch {QUICK_BENCHMARK}",
+    "sartm benchmark --adapters": f"--adapters 2 --backbones nano --engine torch {QUICK_BENCHMARK}",
     "sartm benchmark": f"--backbones nano --engine torch --resolutions 96x128 {QUICK_BENCHMARK}",
     "sartm benchmark-node --compare": "",
     "sartm benchmark-node": "--runs 1 --seconds 1 --rates 5 --peak false",
