@@ -5,7 +5,8 @@ ros2 launch sartm_ros segment.launch.py camera:=lepton params_file:=my.yaml,cali
 ros2 launch sartm_ros segment.launch.py replay:=true                      # no cameras: synthetic scenes
 ros2 launch sartm_ros segment.launch.py -s                                # every argument with its meaning
 
-An argument left empty keeps what the parameter files say. Of several files the later one wins, name by name. Nothing is downloaded here or by the node.
+An argument left empty keeps what the parameter files say; of several files the later one wins, name by name. Nothing is
+downloaded here or by the node.
 """
 
 from pathlib import Path

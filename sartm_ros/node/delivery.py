@@ -46,6 +46,7 @@ class Delivery:
     def listen_beside(self) -> None:
         """Subscribe to what outputs that somebody listens to need, and to nothing else. In the executor's thread."""
         wanted = self._outputs.needs() & set(self.companions.topics)
+        self.companions.use_files(self.settings.info_files)
         plan = self.settings.depth
         if plan is not None and self._outputs.wanted():
             wanted |= set(registration.NEEDS)
