@@ -226,9 +226,8 @@ class Segmenter:
 
         The other arguments are those of `FramePair`. ValueError names the argument.
         """
-        return self.batch(
-            [FramePair(*as_frames(rgb, thermal), registration, thermal_norm, confidence_threshold, confidence)]
-        )[0]
+        frames = as_frames(rgb, thermal)
+        return self.batch([FramePair(*frames, registration, thermal_norm, confidence_threshold, confidence)])[0]
 
     def stream(self, pairs: Iterable[Frames], **options: Any) -> Iterator[SegmentationResult]:
         """Segment pair after pair as they come; `options` as of a call. ValueError names the pair by its place too."""
