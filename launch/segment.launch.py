@@ -106,7 +106,7 @@ def generate_launch_description() -> LaunchDescription:
     actions.append(
         DeclareLaunchArgument(
             "params_file",
-            default_value=str(DEFAULTS),
+            default_value=str(CONFIG / "segment.yaml"),
             description="YAML with parameters of the segment node; several, with commas between: the later wins.",
         )
     )
