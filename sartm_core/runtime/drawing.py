@@ -48,7 +48,7 @@ def tables(drawing: Drawing, device: torch.device) -> tuple[Tensor | None, Tenso
     exact = visualize.color_table(drawing.palette)
     bright = visualize.color_table(visualize.display_colors(drawing.palette))
     exact[IGNORE] = exact[0]
-    ids = None if drawing.ids is None else upload(np.frombuffer(drawing.ids, np.uint8), device)
+    ids = None if drawing.ids is None else upload(np.array(list(drawing.ids), np.uint8), device)
     return ids, upload(bright, device), upload(exact, device)
 
 

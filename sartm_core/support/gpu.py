@@ -35,6 +35,8 @@ warnings.filterwarnings(
 
 GRAPHS_KEPT = 16
 """CUDA graphs of an engine: a size, a set of cameras and a number of pairs each. They share their memory."""
+LAPS = 10
+"""Of a stopwatch's graph."""
 MS, MIB = 1e3, 2**20
 Run = Callable[..., Tensor]
 """Tensors, some may be None -> a tensor."""
@@ -143,12 +145,6 @@ class Moment:
         return float(self._event.elapsed_time(later._event)) / MS
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given; a CPU always has. For stopwatches, not for frames."""
-    if on_gpu(device):
-        torch.cuda.synchronize(device)
-
-
 # CUDA graphs
 
 
@@ -215,17 +211,21 @@ class Replayed:
 
     def _record(self, kept: Kept) -> None:
         """One log line where it does not work; then kernels are launched one by one, as before."""
-        graph = torch.cuda.CUDAGraph()
         self._pool = self._pool or torch.cuda.graph_pool_handle()
-        own = torch.cuda.current_stream(self._device)
         try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=own, capture_error_mode="thread_local"):
-                kept.output = kept.run(*kept.inputs)
-            kept.graph = graph
+            kept.graph, kept.output = recorded(lambda: kept.run(*kept.inputs), self._device, self._pool)
         except RuntimeError as error:
             shapes = [None if x is None else tuple(x.shape) for x in kept.inputs]
             log.warning("no CUDA graph for inputs %s: %s", shapes, str(error).splitlines()[0])
             kept.inputs, kept.output = (), None
+
+
+def recorded(run: Callable[[], Any], device: torch.device, pool: Any = None) -> tuple[torch.cuda.CUDAGraph, Any]:
+    """What it launches as a graph, and what it returned: memory that each replay writes. RuntimeError: it waits."""
+    graph, own = torch.cuda.CUDAGraph(), torch.cuda.current_stream(device)
+    with torch.cuda.graph(graph, pool=pool, stream=own, capture_error_mode="thread_local"):
+        output = run()
+    return graph, output
 
 
 def refill(there: Sequence[Tensor | None], given: Sequence[Tensor | None]) -> None:
@@ -233,6 +233,34 @@ def refill(there: Sequence[Tensor | None], given: Sequence[Tensor | None]) -> No
     for memory, values in zip(there, given, strict=True):
         if memory is not None and values is not None:
             memory.copy_(values, non_blocking=True)
+
+
+# For benchmarks
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given; a CPU always has."""
+    if on_gpu(device):
+        torch.cuda.synchronize(device)
+
+
+def stopwatch(run: Callable[[], object], device: torch.device) -> Callable[[], float]:
+    """What runs it and gives the seconds of once. On a GPU the mean of `LAPS`, launched as one graph and timed by the
+    GPU itself: a small product takes less than its launch."""
+    if on_gpu(device):
+        with queue(device):
+            run()
+            graph, _ = recorded(lambda: [run() for _ in range(LAPS)], device)
+
+    def seconds() -> float:
+        with queue(device):
+            begun = Moment(device)
+            graph.replay() if on_gpu(device) else run()
+            ended = Moment(device)
+        ended.wait()
+        return begun.until(ended) / (LAPS if on_gpu(device) else 1)
+
+    return seconds
 
 
 # Memory
