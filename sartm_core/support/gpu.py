@@ -81,7 +81,8 @@ class Leaving:
         if self._pinned is None:
             return [{name: x.contiguous().numpy() for name, x in frame.items()} for frame in self._frames]
         self.there.wait()
-        block, place, found = self._pinned.numpy(), 0, []
+        block, place = self._pinned.numpy(), 0
+        found: list[dict[str, np.ndarray]] = []
         for frame in self._frames:
             found.append({})
             for name, x in frame.items():

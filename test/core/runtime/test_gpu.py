@@ -252,6 +252,15 @@ def test_memory_is_what_torch_holds(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatc
     assert load("cuda").memory_mb() == 3
 
 
+def test_a_stopwatch_launches_its_laps_at_once_and_asks_the_gpu(gpu: FakeGpu) -> None:
+    runs: list[int] = []
+    x = path.upload(np.ones(3, np.float32), "cuda")
+    seconds = path.stopwatch(lambda: runs.append(1) or x * 2, torch.device("cuda"))
+    gpu.counts.clear()
+    assert seconds() > 0 and len(runs) == 1 + path.LAPS
+    assert gpu.counts == {GRAPHS: 1, WAITS: 1}
+
+
 def test_whoever_adds_a_wait_is_found(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the network: no graph can be recorded, and each frame waits once more at each of three levels."""
     fuse = FoldedFrmFfm.forward
