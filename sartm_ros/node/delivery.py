@@ -21,7 +21,7 @@ from sartm_ros.node.guards import survives
 from sartm_ros.node.outputs import Outputs
 from sartm_ros.node.settings import Settings
 from sartm_ros.outputs.scene import Scene
-from sartm_ros.outputs.table import CONFIDENCE, SCORES
+from sartm_ros.outputs.table import COLOR_MASK, CONFIDENCE, OVERLAY, SCORES
 from sartm_ros.pairing.nearest import RGB, THERMAL
 from sartm_ros.pairing.stamps import NS
 
@@ -82,7 +82,7 @@ class Delivery:
         needs = self._outputs.needs()
         result = (CONFIDENCE in needs, s.adapter, SCORES in needs)
         options = (self._registration(s, usable), s.thermal_norm, s.threshold, *result)
-        return Request(rgb, thermal, *options, job=usable, settings=s)
+        return Request(rgb, thermal, *options, frozenset(needs & {OVERLAY, COLOR_MASK}), job=usable, settings=s)
 
     def _registration(self, s: Settings, job: Job) -> Any:
         """Of this frame; in mode depth what stands in where something is missing, which is told."""

@@ -71,7 +71,12 @@ def traced_percentiles(sample: Tensor, *percents: float) -> list[Tensor]:
         place = last * round(percent / 100 * whole)
         share = place % whole
         first = ((place - share).float() / whole).round().long()
-        below, above = ordered[first], ordered[torch.minimum(first + 1, last)]
+        below, above = (at(ordered, where) for where in (first, torch.minimum(first + 1, last)))
         value = below + (above - below) * (share.float() / whole)
         found.append(torch.where(count > 0, value, 0.0))
     return found
+
+
+def at(values: Tensor, place: Tensor) -> Tensor:
+    """The value (n,) at a place that is a tensor: `values[place]` would fetch the place from a GPU and wait."""
+    return values.index_select(0, place[None])[0]
