@@ -25,6 +25,8 @@ class Job:
     """Arrival of the newer one, monotonic s."""
     waited: float = 0.0
     """How long the older one waited for it, s."""
+    arrived: float = 0.0
+    """When the middleware had the newer one, monotonic s; of one that does not tell, as `received`."""
 
     @property
     def master(self) -> Incoming:

@@ -18,7 +18,7 @@ from sartm_ros.inference import fallback
 from sartm_ros.inference.jobs import Job, Request
 from sartm_ros.inference.timing import Trace, to_json
 from sartm_ros.node.guards import survives
-from sartm_ros.node.outputs import Outputs
+from sartm_ros.node.outputs import MASK, Outputs
 from sartm_ros.node.settings import Settings
 from sartm_ros.outputs.scene import Scene
 from sartm_ros.outputs.table import CONFIDENCE, SCORES
@@ -123,15 +123,16 @@ class Delivery:
         if self._outdated(job):
             self.monitor.work.outdated(time.monotonic())
             return
-        sent = self._outputs.publish(self._scene(request, result))
+        spans = self._outputs.publish(self._scene(request, result))
         end = time.monotonic()
         clock_ns = self._node.get_clock().now().nanoseconds
         age_ms = (clock_ns - job.master.stamp_ns) / NS * 1e3 if clock_ns else None  # 0: simulated, no /clock yet
         latency_ms = (end - job.received) * 1e3
         self.monitor.work.done(trace.inference_ms, latency_ms, end, job.one_camera, age_ms, trace.turn_ms)
         if self._outputs.timing_wanted():
-            trace.received, trace.built, trace.sent, trace.done = job.received, *sent, end
-            self._outputs.timing(to_json(trace, job.master.stamp_ns, job.waited, result.timing))
+            _, trace.built, trace.sent = spans.get(MASK, (0.0, 0.0, 0.0))
+            trace.arrived, trace.received, trace.done = job.arrived, job.received, end
+            self._outputs.timing(to_json(trace, job.master.stamp_ns, job.waited, result.timing, spans))
 
     def _scene(self, request: Request, result: Any) -> Scene:
         job, s = request.job, request.settings

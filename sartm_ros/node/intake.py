@@ -88,7 +88,7 @@ class Intake:
             self._wait_timer.cancel()
 
     @survives
-    def _on_message(self, stream: str, message: Any) -> None:
+    def _on_message(self, stream: str, message: Any, arrived: float = 0.0) -> None:
         if stream not in self.cameras:
             return  # deactivated while this message was under way
         now = time.monotonic()
@@ -103,9 +103,10 @@ class Intake:
         self.monitor.saw(stream, frame, now)
         self.update_mode(now)
         if self.monitor.mode not in STREAMS:
-            self._emit(self.pairer.push(stream, frame.stamp_ns, (frame, now), now))
+            self._emit(self.pairer.push(stream, frame.stamp_ns, (frame, now, arrived or now), now))
         elif self._values["degraded.enabled"] and self.monitor.mode == stream:  # the other one is gone
-            self._submit(Job(frame if stream == RGB else None, frame if stream == THERMAL else None, received=now))
+            alone = (frame if stream == RGB else None, frame if stream == THERMAL else None)
+            self._submit(Job(*alone, received=now, arrived=arrived or now))
 
     @survives
     def _on_wait_over(self) -> None:
@@ -118,11 +119,11 @@ class Intake:
 
     def _emit(self, pairs: list[Pair]) -> None:
         for pair in pairs:
-            (rgb, rgb_received), (thermal, thermal_received) = pair.rgb, pair.thermal
+            (rgb, *rgb_came), (thermal, *thermal_came) = pair.rgb, pair.thermal
             self.monitor.last_pair = time.monotonic()
             self.monitor.look_for_swapped(rgb, thermal)
-            waited = abs(rgb_received - thermal_received)
-            self._submit(Job(rgb, thermal, max(rgb_received, thermal_received), waited))
+            (older, _), (received, arrived) = sorted((rgb_came, thermal_came))
+            self._submit(Job(rgb, thermal, received, received - older, arrived))
         self._wait_timer.cancel()
         deadline = self.pairer.deadline()
         if deadline is not None:

@@ -13,6 +13,7 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from sartm_core.support.classes import IGNORE
+from sartm_ros.inference.timing import Spans
 from sartm_ros.node.class_map import ClassMap
 from sartm_ros.outputs.alarm import Alarm
 from sartm_ros.outputs.scene import Scene
@@ -93,13 +94,14 @@ class Outputs:
             info.class_map = [VisionClass(class_id=entry.id, class_name=entry.name) for entry in class_map.entries]
             self._label_info.publish(info)
 
-    def publish(self, scene: Scene) -> tuple[float, float]:
-        """Send what is listened to. Returns when the mask was built and when it was sent, monotonic s; else zeros."""
-        built = sent = 0.0
+    def publish(self, scene: Scene) -> Spans:
+        """Send what is listened to. Returns when each was made."""
+        spans: Spans = {}
         missing = {}
         for one, kind, publisher in self._frames:
             if not publisher.get_subscription_count():
                 continue
+            begun = time.monotonic()
             try:
                 message = one.make(kind(), scene)
             except ValueError as error:  # costs this output only
@@ -107,13 +109,12 @@ class Outputs:
                 continue
             if message is None:
                 continue
-            now = time.monotonic()
+            made = time.monotonic()
             publisher.publish(message)
-            if one.name == MASK:
-                built, sent = now, time.monotonic()
+            spans[one.name] = begun, made, time.monotonic()
         self._missing = missing
         self.tell_alarm()
-        return built, sent
+        return spans
 
     def missing(self) -> dict[str, str]:
         """Which outputs that somebody listens to could not be made of the last frame, and why."""
