@@ -33,6 +33,8 @@ STAGES = {
 """In order, with their meaning."""
 NOT_OVERHEAD = ("to the node", "take", "busy model", "forward", "to the reader")
 OVERHEAD, NODE = "overhead", "in the node"
+MOMENTS = '"moments"'
+"""Not in what is told of outputs that come later."""
 PARTS = "make", "publish"
 """Of an output's time."""
 
@@ -59,7 +61,7 @@ def split(sent: Sequence[Sent], masks: Sequence[Mask], timings: Sequence[str]) -
     """The stages of each mask, ms."""
     published, received = {stamp: first for stamp, first, _ in sent}, dict(masks)
     free = 0.0
-    for trace, content in map(from_json, timings):
+    for trace, content in (from_json(text) for text in timings if MOMENTS in text):
         stamp = content["stamp_ns"]
         if stamp in published and stamp in received and trace.sent:
             yield stages(trace, content["model_ms"], published[stamp], received[stamp], free)

@@ -59,6 +59,11 @@ def to_json(trace: Trace, stamp_ns: int, waited_s: float, model_ms: dict[str, fl
     return json.dumps(content | {"outputs_ms": outputs_ms(spans)})
 
 
+def beside_to_json(stamp_ns: int, spans: Spans) -> str:
+    """A text of its own for the outputs that come later."""
+    return json.dumps({"stamp_ns": stamp_ns, "outputs_ms": outputs_ms(spans)})
+
+
 def outputs_ms(spans: Spans) -> dict[str, list[float]]:
     """What making and sending each output took, by name."""
     return {name: [(made - begun) * 1e3, (sent - made) * 1e3] for name, (begun, made, sent) in spans.items()}
