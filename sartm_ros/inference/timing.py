@@ -45,8 +45,8 @@ class Trace:
         return (self.answered - self.asked) * 1e3
 
 
-Spans = dict[str, tuple[float, float, float]]
-"""Of each output that was sent, by name: when it was begun, made and sent, monotonic s."""
+Spans = dict[str, tuple[float, float, float, float]]
+"""Of each output that was sent, by name: when it was begun, made and sent, monotonic s; CPU time of the thread, s."""
 
 
 def to_json(trace: Trace, stamp_ns: int, waited_s: float, model_ms: dict[str, float], spans: Spans) -> str:
@@ -65,8 +65,10 @@ def beside_to_json(stamp_ns: int, spans: Spans) -> str:
 
 
 def outputs_ms(spans: Spans) -> dict[str, list[float]]:
-    """What making and sending each output took, by name."""
-    return {name: [(made - begun) * 1e3, (sent - made) * 1e3] for name, (begun, made, sent) in spans.items()}
+    """What making and sending each output took, and both together of CPU time, by name."""
+    return {
+        name: [1e3 * s for s in (made - begun, sent - made, cpu)] for name, (begun, made, sent, cpu) in spans.items()
+    }
 
 
 def from_json(text: str) -> tuple[Trace, dict[str, Any]]:

@@ -141,7 +141,7 @@ class Delivery:
         latency_ms = (end - job.received) * 1e3
         self.monitor.work.done(trace.inference_ms, latency_ms, end, job.one_camera, age_ms, trace.turn_ms)
         if self._outputs.timing_wanted():
-            _, trace.built, trace.sent = spans.get(MASK, (0.0, 0.0, 0.0))
+            _, trace.built, trace.sent, _ = spans.get(MASK, (0.0,) * 4)
             trace.arrived, trace.received, trace.done = job.arrived, job.received, end
             self._outputs.timing(to_json(trace, job.master.stamp_ns, job.waited, result.timing, spans))
 

@@ -110,7 +110,7 @@ class Outputs:
             if not publisher.get_subscription_count():
                 self._refilled.pop(one.name, None)
                 continue
-            begun = time.monotonic()
+            begun, worked = time.monotonic(), time.thread_time()
             message = self._refilled.setdefault(one.name, kind()) if one.refills else kind()
             try:
                 message = one.make(message, scene)
@@ -121,7 +121,7 @@ class Outputs:
                 continue
             made = time.monotonic()
             publisher.publish(message)
-            spans[one.name] = begun, made, time.monotonic()
+            spans[one.name] = begun, made, time.monotonic(), time.thread_time() - worked
         self.tell_alarm()
         return spans
 
