@@ -12,6 +12,8 @@ from torch import Tensor
 from sartm_core.preprocess.config import ThermalNorm
 from sartm_core.preprocess.parallax import FrameRegistration
 
+SCORE_STRIDE = 4
+"""Pixels of the input per score, in either direction."""
 Inputs = tuple[Tensor | None, Tensor | None]
 """Model inputs (N, 3, H, W) float32 or (N, H, W, 3) uint8, and (N, 1, H, W) float32, of one size; one may be None."""
 
