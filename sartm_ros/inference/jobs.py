@@ -27,6 +27,8 @@ class Job:
     """How long the older one waited for it, s."""
     leftover: bool = False
     """It waited while the process stood still, and nothing newer came: old as it is, its mask is wanted."""
+    arrived: float = 0.0
+    """When the middleware had the newer one, monotonic s; of one that does not tell, as `received`."""
 
     @property
     def master(self) -> Incoming:
