@@ -3,6 +3,7 @@ r"""How fast is SARTM on this machine, and how near to what the machine can do?
     sartm benchmark --output bench                              # shipped weights, all engines
     sartm benchmark --backbones t b+ --engine torch openvino --output bench
     sartm benchmark --checkpoint FILE --data DIR --output bench
+    sartm benchmark --peer theirs.onnx --output bench           # others' exported networks beside ours
     sartm benchmark --compare before/benchmark.json after/benchmark.json
     sartm benchmark --training config/train/mfnet_paper.yaml --output bench
     sartm benchmark --adapters 3 --backbones b+ --engine torch --output bench

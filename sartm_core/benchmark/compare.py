@@ -89,7 +89,7 @@ def weights(found: dict[str, Any]) -> dict[tuple[str, str], str]:
 def rows(found: dict[str, Any]) -> Iterator[tuple[Line, dict[str, Any]]]:
     """(model, size, engine, precision) and what was measured."""
     for case in found["cases"]:
-        for row in filter(None, (case["baseline"], *case["rows"])):
+        for row in filter(None, (case["baseline"], *case["rows"], *case.get("peers", ()))):
             yield (case["backbone"], case["size"], row["engine"], row["precision"]), row
 
 

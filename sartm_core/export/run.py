@@ -14,6 +14,7 @@ from sartm_core.model.sartm import SARTM
 from sartm_core.runtime.engines.agreement import ENOUGH
 from sartm_core.runtime.exported.description import Description
 from sartm_core.runtime.exported.parts import Parts
+from sartm_core.runtime.quantisation.calibration import Calibration
 from sartm_core.support.files import scratch_folder
 from sartm_core.support.reports import versions
 
@@ -44,7 +45,7 @@ def export(config: ExportConfig, weights: Path) -> Written:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(path) as folder:
             draft = folder / path.name
-            kind.write(Parts.of(model, about), about, draft)
+            kind.write(Parts.of(model, about, Calibration(config.calibration)), about, draft)
             bar.update()
             bar.set_description("compare")
             difference = compare(kind.Runner(draft), model, about, bar.update)

@@ -15,7 +15,11 @@ from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines.sharing import Shared
 
-PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+INT8 = "int8"
+PRECISIONS: dict[str, torch.dtype] = {
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, INT8: torch.float32,
+}  # fmt: skip
+"""By name, what torch holds such a network in; int8 is made of one in fp32."""
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def pick_engine(exported: Exported, wish: Wish) -> tuple[str, str]:
     name = exported.path.name
     usable = RUN_BY[exported.path.suffix]
     if exported.about.precision != EXACT:
-        usable = tuple(engine for engine in usable if engine != "openvino")  # its fp16 overflows
+        usable = tuple(engine for engine in usable if engine != "openvino")  # fp16 overflows, int8 is its own kind
     if wish.engine != "auto" and wish.engine not in usable:
         raise ValueError(
             f"engine: {wish.engine!r} asked for, but {name} in {exported.about.precision} is run by "

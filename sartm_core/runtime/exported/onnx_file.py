@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from sartm_core.runtime.engines.base import INT8
 from sartm_core.runtime.engines.onnxruntime import PROVIDERS, providers_here, write_onnx
 from sartm_core.runtime.exported.description import (
     FRAMES,
@@ -20,6 +21,7 @@ from sartm_core.runtime.exported.description import (
     need,
     parse,
 )
+from sartm_core.runtime.quantisation.onnx_qdq import quantised
 from sartm_core.support.files import read_whole
 
 if TYPE_CHECKING:
@@ -42,13 +44,16 @@ def write(parts: Parts, description: Description, path: Path) -> None:
 
     before = apart(exported("before", FRAMES, JOINTS), "before.")
     network = exported("network", (*JOINTS, PRESENT), (SCORES,))
+    if description.precision == INT8:
+        network = quantised(network, (*JOINTS, PRESENT), parts.frames())
     after = apart(exported("after", (SCORES,), RESULTS), "after.")
     scores = network.graph.output[0]
     whole = onnx.compose.merge_models(before, network, io_map=[(name, name) for name in JOINTS])
     whole = onnx.compose.merge_models(whole, after, io_map=[(SCORES, SCORES)])
     whole.graph.output.append(scores)
+    del whole.opset_import[1:]  # joining named the one that all parts have once for each
     onnx.helper.set_model_props(whole, {f"{OWNER}.{name}": text for name, text in description.texts().items()})
-    onnx.checker.check_model(whole)
+    onnx.checker.check_model(whole, full_check=True)
     onnx.save(whole, path)
 
 
