@@ -115,6 +115,8 @@ class Kind:
     """Whether several pairs at a time are faster than one after the other."""
     extra: str = ""
     """What pip is to install where the package is missing, if that is not the package itself."""
+    needs: str = ""
+    """Where no precision is offered, what is missing; empty: another device."""
     limits: str = ""
     """Why it does not offer all precisions everywhere."""
 
@@ -123,5 +125,7 @@ class Kind:
         if find_spec(self.package) is None:
             return f"{self.package} is not installed: pip install {self.extra or self.package}"
         if not self.precisions(device):
-            return f"{self.package} does not run the network on {device.type} here"
+            return f"{self.package} does not run the network on {device.type} here" + (
+                f"; it needs {self.needs}" if self.needs else ""
+            )
         return ""
