@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from sartm_core.preprocess.config import STRIDE
+from sartm_core.runtime.engines.base import INT8
 from sartm_core.runtime.exported import onnx_file, openvino_file
 from sartm_core.runtime.exported.stages import THERMAL_TYPES, Size
 from sartm_core.support.fields import one_of
@@ -40,17 +41,14 @@ class ExportConfig:
     precision: str = "fp32"
     """What the weights are stored in: `fp32`, or for ONNX on a GPU `fp16`, or `int8` (products; the rest in fp32)."""
     calibration: str | None = None
-    """Folder of frames (rgb/ and thermal/, or a data set as `evaluate` knows it) to quantise by, for `int8`; None:
-    synthetic scenes."""
+    """Folder of frames (rgb/ and thermal/, day and night) to make `int8` by; None: synthetic scenes."""
 
     def __post_init__(self) -> None:
         one_of("ExportConfig", "format", self.format, tuple(FORMATS))
         one_of("ExportConfig", "thermal", self.thermal, tuple(THERMAL_TYPES))
         one_of("ExportConfig", "precision", self.precision, PRECISIONS[self.format])
-        if self.calibration is not None and self.precision != "int8":
-            raise ValueError(
-                f"ExportConfig.calibration: got {self.calibration!r} with precision {self.precision}; expected int8"
-            )
+        if self.calibration is not None and self.precision != INT8:
+            raise ValueError(f"ExportConfig.calibration: given with precision {self.precision}, but it is for int8")
         suffix = FORMATS[self.format].SUFFIX
         if self.output is not None and Path(self.output).suffix != suffix:
             raise ValueError(f"ExportConfig.output: got {self.output!r}, expected a name ending in {suffix}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sartm_core.runtime.engines.base import INT8
 from sartm_core.runtime.engines.onnxruntime import PROVIDERS, providers_here, write_onnx
 from sartm_core.runtime.exported.description import (
     FRAMES,
@@ -21,7 +20,6 @@ from sartm_core.runtime.exported.description import (
     need,
     parse,
 )
-from sartm_core.runtime.quantisation.onnx_qdq import quantised
 from sartm_core.support.files import read_whole
 
 if TYPE_CHECKING:
@@ -44,8 +42,8 @@ def write(parts: Parts, description: Description, path: Path) -> None:
 
     before = apart(exported("before", FRAMES, JOINTS), "before.")
     network = exported("network", (*JOINTS, PRESENT), (SCORES,))
-    if description.precision == INT8:
-        network = quantised(network, (*JOINTS, PRESENT), parts.frames())
+    if parts.quantise is not None:
+        network = parts.quantise(network)
     after = apart(exported("after", (SCORES,), RESULTS), "after.")
     scores = network.graph.output[0]
     whole = onnx.compose.merge_models(before, network, io_map=[(name, name) for name in JOINTS])

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sartm_core.model.sartm import SARTM
-from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines.base import PRECISIONS
 from sartm_core.runtime.exported.description import Description
 from sartm_core.runtime.exported.stages import Finish, Prepare
 from sartm_core.runtime.graph.graph import SCORE_STRIDE, FixedGraph, FoldedSARTM
-from sartm_core.runtime.quantisation.calibration import Calibration
-from sartm_core.runtime.quantisation.frames import Input, frames_of
 
 
 @dataclass(frozen=True)
@@ -22,17 +20,16 @@ class Parts:
     before: Prepare
     network: FixedGraph
     after: Finish
-    frames: Callable[[], list[Input]]
-    """Inputs of the network to quantise it by, as the checkpoint's cameras give them."""
+    quantise: Callable[[Any], Any] | None = None
+    """Makes one in int8 of a format's own network."""
 
     @classmethod
-    def of(cls, model: SARTM, about: Description, calibration: Calibration | None = None) -> Parts:
-        """For the weights and sizes of a file. calibration: which frames, for int8; None: synthetic scenes."""
-        by = calibration or Calibration()
+    def of(cls, model: SARTM, about: Description, quantise: Callable[[Any], Any] | None = None) -> Parts:
+        """For the weights and sizes of a file."""
         folded = FoldedSARTM(model).to(PRECISIONS[about.precision])
         return cls(
             Prepare(about.preprocess, about.size, about.camera, about.thermal_camera, about.thermal),
             FixedGraph(folded, about.size),
             Finish(about.model.num_classes, about.size, about.camera, SCORE_STRIDE),
-            lambda: frames_of(by, about.preprocess, about.size, Pixels.NEVER).measured,
+            quantise,
         )

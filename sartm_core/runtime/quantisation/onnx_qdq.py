@@ -1,7 +1,7 @@
 """An ONNX network in int8 as TensorRT reads it: Q/DQ pairs before products, all zero points 0, weights by channel.
 
 What is quantised is what is many multiplications on coarse maps: convolutions and products with constant weights. The
-rest stays as it is; so do attention and everything between two images.
+rest stays as it is: attention, products of two images, and depthwise convolutions, which wait for memory anyway.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def quantised(network: Any, names: Sequence[str], inputs: Sequence[Sequence[np.n
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(PRODUCTS),
             nodes_to_quantize=worthwhile(network),
             extra_options={
-                "ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False,
+                "CalibMovingAverage": True, "ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False,
                 "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
             },
         )  # fmt: skip
@@ -83,5 +83,5 @@ def is_worthwhile(node: Any, shape: list[int], weights: dict[str, list[int]], wi
     if weight is None:
         return False
     if node.op_type == "Conv":
-        return shape[1] > 1 and shape[-1] <= widest
+        return weight[1] > 1 and shape[-1] <= widest
     return len(weight) == 2 and weight[0] >= FEWEST_CHANNELS
