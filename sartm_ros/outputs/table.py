@@ -62,16 +62,16 @@ TABLE = (
         (CONFIDENCE,),
     ),
     Output(
-        "overlay", IMAGE, pictures.overlay, "rgb8, class colours over the camera's picture, for people.", (OVERLAY,),
-        beside=True,
+        "overlay", IMAGE, pictures.overlay, "rgb8, class colours over the camera's picture, for people.",
+        (OVERLAY,), beside=True,
     ),
     Output(
         "camera_info", INFO, pictures.camera_info,
         "That of the rgb camera, for all images of the mask's size: same stamp and frame.", (RGB_INFO,),
     ),
     Output(
-        "color_mask", IMAGE, pictures.color_mask, "rgb8, the exact colours of `classes`; 255 as class 0.", (COLOR_MASK,),
-        beside=True,
+        "color_mask", IMAGE, pictures.color_mask, "rgb8, the exact colours of `classes`; 255 as class 0.",
+        (COLOR_MASK,), beside=True,
     ),
     Output("selected_mask", IMAGE, pictures.selected_mask, "mono8, 255 for `selected_classes`, else 0."),
     Output(
