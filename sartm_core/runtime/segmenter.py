@@ -33,7 +33,7 @@ from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.hardware import give_back_memory
 from sartm_core.runtime.engines.sharing import Shared
 from sartm_core.runtime.exported.description import at_size
-from sartm_core.runtime.frames import Frame, Frames, as_rgb, as_thermal
+from sartm_core.runtime.frames import Frame, Frames, as_frames
 from sartm_core.runtime.network import Network, Prepared
 from sartm_core.runtime.opening import DEFAULT, Adapters, by_name, open_weights
 from sartm_core.runtime.postprocess import enlarge
@@ -225,7 +225,7 @@ class Segmenter:
 
         The other arguments are those of `FramePair`. ValueError names the argument.
         """
-        frames = as_rgb(rgb), as_thermal(thermal)
+        frames = as_frames(rgb, thermal)
         return self.batch([FramePair(*frames, registration, thermal_norm, confidence_threshold, confidence)])[0]
 
     def stream(self, pairs: Iterable[Frames], **options: Any) -> Iterator[SegmentationResult]:

@@ -25,6 +25,8 @@ class Job:
     """Arrival of the newer one, monotonic s."""
     waited: float = 0.0
     """How long the older one waited for it, s."""
+    leftover: bool = False
+    """It waited while the process stood still, and nothing newer came: old as it is, its mask is wanted."""
 
     @property
     def master(self) -> Incoming:
