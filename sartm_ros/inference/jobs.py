@@ -58,7 +58,7 @@ class Request:
     """Value of the parameter `adapter`: which weights are to see it."""
     scores: bool = False
     """Whether the result's `scores` are wanted."""
-    pictures: frozenset[str] = frozenset()
+    drawing: frozenset[str] = frozenset()
     """Which of `overlay` and `color_mask` are wanted, by `settings`."""
     job: Any = None
     """The frames as they came, without one that could not be converted."""
