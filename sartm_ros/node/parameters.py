@@ -24,7 +24,7 @@ RELIABILITY = ("best_effort", "reliable")
 TRANSPORT = ("raw", "compressed")
 NORMALIZATIONS = ("checkpoint", *THERMAL_MODES)
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("auto", "torch", "torch-compile", "openvino", "onnxruntime")
+ENGINES = ("auto", "torch", "torch-compile", "openvino", "onnxruntime", "tensorrt")
 """auto and the keys of `sartm_core.runtime.engines.ENGINES`, named here because importing that takes seconds; a test
 holds them equal."""
 AHEAD = ("auto", "always", "never")
