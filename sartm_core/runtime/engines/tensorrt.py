@@ -41,9 +41,9 @@ def make(source: Source, settings: Settings) -> Engine:
     """What was built is kept under the weights' SHA-256."""
 
     def build(size: Size) -> Session:
-        with tempfile.TemporaryDirectory() as folder:
-            from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
+        from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
 
+        with tempfile.TemporaryDirectory() as folder:
             graph = FixedGraph(FoldedSARTM(source()).to(settings.dtype), size)  # TensorRT has no arithmetic of pixels
             data = write_onnx(graph, Path(folder) / "network.onnx").read_bytes()
         return session_of(data, settings, size)
