@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Container, Iterator
 from functools import cache
 from pathlib import Path
@@ -178,3 +180,11 @@ def test_walk_resolves_relative_imports(tmp_path: Path, monkeypatch: pytest.Monk
     path.parent.mkdir()
     path.write_text("def f():\n    from . import y\n    from ..sartm_core import model\n    import rclpy.qos as q\n")
     assert {"sartm_ros.y", "sartm_core.model", "rclpy.qos"} <= imported(path)
+
+
+def test_a_start_does_not_import_the_network() -> None:
+    """Seconds and 200 MB, for nothing where an engine has kept what it compiled."""
+    heavy = ("sartm_core.model.sartm", "timm", "sam2", "torchvision", "torch._dynamo")
+    code = f"import sys, sartm_core.runtime.segmenter; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
