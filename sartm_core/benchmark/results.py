@@ -42,7 +42,7 @@ class Rate:
 
 @dataclass
 class Memory:
-    """Bytes beside what the process had after its imports; of a GPU, what torch gave."""
+    """Bytes beside what the process had after its imports; of a GPU, what torch held."""
 
     starting: int
     """Most until the first frames were done: loading, compiling, warming up."""

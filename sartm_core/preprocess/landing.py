@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sartm_core.preprocess.camera import RAYS_KEPT, Camera
+from sartm_core.support.gpu import upload
 
 CACHED = 1 << 14
 """Pixels that are worked on together on a CPU: 64 KiB for each of some ten intermediate results."""
@@ -73,7 +74,7 @@ def land(
     buffer = torch.zeros(cells.count, device=device)
     turned = turned_rays(rgb, rgb_to_thermal, device)  # (3, H, W)
     shift = rgb_to_thermal[3:12:4]
-    metres = torch.from_numpy(at_size(depth, rgb.size)).to(device)  # (H, W)
+    metres = upload(at_size(depth, rgb.size), device)  # (H, W)
     whole, targets = Landing.empty(rgb.size, device), []
     for rows in blocks(rgb.size, device):
         part = whole.rows(rows)

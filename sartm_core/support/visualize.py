@@ -25,6 +25,8 @@ ROWS_PER_LINE = 300
 """Rows of a picture for each pixel of an outline's width."""
 LIGHT, STRONGEST_GAMMA = 90.0, 0.5
 """Mean of a picture, 0..255, that is light enough to look at; how far a darker one is lightened."""
+WHOLE = 256
+"""Weights of colours are counted in parts of it."""
 SAMPLE = 8
 """Every so many rows and columns tell how light a picture is."""
 SMALLEST_CAPTION, ROWS_PER_CAPTION, FONT_PART = 16, 18, 0.7
@@ -71,12 +73,12 @@ def overlay(rgb: np.ndarray, mask: np.ndarray, palette: Sequence[Color], alpha: 
     """
     if rgb.shape[:2] != mask.shape:
         raise ValueError(f"overlay: mask is {mask.shape}, rgb is {rgb.shape[:2]}; give both the same height and width")
-    weight = round(alpha * 256)
+    weight = round(alpha * WHOLE)
     shown = (mask != 0) & (mask != IGNORE)  # (H, W)
     out = lightened(rgb)
     table = color_table(display_colors(tuple(palette)))
     colors = table[mask[shown]].astype(np.uint16)  # (N, 3)
-    out[shown] = ((colors * weight + out[shown].astype(np.uint16) * (256 - weight)) >> 8).astype(np.uint8)
+    out[shown] = ((colors * weight + out[shown].astype(np.uint16) * (WHOLE - weight)) >> 8).astype(np.uint8)
     if weight:
         edge = shown & outline(mask)  # (H, W)
         out[edge] = table[mask[edge]]

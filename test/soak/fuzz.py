@@ -170,7 +170,7 @@ def play(ear: Ear, sender: Sender, node: Child, outcome: Outcome) -> None:
                 one_camera += ear.answers[stamp].frame_id != "good_rgb"
             else:
                 span = f"{batch[0][0]}..{batch[-1][0]}" if batch else "nothing"
-                unanswered.append(f"after messages {span} (state '{ear.state}')")
+                unanswered.append(f"after messages {span} (state '{ear.state}'; dropped {dropped(ear)})")
             memory = node.memory() or {}
             outcome.series.setdefault("VmRSS", []).append((float(sender.sent.hostile), memory.get("VmRSS", 0)))
             progress.update(len(batch))
@@ -190,6 +190,13 @@ def play(ear: Ear, sender: Sender, node: Child, outcome: Outcome) -> None:
     outcome.claim(
         not unanswered, f"{len(unanswered)} good pairs unanswered ({seed}): {'; '.join(unanswered[:EXAMPLES])}"
     )
+
+
+def dropped(ear: Ear) -> str:
+    """What the node has dropped so far, by reason."""
+    report = ear.fresh_report()
+    values = report.values if report else {}
+    return ", ".join(f"{k} {v}" for k, v in values.items() if "dropped" in k and v not in ("0", "-")) or "nothing"
 
 
 def judge_reception(ear: Ear, sent: Sent, reached: float, outcome: Outcome) -> None:

@@ -89,7 +89,7 @@ def ranked(values: Tensor, rank: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The value of (n,) with `rank` smaller ones, which lies between `low` and `high`."""
     for _ in range(SEARCHES):
         width = (high - low) / PARTS
-        bounds = low + width * torch.arange(1.0, PARTS)  # (PARTS - 1,)
+        bounds = low + width * torch.arange(1.0, PARTS, device=values.device)  # (PARTS - 1,)
         smaller = (values < bounds[:, None]).float().sum(1)  # (PARTS - 1,)
         low = torch.where(smaller <= rank, bounds, low).max()
         high = low + width
