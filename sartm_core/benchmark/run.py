@@ -23,6 +23,7 @@ from sartm_core.benchmark.session import Way
 from sartm_core.benchmark.subjects import Weights, load_plain, make_frames, weights_from, weights_of
 from sartm_core.benchmark.worker import WorkerError
 from sartm_core.runtime.engines import PRECISIONS
+from sartm_core.runtime.engines.base import INT8
 from sartm_core.support.fields import to_dict
 
 FP32 = "fp32"
@@ -77,7 +78,7 @@ def measure(
 
     def lane(engine: str, precision: str, plain: bool = False) -> Lane:
         caches = mkdtemp(dir=folder)
-        way = Way(weights, size, frames, engine, precision, config.device, threads, caches, plain)
+        way = Way(weights, size, frames, engine, precision, config.device, threads, caches, plain, config.calibration)
         return Lane(Row(engine, precision), way)
 
     baseline = lane(PlainSegmenter.engine, FP32, plain=True)
@@ -115,7 +116,9 @@ def rounds(runs: int, case: Case, lanes: list[Lane], counts: ModelCounts, tell: 
     large = square(SQUARE)
     with ExitStack() as stack:
         meters = []
-        for precision in dict.fromkeys(lane.row.ran["precision"] for lane in alive):
+        for precision in dict.fromkeys(
+            lane.row.ran["precision"] for lane in alive if lane.row.ran["precision"] != INT8
+        ):
             tell(f"products {precision}")
             meter = Meter(precision, [large, *counts.plain.products], alive[0])
             meters.append(stack.enter_context(closing(meter)))

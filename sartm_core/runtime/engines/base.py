@@ -14,8 +14,13 @@ from torch import Tensor
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines.sharing import Shared
+from sartm_core.runtime.quantisation.calibration import Calibration
 
-PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+INT8 = "int8"
+PRECISIONS: dict[str, torch.dtype] = {
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, INT8: torch.float32,
+}  # fmt: skip
+"""By name, what torch holds such a network in; int8 is made of one in fp32."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,10 @@ class Settings:
     """CPU threads; None: the library's own choice. torch takes its number from the calling thread instead."""
     weights: str = ""
     """SHA-256 of the file the model came from: compiled networks are kept under it. Empty: nothing is kept."""
+    calibration: Calibration | None = None
+    """For int8, what to quantise by where nothing is kept; None: such sizes run in `otherwise`."""
+    otherwise: str = "fp32"
+    """For int8, the precision of sizes of which int8 says something else, or that nobody quantised for."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -74,6 +83,8 @@ class Watch:
         """(H, W) of the network that is being compiled at the moment."""
         self.count = 0
         """Networks whose compilation has begun."""
+        self.instead = ""
+        """The precision that runs in place of the one that was chosen, for the size made last; empty: that one."""
 
     @contextmanager
     def compiling(self, size: tuple[int, int]) -> Iterator[None]:
@@ -113,6 +124,8 @@ class Kind:
     """What pip is to install where the package is missing, if that is not the package itself."""
     limits: str = ""
     """Why it does not offer all precisions everywhere."""
+    quantises: bool = False
+    """Whether it runs int8, on CPUs."""
 
     def obstacle(self, device: torch.device) -> str:
         """Why it cannot run here, empty when it can."""
