@@ -23,7 +23,7 @@ __all__ = ["BY_NAME", "MODEL", "SPECS", "ParameterError", "Spec", "check", "chec
 RELIABILITY = ("best_effort", "reliable")
 TRANSPORT = ("raw", "compressed")
 NORMALIZATIONS = ("checkpoint", *THERMAL_MODES)
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 ENGINES = ("auto", "torch", "torch-compile", "openvino", "onnxruntime", "tensorrt")
 """auto and the keys of `sartm_core.runtime.engines.ENGINES`, named here because importing that takes seconds; a test
 holds them equal."""
