@@ -142,10 +142,10 @@ class SegmentNode(PlainNode):
         if self.model is None:
             raise StartupError("there is no model; clean up and configure again")
         self.mailbox = self.server.inference.open(self.delivery)
+        self.delivery.aside.start()
         self.intake.start(self.mailbox)
         self.monitor.lifecycle("ok", active=True)
-        topics = " and ".join(camera.topic for camera in self.intake.cameras.values())
-        self.get_logger().info(f"listening to {topics}")
+        self.get_logger().info("listening to " + " and ".join(one.topic for one in self.intake.cameras.values()))
         return super().on_activate(state)
 
     @guarded
@@ -170,7 +170,7 @@ class SegmentNode(PlainNode):
     def stop_work(self) -> None:
         """Close the subscriptions, forget queued frames, let the running batch finish. Safe to call twice."""
         self.intake.stop()
-        self.delivery.companions.want(())
+        self.delivery.stop()
         if self.mailbox is not None:
             self.server.inference.close(self.mailbox)
             self._dropped_before += self.mailbox.dropped
@@ -285,7 +285,8 @@ class SegmentNode(PlainNode):
     def report(self) -> None:
         """Publish the diagnostics."""
         self.monitor.look_for_namesakes()
-        dropped = self._dropped_before + (self.mailbox.dropped if self.mailbox else 0)
+        busy = self._dropped_before + (self.mailbox.dropped if self.mailbox else 0)
+        dropped = {"dropped_busy": busy, "dropped_outputs": self.delivery.aside.dropped}
         model = model_facts(self.model, self.weights, self.reloader.last)
         self.monitor.publish(self.intake.pairer.counters, dropped, model)
 

@@ -11,10 +11,10 @@ import torch
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.prepare import prepare
 from sartm_core.preprocess.resize import resize
+from sartm_core.runtime.batching import SCORE_STRIDE
 from sartm_core.runtime.engines.agreement import ENOUGH, SCENES
 from sartm_core.runtime.exported.description import Description
 from sartm_core.runtime.exported.stages import Size
-from sartm_core.runtime.graph.graph import SCORE_STRIDE
 from sartm_core.runtime.postprocess import ids_and_confidence
 from sartm_core.synthetic import Scene, SceneConfig, render_scene
 

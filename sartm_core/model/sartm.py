@@ -7,25 +7,24 @@ rgb, thermal -> encoder -> F0, F1, Fn of each -> fusion -> F~0, F~1, F~n -> mask
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sartm_core.data.seen import SeenFrames
 from sartm_core.model import hub
 from sartm_core.model.aux_heads import build_aux_head
-from sartm_core.model.confidence import Confidence
 from sartm_core.model.config import MODALITIES, ModelConfig
 from sartm_core.model.encoder import ModalityEncoder, check_image
 from sartm_core.model.fusion import build_fusion
+from sartm_core.model.info import ModelInfo
 from sartm_core.model.load_report import LoadReport
 from sartm_core.model.lora import lora_layers
 from sartm_core.model.mask_decoder import ClasswiseMaskDecoder
-from sartm_core.preprocess.config import PreprocessConfig
+
+__all__ = ["SARTM", "ModelInfo", "SARTMOutput", "upsample"]
 
 CHANNELS = (3, 1)
 """Channels of an rgb and of a thermal input."""
@@ -44,28 +43,6 @@ class SARTMOutput:
     """F~n (B, width, H/16, W/16), what the distillation losses see."""
     deepest: Tensor | None = None
     """Last stage of the trunk, (M, B, C, H/32, W/32) of the M present modalities; None in eval mode."""
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What a checkpoint says about its weights, beside the network's shape."""
-
-    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
-    """Input size and normalisation it was trained with."""
-    protocol: dict[str, Any] = field(default_factory=dict)
-    """How it was trained: the whole training configuration, epochs, steps, seconds."""
-    metrics: dict[str, Any] = field(default_factory=dict)
-    """Validation scores at the time of saving."""
-    base_name: str = ""
-    """Name of the SAM2 file it started from."""
-    base_sha256: str = ""
-    """SHA-256 of that file."""
-    confidence: Confidence = field(default_factory=Confidence)
-    """What makes the scores' softmax a probability; applied at inference, `SARTM` itself gives plain scores."""
-    seen: tuple[SeenFrames, ...] = ()
-    """Frames that trained and chose these weights and those they started from; empty where nobody took note."""
-    untrained: bool = False
-    """Whether the classes were still as drawn at random when `SARTM.save` wrote them: the masks mean nothing yet."""
 
 
 class SARTM(nn.Module):

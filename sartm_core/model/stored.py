@@ -17,7 +17,7 @@ from safetensors.torch import load as tensors_of
 from torch import Tensor
 
 from sartm_core.model.config import ModelConfig
-from sartm_core.model.sartm import ModelInfo
+from sartm_core.model.info import ModelInfo
 from sartm_core.support.fields import from_dict
 from sartm_core.support.files import LONGEST_NAME, opened, whole
 from sartm_core.support.text import plain

@@ -19,8 +19,14 @@ from torch import Tensor
 from sartm_core.preprocess.camera import RAYS_KEPT, Camera
 from sartm_core.support.gpu import upload
 
-CACHED = 1 << 14
-"""Pixels that are worked on together on a CPU: 64 KiB for each of some ten intermediate results."""
+CACHED = 1 << 16
+"""Pixels that are worked on together on a CPU: 256 KiB for each of some six intermediate results."""
+
+
+Lens = tuple[float, float, float, float]
+"""fx, fy, cx, cy of a camera without distortion."""
+LENSLESS: Lens = (1.0, 1.0, 0.0, 0.0)
+"""Leaves points as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,40 +78,42 @@ def land(
     step = max(t / r for t, r in zip(thermal.focal, rgb.focal, strict=True))  # thermal pixels for each rgb pixel
     cells = Cells(thermal.size, max(1, math.ceil(step)))
     buffer = torch.zeros(cells.count, device=device)
-    turned = turned_rays(rgb, rgb_to_thermal, device)  # (3, H, W)
-    shift = rgb_to_thermal[3:12:4]
+    lens = LENSLESS if any(thermal.distortion) else (*thermal.focal, *thermal.centre)
+    turned = turned_rays(rgb, rgb_to_thermal, lens, device)  # (3, H, W)
+    shift = through(lens, np.array(rgb_to_thermal).reshape(4, 4)[:3, 3:]).ravel().tolist()
     metres = upload(at_size(depth, rgb.size), device)  # (H, W)
     whole, targets = Landing.empty(rgb.size, device), []
     for rows in blocks(rgb.size, device):
         part = whole.rows(rows)
-        part.known.copy_(metres[rows] > 0)
+        torch.gt(metres[rows], 0, out=part.known)
         fill_in(part, turned[:, rows], metres[rows], shift, thermal)
-        targets.append(cells.of(part))
+        targets.append(cells.of(part).flatten())
         cells.fill(targets[-1], part.nearness, buffer)
-    parallax = max(rgb.focal) * math.dist(shift, (0, 0, 0))  # of something at 1 m, rgb pixels
+    parallax = max(rgb.focal) * math.dist(rgb_to_thermal[3:12:4], (0, 0, 0))  # of something at 1 m, rgb pixels
     apart = tolerance * max(1.0, cells.side / step) / parallax if parallax else math.inf
     for rows, target in zip(blocks(rgb.size, device), targets, strict=True):
         part = whole.rows(rows)
-        torch.logical_and(part.visible, buffer.take(target) - part.nearness > apart, out=part.occluded)
+        nearer = buffer.index_select(0, target).view_as(part.nearness).sub_(part.nearness)
+        torch.logical_and(part.visible, nearer > apart, out=part.occluded)
         part.visible.logical_xor_(part.occluded)
     return whole
 
 
 def fill_in(part: Landing, turned: Tensor, depth: Tensor, shift: Sequence[float], thermal: Camera) -> None:
-    """u, v, nearness and visible of some rows, in place; turned (3, h, W), depth (h, W)."""
-    x, y, z = (torch.mul(turned[i], depth).add_(shift[i]) for i in range(3))
+    """u, v, nearness and visible of some rows, in place; turned (3, h, W), depth (h, W), shift x, y, z."""
+    x, y, z = ((turned[i] * depth).add_(shift[i]) for i in range(3))
     nearness = torch.reciprocal(z, out=part.nearness)
-    x, y = x.mul_(nearness), y.mul_(nearness)
-    u, v = thermal.pixels(x, y)
+    u, v = torch.mul(x, nearness, out=part.u), torch.mul(y, nearness, out=part.v)
     # one number that is below 1 where all is well: comparing is what costs on a CPU
-    width, height = thermal.size
-    off = torch.maximum((u - (width - 1) / 2).abs_().mul_(2 / width), (v - (height - 1) / 2).abs_().mul_(2 / height))
-    off = torch.maximum(off, 1 - z)  # behind the camera, or nearer than 0 m
-    if thermal.widest() < math.inf:
-        off = torch.maximum(off, (x * x + y * y).mul_(thermal.widest() ** -2))
+    off = 1 - z  # behind the camera, or nearer than 0 m
+    if any(thermal.distortion):  # u and v are x / z and y / z so far
+        if thermal.widest() < math.inf:
+            off = torch.maximum(off, (u * u + v * v).mul_(thermal.widest() ** -2))
+        for place, seen in zip((u, v), thermal.pixels(u, v), strict=True):
+            place.copy_(seen)
+    for place, length in zip((u, v), thermal.size, strict=True):
+        off = torch.maximum(off, place.sub((length - 1) / 2).abs_().mul_(2 / length))
     torch.lt(off, 1, out=part.visible)  # False for NaN
-    part.u.copy_(u)
-    part.v.copy_(v)
 
 
 @dataclass(frozen=True)
@@ -128,8 +136,8 @@ class Cells:
 
     def of(self, landed: Landing) -> Tensor:
         """(h, W) int64: the square of each pixel; whole numbers up to 2^24 in float32."""
-        column, row = (place.add(0.5).div_(self.side).floor_() for place in (landed.u, landed.v))
-        return torch.where(landed.visible, row.mul_(self.across).add_(column), self.count - 1).long()
+        column, row = (place.add(0.5).mul_(1 / self.side).floor_() for place in (landed.u, landed.v))
+        return torch.where(landed.visible, column.add_(row, alpha=self.across), self.count - 1).long()
 
     def fill(self, target: Tensor, nearness: Tensor, buffer: Tensor) -> None:
         """Put the largest nearness of all that go to a square into a buffer (count,)."""
@@ -142,13 +150,20 @@ def blocks(size: tuple[int, int], device: torch.device) -> list[slice]:
     return [slice(first, first + rows) for first in range(0, size[1], rows)]
 
 
+def through(lens: Lens, points: np.ndarray) -> np.ndarray:
+    """(3, ...) x, y, z -> the same with x and y so that x / z and y / z are pixels."""
+    focal, centre = np.array(lens[:2]), np.array(lens[2:])
+    return np.stack([*(focal[i] * points[i] + centre[i] * points[2] for i in (0, 1)), points[2]])
+
+
 @lru_cache(RAYS_KEPT)
-def turned_rays(camera: Camera, matrix: tuple[float, ...], device: torch.device) -> Tensor:
-    """(3, H, W): what one metre of depth along each pixel's ray adds to a point in the other camera's frame."""
+def turned_rays(camera: Camera, matrix: tuple[float, ...], lens: Lens, device: torch.device) -> Tensor:
+    """(3, H, W): what one metre of depth along each pixel's ray adds to a point in the other camera's frame, `through`
+    its lens."""
     x, y = camera.rays()
     turn = np.array(matrix).reshape(4, 4)[:3, :3]
     turned = np.einsum("ij,jhw->ihw", turn, np.stack([x, y, np.ones_like(x)]))
-    return torch.from_numpy(turned.astype(np.float32)).to(device)
+    return torch.from_numpy(through(lens, turned).astype(np.float32)).to(device)
 
 
 def at_size(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:

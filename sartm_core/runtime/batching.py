@@ -13,6 +13,8 @@ from sartm_core.preprocess.config import ThermalNorm
 from sartm_core.preprocess.parallax import FrameRegistration
 from sartm_core.support.classes import Color
 
+SCORE_STRIDE = 4
+"""Pixels of the input per score, in either direction."""
 Inputs = tuple[Tensor | None, Tensor | None]
 """Model inputs (N, 3, H, W) float32 or (N, H, W, 3) uint8, and (N, 1, H, W) float32, of one size; one may be None."""
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.prepare import prepare
 from sartm_core.preprocess.registration import sampling_grid
-from sartm_core.runtime.batching import FramePair, Inputs, input_size, stack
+from sartm_core.runtime.batching import SCORE_STRIDE, FramePair, Inputs, input_size, stack
 from sartm_core.runtime.drawing import draw
 from sartm_core.runtime.engines import Source, exported
 from sartm_core.runtime.engines.base import Watch
@@ -23,7 +23,6 @@ from sartm_core.runtime.engines.choice import Wish, choose
 from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.hardware import give_back_memory
 from sartm_core.runtime.exported.description import at_size
-from sartm_core.runtime.graph.graph import SCORE_STRIDE
 from sartm_core.runtime.postprocess import picture, probabilities
 from sartm_core.runtime.result import SegmentationResult
 from sartm_core.support.classes import Color
@@ -45,14 +44,12 @@ class Network:
     def __init__(
         self, source: Source | Exported, wish: Wish, name: str = "", preprocess: PreprocessConfig | None = None
     ) -> None:
-        weights = source if isinstance(source, Exported) else source()
         self.name, self.sha256, self.device = name, wish.weights, wish.device
-        self.info = weights.info
-        self.preprocess = preprocess or weights.info.preprocess
-        check_colors(self.preprocess, weights.info.preprocess)
-        self.classes: tuple[str, ...] = weights.config.classes
-        self.palette: tuple[Color, ...] = weights.config.palette or ()
-        del weights  # what compiled networks need no more
+        self.info = source.info
+        self.preprocess = preprocess or source.info.preprocess
+        check_colors(self.preprocess, source.info.preprocess)
+        self.classes: tuple[str, ...] = source.config.classes
+        self.palette: tuple[Color, ...] = source.config.palette or ()
         if isinstance(source, Exported):
             choice = exported.choose(source, wish, self.preprocess)
         else:

@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sartm_core.model import hub
-from sartm_core.model.checkpoint import model_of, read_metadata, read_stored
-from sartm_core.model.sartm import SARTM, ModelInfo
-from sartm_core.model.stored import named
+from sartm_core.model.info import ModelInfo
+from sartm_core.model.stored import Stored, named, read_metadata, read_stored
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
-from sartm_core.runtime.engines import Source, exported
+from sartm_core.runtime.engines import Source, cache, exported
 from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.sharing import Shared
 from sartm_core.runtime.exported.description import at_size
+
+if TYPE_CHECKING:
+    from sartm_core.model.sartm import SARTM
 
 Adapters = Sequence[str | Path] | Mapping[str, str | Path] | str | Path
 """Files, called after themselves, or by name; or one file."""
@@ -34,7 +37,7 @@ class Opened:
 
     def preprocess(self, thermal: ThermalNorm | None, input_size: tuple[int, int] | None) -> PreprocessConfig:
         """As trained, but for what is not None. ValueError names `input_size`."""
-        config = (self.weights if isinstance(self.weights, Exported) else self.weights()).info.preprocess
+        config = self.weights.info.preprocess
         if thermal is not None:
             config = replace(config, thermal=thermal)
         return config if input_size is None else at_size(config, (input_size[0], input_size[1]))
@@ -88,9 +91,29 @@ def open_weights(
         return Opened(network, network.sha256, exported.device_of(network, device, engine))
     stored = read_stored(file)
     check_trained(stored.info, file, untrained)
-    loaded = model_of(stored, sam2)
+    loaded = None if was_made(stored) else model_of(stored, sam2)
     reload = partial(load_same, file, sam2, stored.sha256)
-    return Opened(Source(loaded, reload, shared), stored.sha256, device)
+    return Opened(Source(loaded, reload, shared, (stored.model, stored.info)), stored.sha256, device)
+
+
+def was_made(stored: Stored) -> bool:
+    """Whether a network was made of the same file before, by the same code: then it need not be tried again, and an
+    engine that kept what it compiled never makes it. Not of adapters, which another file belongs to."""
+    return stored.kind == "full" and cache.read_json(mark_of(stored)) is not None
+
+
+def mark_of(stored: Stored) -> Path:
+    return cache.path_of("made", ".json", weights=stored.sha256)
+
+
+def model_of(stored: Stored, sam2: str | Path | None) -> SARTM:
+    """As the checkpoint's function, and noted for `was_made`."""
+    from sartm_core.model import checkpoint  # the network takes seconds to import
+
+    model = checkpoint.model_of(stored, sam2)
+    if stored.kind == "full":
+        cache.keep_json(mark_of(stored), {"weights": stored.sha256, "path": str(stored.path)})
+    return model
 
 
 def check_trained(info: ModelInfo, path: Path, untrained: bool) -> None:

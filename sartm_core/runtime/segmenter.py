@@ -17,13 +17,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sartm_core.model.sartm import SARTM, ModelInfo
+from sartm_core.model.info import ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.parallax import FrameRegistration
 from sartm_core.runtime.batching import FramePair, Inputs, alike
@@ -41,6 +41,9 @@ from sartm_core.runtime.result import SegmentationResult
 from sartm_core.support.classes import Color
 from sartm_core.support.gpu import give_back, held_mib, queue
 
+if TYPE_CHECKING:  # it takes seconds to import
+    from sartm_core.model.sartm import SARTM
+
 
 class Segmenter:
     """A loaded model with its preprocessing. Make one with `Segmenter.load`; call it with frames, from any thread.
@@ -49,19 +52,12 @@ class Segmenter:
     """
 
     def __init__(
-        self,
-        model: SARTM | Source | Exported,
-        *,
-        name: str = "",
-        sha256: str = "",
-        device: str = "auto",
-        precision: str = "auto",
-        engine: str = "auto",
-        threads: int | None = None,
+        self, model: SARTM | Source | Exported, *, name: str = "", sha256: str = "", device: str = "auto",
+        precision: str = "auto", engine: str = "auto", threads: int | None = None,
         preprocess: PreprocessConfig | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.device = pick_device(device)
-        source = Source(model) if isinstance(model, SARTM) else model
+        source = model if isinstance(model, Source | Exported) else Source(model)
         self._network = Network(source, Wish(self.device, engine, precision, threads, sha256), name, preprocess)
         self._networks = {name: self._network}
 

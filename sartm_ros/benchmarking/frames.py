@@ -10,15 +10,21 @@ from typing import Any
 
 import numpy as np
 from PIL import Image as Picture
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from sartm_core.preprocess.camera import Camera
 from sartm_ros.benchmarking.plan import Plan
+from sartm_ros.companions.camera_info import of_camera
+from sartm_ros.companions.topics import DEPTH, RGB_INFO, THERMAL_INFO
 from sartm_ros.frames.filling import write_pixels
 from sartm_ros.replay.sources import Pair, encoding_of, folder_pairs, synthetic_pairs
 
 JPEG_QUALITY = 90
 SEED = 10
 """Of the synthetic drive; that of the demo."""
+
+NEAR, FAR, CAMERA_HEIGHT = 3000, 30000, 1500
+"""Millimetres: of the depth image's pole and wall, and from the camera down to the floor."""
 
 Messages = tuple[Any, Any]
 """One rgb and one thermal message."""
@@ -46,6 +52,22 @@ def messages(pair: Pair, plan: Plan) -> Messages:
     for message, name in zip(out, ("rgb_camera", "thermal_camera"), strict=True):
         message.header.frame_id = name
     return out
+
+
+def beside(plan: Plan) -> dict[str, Any]:
+    """What some outputs need beside the two cameras, by name: both `camera_info`, and depth aligned to the rgb camera:
+    a floor up to `FAR`, a wall of the upper half with a pole before it."""
+    height, width = plan.size
+    camera = Camera((width, height), (float(width), float(width)), ((width - 1) / 2, (height - 1) / 2))
+    depth = np.full((height, width), FAR, np.uint16)  # (H, W) millimetres
+    floor = np.arange(height - height // 2) + 1
+    depth[height // 2 :] = np.minimum(FAR, CAMERA_HEIGHT * width / floor)[:, None]
+    depth[: height // 2, width // 2 : width // 2 + width // 10] = NEAR
+    messages = {name: of_camera(CameraInfo(), camera) for name in (RGB_INFO, THERMAL_INFO)}
+    messages[DEPTH] = write_pixels(Image(), depth, "16UC1")
+    for name, message in messages.items():
+        message.header.frame_id = "thermal_camera" if name == THERMAL_INFO else "rgb_camera"
+    return messages
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -5,25 +5,26 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from sartm_ros.benchmarking.peers import serve
-from sartm_ros.benchmarking.plan import OUTPUTS, Plan
-from sartm_ros.node.outputs import TIMING
+from sartm_ros.benchmarking.plan import MASK, Plan
+from sartm_ros.node.outputs import LATCHED, TIMING, message_type
+from sartm_ros.outputs.table import TABLE
+from sartm_ros.pairing.stamps import NS
 from sartm_ros.replay_node import NAMESPACE
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 POLL_S = 0.02
 LONGEST_S = 30.0
 """Nobody waits longer for the last masks."""
-MASK = OUTPUTS[0]
 
 
 class Monitor:
@@ -35,15 +36,24 @@ class Monitor:
         self._timings: list[str] = []
         self._numbers: dict[str, str] = {}
         self._timing: Any = None
-        for topic in plan.listen:
-            kind = CompressedImage if topic.endswith("/compressed") else Image
-            heard = self._on_mask if topic == MASK else self._on_other
-            self._node.create_subscription(kind, topic, heard, RELIABLE)
+        self._counts: Counter[str] = Counter()
+        for output in TABLE:
+            if output.name in plan.topics and (kind := message_type(output)):
+                self._listen(output.name, kind, LATCHED if output.latched else RELIABLE)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
+
+    def _listen(self, name: str, kind: type, qos: QoSProfile) -> None:
+        def heard(message: Any) -> None:
+            self._counts[name] += 1
+            if name == MASK:
+                stamp = message.header.stamp
+                self._masks.append((stamp.sec * NS + stamp.nanosec, time.monotonic()))
+
+        self._node.create_subscription(kind, name, heard, qos)
 
     def connected(self) -> bool:
         """Whether somebody publishes masks."""
@@ -57,7 +67,7 @@ class Monitor:
 
     def begin(self) -> None:
         """Forget what came."""
-        self._masks, self._timings = [], []
+        self._masks, self._timings, self._counts = [], [], Counter()
 
     def count(self) -> int:
         """Masks since `begin`."""
@@ -72,20 +82,18 @@ class Monitor:
             time.sleep(POLL_S)
             if len(self._masks) > count:
                 count, quiet = len(self._masks), time.monotonic() + idle
-        return {"masks": self._masks, "timings": self._timings, "diagnostics": self._numbers}
+        return {
+            "masks": self._masks,
+            "timings": self._timings,
+            "messages": dict(self._counts),
+            "diagnostics": self._numbers,
+        }
 
     def close(self) -> None:
         """Stop listening."""
         self._executor.shutdown()
         self._thread.join()
         self._node.destroy_node()
-
-    def _on_mask(self, message: Image) -> None:
-        stamp = message.header.stamp
-        self._masks.append((stamp.sec * 1_000_000_000 + stamp.nanosec, time.monotonic()))
-
-    def _on_other(self, message: Any) -> None:
-        """Listening is all."""
 
     def _on_timing(self, message: String) -> None:
         self._timings.append(message.data)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sartm_core.support.fields import at_least, one_of
+from sartm_ros.outputs.table import TABLE
 from sartm_ros.replay.sources import ENCODING_DTYPES
 
 MODEL, NONE = "model", "none"
 PINS = ("no", "split", "beside", "one")
-OUTPUTS = ("semantic_mask", "semantic_mask/compressed", "confidence", "overlay")
+OUTPUTS = tuple(output.name for output in TABLE)
+MASK, ALL = OUTPUTS[0], "all"
 TRANSPORTS = ("raw", "compressed")
 RGB_ENCODINGS = ("rgb8", "bgr8")
 PARAMETERS = ("checkpoint", "device", "engine", "precision", "input_size", "threads")
@@ -52,8 +54,8 @@ class Plan:
     """`mono8`, `16UC1` or `32FC1`."""
     transport: str = "raw"
     """`raw`, or `compressed`: JPEG and, for thermal, PNG (mono8 and 16UC1)."""
-    listen: tuple[str, ...] = OUTPUTS[:1]
-    """Outputs that are listened to; `semantic_mask` is among them."""
+    listen: tuple[str, ...] = (MASK,)
+    """Outputs that are listened to; `semantic_mask` is among them; `all`: every one."""
     rates: tuple[float, ...] = (10.0, 30.0, 60.0)
     """Fixed rates, Hz."""
     peak: bool = True
@@ -79,9 +81,9 @@ class Plan:
         one_of("Plan", "transport", self.transport, TRANSPORTS)
         one_of("Plan", "pin", self.pin, PINS)
         for output in self.listen:
-            one_of("Plan", "listen", output, OUTPUTS)
-        if OUTPUTS[0] not in self.listen:
-            raise ValueError(f"Plan.listen: got {self.listen}, expected {OUTPUTS[0]} among them: it is what is timed")
+            one_of("Plan", "listen", output, (ALL, *OUTPUTS))
+        if MASK not in self.topics:
+            raise ValueError(f"Plan.listen: got {self.listen}, expected {MASK} among them: it is what is timed")
         if self.transport == "compressed" and self.thermal_encoding == "32FC1":
             raise ValueError(
                 "Plan.thermal_encoding: 32FC1 has no PNG; expected mono8 or 16UC1 with transport compressed"
@@ -100,6 +102,11 @@ class Plan:
             if ":=" not in text:
                 raise ValueError(f"Plan.parameters: got {text!r}, expected NAME:=VALUE")
         self.size  # noqa: B018 - checks it
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The outputs that are listened to."""
+        return OUTPUTS if ALL in self.listen else self.listen
 
     @property
     def size(self) -> tuple[int, int]:

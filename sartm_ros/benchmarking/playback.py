@@ -23,7 +23,7 @@ Sent = tuple[int, float, float]
 
 
 class Playback:
-    """Two publishers and the messages they send in a loop."""
+    """The cameras' publishers and the messages they send in a loop."""
 
     def __init__(self, plan: Plan) -> None:
         self._node = rclpy.create_node("playback", namespace=NAMESPACE)
@@ -32,6 +32,10 @@ class Playback:
             self._node.create_publisher(kind, f"{stream}/image_raw", qos_profile_sensor_data)
             for stream in ("rgb", "thermal")
         )
+        self._beside = [
+            (message, self._node.create_publisher(type(message), name, qos_profile_sensor_data))
+            for name, message in frames.beside(plan).items()
+        ]
         self._pairs = frames.load(plan)
         self._next = itertools.cycle(self._pairs)
 
@@ -62,6 +66,10 @@ class Playback:
         rgb, thermal = next(self._next)
         stamp = self._node.get_clock().now()
         rgb.header.stamp = thermal.header.stamp = stamp.to_msg()
+        for message, publisher in self._beside:
+            if publisher.get_subscription_count():  # an output that needs it is listened to
+                message.header.stamp = rgb.header.stamp
+                publisher.publish(message)
         first = time.monotonic()
         self._rgb.publish(rgb)
         second = time.monotonic()

@@ -9,7 +9,7 @@ from typing import Any
 
 from sartm_core.support.files import replacing
 from sartm_core.support.reports import markdown_table
-from sartm_ros.benchmarking.stages import NODE, OVERHEAD, STAGES
+from sartm_ros.benchmarking.stages import NODE, NOT_OVERHEAD, OVERHEAD, PARTS, STAGES
 
 MEASURES = (
     ("sent", "sent", "{:.0f}"),
@@ -71,6 +71,7 @@ def markdown(result: dict[str, Any]) -> str:
         "\n".join(head),
         markdown_table([["rate", *(title for title, _, _ in MEASURES)], *rows]) + "\n",
         stages(result),
+        outputs(result),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -91,11 +92,32 @@ def stages(result: dict[str, Any]) -> str:
     told = [(name, run["stages_ms"]) for name, run in named(result) if run.get("stages_ms")]
     if not told:
         return ""
-    titles = ["stage, ms p50", *(name for name, _ in told), "what it is"]
-    rows = [[s, *(shown(at(t, f"{s}.p50"), "{:.2f}") for _, t in told), text] for s, text in STAGES.items()]
+    first = told[0][1]
+    titles = ["stage, ms p50", *(name for name, _ in told), "share", "what it is"]
+    rows = [
+        [s, *(shown(at(t, f"{s}.p50"), "{:.2f}") for _, t in told), share(first, s), text] for s, text in STAGES.items()
+    ]
     sums = ((NODE, "callback to mask published"), (OVERHEAD, "the same without forward and busy model"))
-    rows += [[f"**{s}**", *(shown(at(t, f"{s}.p50"), "{:.2f}") for _, t in told), text] for s, text in sums]
-    return markdown_table([titles, *rows]) + "\n"
+    rows += [[f"**{s}**", *(shown(at(t, f"{s}.p50"), "{:.2f}") for _, t in told), "", text] for s, text in sums]
+    return markdown_table([titles, *rows]) + "\nshare: of the overhead, at the first rate\n"
+
+
+def share(stages: dict[str, Any], stage: str) -> str:
+    """Of the overhead's parts; empty for what is no part of it."""
+    parts = {name: at(stages, f"{name}.p50") or 0.0 for name in STAGES if name not in NOT_OVERHEAD}
+    return f"{parts[stage] / sum(parts.values()):.0%}" if stage in parts and any(parts.values()) else ""
+
+
+def outputs(result: dict[str, Any]) -> str:
+    """What each output costs, p50 at the first rate that tells."""
+    run = next((run for _, run in named(result) if run.get("outputs_ms")), None)
+    if run is None:
+        return ""
+    spent = {name: [at(parts, f"{part}.p50") for part in PARTS] for name, parts in run["outputs_ms"].items()}
+    rows = [[name, *(shown(ms, "{:.2f}") for ms in parts)] for name, parts in spent.items()]
+    total = (sum(ms or 0.0 for ms in parts) for parts in zip(*spent.values(), strict=True))
+    rows.append(["**all**", *(f"**{ms:.2f}**" for ms in total)])
+    return markdown_table([["output, ms p50", *PARTS], *rows]) + "\n"
 
 
 def comparison(before: dict[str, Any], after: dict[str, Any], names: tuple[str, str]) -> str:

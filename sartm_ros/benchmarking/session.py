@@ -88,6 +88,8 @@ class Session:
         masks = [(stamp, at) for stamp, at in heard["masks"]]
         found = measures.run(sent, masks)
         found |= measures.usage(before, usage.look(self.node.pid), spent, found["received"])
+        found["messages"] = heard["messages"]
+        found["outputs_ms"] = stages.outputs(heard["timings"])
         return found | {"stages_ms": stages.breakdown(sent, masks, heard["timings"])}
 
     def holds(self, rate: float) -> tuple[bool, dict[str, Any]]:

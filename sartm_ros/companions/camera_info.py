@@ -40,6 +40,17 @@ def camera(info: Any, rectified: bool) -> Camera:
     return Camera.of(width, height, k, () if rectified else info.d, info.distortion_model)
 
 
+def of_camera(message: Any, camera: Camera) -> Any:
+    """Fill a fresh CameraInfo; the header is left out. The other way round of `camera`."""
+    (fx, fy), (cx, cy) = camera.focal, camera.centre
+    message.width, message.height = camera.size
+    message.distortion_model, message.d = "plumb_bob", list(camera.distortion or [0.0] * 5)
+    message.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
+    message.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    message.r = np.eye(3).ravel().tolist()
+    return message
+
+
 def to_pictures(info: Any) -> np.ndarray:
     """(9,) factors from K of the sensor to K of the binned picture."""
     x, y = binning(info)

@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
-from sartm_core.preprocess.camera import Camera
+from sartm_ros.companions.camera_info import of_camera
 from sartm_ros.companions.companions import TYPES
 from sartm_ros.companions.topics import DEPTH, RGB_INFO, THERMAL_INFO
 from sartm_ros.frames.filling import write_pixels
@@ -82,7 +82,7 @@ class Robot(Node):
         self._stamp = self.get_clock().now().nanoseconds
         depth = np.nan_to_num(scene.depth * 1000).clip(0, 65535).astype(np.uint16)
         messages = {
-            RGB_INFO: camera_info(scene.camera), THERMAL_INFO: camera_info(scene.camera),
+            RGB_INFO: of_camera(CameraInfo(), scene.camera), THERMAL_INFO: of_camera(CameraInfo(), scene.camera),
             DEPTH: write_pixels(Image(), depth, "16UC1"), THERMAL: write_pixels(Image(), counts, "16UC1"),
             RGB: write_pixels(Image(), scene.rgb, "rgb8"),
         }  # fmt: skip
@@ -138,16 +138,6 @@ class Robot(Node):
         lines = [f"{'output':<28}{'messages':>9}{'bytes':>10}"]
         rows = ((name, count, self.bytes.get(name, 0)) for name, count in self.counts.items())
         return "\n".join([*lines, *(f"{name:<28}{count:>9}{size:>10}" for name, count, size in rows)])
-
-
-def camera_info(camera: Camera) -> CameraInfo:
-    """Of a camera without distortion."""
-    (fx, fy), (cx, cy) = camera.focal, camera.centre
-    info = CameraInfo(width=camera.size[0], height=camera.size[1], distortion_model="plumb_bob", d=[0.0] * 5)
-    info.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
-    info.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
-    info.r = np.eye(3).ravel().tolist()
-    return info
 
 
 @contextmanager

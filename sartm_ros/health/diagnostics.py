@@ -45,6 +45,7 @@ KEYS = {
     "pairing.skew_min_ms": "the same: smallest, ms",
     "pairing.skew_max_ms": "the same: largest, ms",
     "dropped_busy": "pairs dropped because a newer one came while the model was busy",
+    "dropped_outputs": "masks without their slower outputs (overlay, objects, cloud, ...), since newer ones came",
     "masks": "masks so far",
     "masks_one_camera": "masks so far from one camera alone",
     "mask_rate_hz": "masks over the last 5 s, Hz",

@@ -213,9 +213,9 @@ class Monitor:
         if self._namesakes and not before:
             self._log.warning(self._namesakes)
 
-    def publish(self, counters: Counters, dropped_busy: int, model: dict[str, Any], now: float | None = None) -> None:
-        """Send /diagnostics. dropped_busy: pairs overwritten while the model was busy; model: the `model.*` keys."""
-        now, clock = time.monotonic() if now is None else now, self._node.get_clock().now()
+    def publish(self, counters: Counters, dropped: dict[str, int], model: dict[str, Any], now: float = 0.0) -> None:
+        """Send /diagnostics. dropped: the `dropped_*` keys; model: the `model.*` keys."""
+        now, clock = now or time.monotonic(), self._node.get_clock().now()
         name, state = self._node.get_fully_qualified_name(), self._outputs.current_state
         cameras = {
             stream: diagnostics.stream_numbers(
@@ -230,7 +230,7 @@ class Monitor:
         }
         own: dict[str, Any] = {"subscribers": self._outputs.subscribers(), "internal_errors": self._mistakes.count}
         own |= {"swapped": self._swapped.verdict}
-        own |= {"dropped_busy": dropped_busy, "state_s": now - self._since, "missing": words(self._outputs.missing())}
+        own |= dropped | {"state_s": now - self._since, "missing": words(self._outputs.missing())}
         told = (self.problem, self._namesakes, self._swapped.verdict, *self._on_the_way.values(), own["missing"])
         doubts = [text for text in (*told, self._mistakes.lately(now), str(model.get("note") or "")) if text]
         numbers = diagnostics.node_numbers(state, cameras, counters, self.work.numbers(now) | own, model)

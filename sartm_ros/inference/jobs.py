@@ -27,6 +27,8 @@ class Job:
     """How long the older one waited for it, s."""
     leftover: bool = False
     """It waited while the process stood still, and nothing newer came: old as it is, its mask is wanted."""
+    arrived: float = 0.0
+    """When the middleware had the newer one, monotonic s; of one that does not tell, as `received`."""
 
     @property
     def master(self) -> Incoming:
@@ -56,7 +58,7 @@ class Request:
     """Value of the parameter `adapter`: which weights are to see it."""
     scores: bool = False
     """Whether the result's `scores` are wanted."""
-    pictures: frozenset[str] = frozenset()
+    drawing: frozenset[str] = frozenset()
     """Which of `overlay` and `color_mask` are wanted, by `settings`."""
     job: Any = None
     """The frames as they came, without one that could not be converted."""

@@ -147,7 +147,7 @@ def drawing_of(request: Request) -> Any:
     """The pictures that it wants, as the model takes it: `sartm_core.runtime.batching.Drawing`, or None."""
     from sartm_core.runtime.batching import Drawing
 
-    wanted, settings = request.pictures, request.settings
+    wanted, settings = request.drawing, request.settings
     if not wanted or settings.class_map is None:
         return None
     ids, palette = settings.class_map.lut, settings.class_map.palette

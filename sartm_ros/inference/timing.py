@@ -11,8 +11,10 @@ from typing import Any
 class Trace:
     """The moments of one job, seconds of the machine's monotonic clock; 0.0: not yet."""
 
+    arrived: float = 0.0
+    """The middleware had the pair's newer frame; of one that does not tell, as the next."""
     received: float = 0.0
-    """The callback of the pair's newer frame began."""
+    """The callback of that frame began."""
     posted: float = 0.0
     """The pair was put into the model's mailbox: checked, counted, paired."""
     taken: float = 0.0
@@ -43,13 +45,30 @@ class Trace:
         return (self.answered - self.asked) * 1e3
 
 
-def to_json(trace: Trace, stamp_ns: int, waited_s: float, model_ms: dict[str, float]) -> str:
+Spans = dict[str, tuple[float, float, float, float]]
+"""Of each output that was sent, by name: when it was begun, made and sent, monotonic s; CPU time of the thread, s."""
+
+
+def to_json(trace: Trace, stamp_ns: int, waited_s: float, model_ms: dict[str, float], spans: Spans) -> str:
     """The text for `~/timing`.
 
     stamp_ns: of the mask. waited_s: how long the pair's older frame waited for the newer one. model_ms: the model's own
-    stages (`sartm_core.runtime.result.SegmentationResult.timing`).
+    stages (`sartm_core.runtime.result.SegmentationResult.timing`). spans: of the outputs.
     """
-    return json.dumps({"stamp_ns": stamp_ns, "waited_s": waited_s, "moments": asdict(trace), "model_ms": model_ms})
+    content = {"stamp_ns": stamp_ns, "waited_s": waited_s, "moments": asdict(trace), "model_ms": model_ms}
+    return json.dumps(content | {"outputs_ms": outputs_ms(spans)})
+
+
+def beside_to_json(stamp_ns: int, spans: Spans) -> str:
+    """A text of its own for the outputs that come later."""
+    return json.dumps({"stamp_ns": stamp_ns, "outputs_ms": outputs_ms(spans)})
+
+
+def outputs_ms(spans: Spans) -> dict[str, list[float]]:
+    """What making and sending each output took, and both together of CPU time, by name."""
+    return {
+        name: [1e3 * s for s in (made - begun, sent - made, cpu)] for name, (begun, made, sent, cpu) in spans.items()
+    }
 
 
 def from_json(text: str) -> tuple[Trace, dict[str, Any]]:

@@ -16,9 +16,10 @@ from sartm_ros.frames.images import ImageError, Incoming
 from sartm_ros.health.monitor import Monitor
 from sartm_ros.inference import fallback
 from sartm_ros.inference.jobs import Job, Request
-from sartm_ros.inference.timing import Trace, to_json
+from sartm_ros.inference.timing import Trace, beside_to_json, to_json
+from sartm_ros.node.aside import Aside
 from sartm_ros.node.guards import survives
-from sartm_ros.node.outputs import Outputs
+from sartm_ros.node.outputs import MASK, Outputs
 from sartm_ros.node.settings import Settings
 from sartm_ros.outputs.scene import Scene
 from sartm_ros.outputs.table import COLOR_MASK, CONFIDENCE, OVERLAY, SCORES
@@ -40,8 +41,15 @@ class Delivery:
         self.settings = settings
         self.companions = Companions(node)
         self.tf = Tf(node)
+        self.aside = Aside(self.failed)
+        """Makes the slower outputs while the model goes on."""
         self._compilations = 0
         self.on_give_up: Callable[[str], None] = lambda reason: None
+
+    def stop(self) -> None:
+        """Nothing is listened to or made any more. Safe to call twice."""
+        self.companions.want(())
+        self.aside.stop()
 
     def listen_beside(self) -> None:
         """Subscribe to what outputs that somebody listens to need, and to nothing else. In the executor's thread."""
@@ -118,21 +126,38 @@ class Delivery:
 
     def deliver(self, request: Request, result: Any, trace: Trace) -> None:
         """Publish a result under the header of the request's master frame."""
-        now, then, job = self.settings.class_map, request.settings.class_map, request.job
-        if now is None or then is None or now.entries != then.entries:
-            return  # what its ids mean is not what `classes` says any more
+        job = request.job
+        if not self._understood(request):
+            return
         if self._made_old(job) or self._compiled_meanwhile():
             self.monitor.work.outdated(time.monotonic())
             return
-        sent = self._outputs.publish(self._scene(request, result))
+        scene = self._scene(request, result)
+        spans = self._outputs.publish(scene, beside=False)
+        if self._outputs.wanted_beside():
+            self.aside.put(lambda: self._beside(request, scene))
         end = time.monotonic()
         clock_ns = self._node.get_clock().now().nanoseconds
         age_ms = (clock_ns - job.master.stamp_ns) / NS * 1e3 if clock_ns else None  # 0: simulated, no /clock yet
         latency_ms = (end - job.received) * 1e3
         self.monitor.work.done(trace.inference_ms, latency_ms, end, job.one_camera, age_ms, trace.turn_ms)
         if self._outputs.timing_wanted():
-            trace.received, trace.built, trace.sent, trace.done = job.received, *sent, end
-            self._outputs.timing(to_json(trace, job.master.stamp_ns, job.waited, result.timing))
+            _, trace.built, trace.sent, _ = spans.get(MASK, (0.0,) * 4)
+            trace.arrived, trace.received, trace.done = job.arrived, job.received, end
+            self._outputs.timing(to_json(trace, job.master.stamp_ns, job.waited, result.timing, spans))
+
+    def _beside(self, request: Request, scene: Scene) -> None:
+        """The slower outputs of a mask that was sent."""
+        job = request.job
+        if self._understood(request) and not self.monitor.beat.stood_still_since(job.received, time.monotonic()):
+            spans = self._outputs.publish(scene, beside=True)
+            if self._outputs.timing_wanted():
+                self._outputs.timing(beside_to_json(job.master.stamp_ns, spans))
+
+    def _understood(self, request: Request) -> bool:
+        """Whether the ids of its mask mean what `classes` says now."""
+        now, then = self.settings.class_map, request.settings.class_map
+        return now is not None and then is not None and now.entries == then.entries
 
     def _scene(self, request: Request, result: Any) -> Scene:
         job, s = request.job, request.settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from sartm_ros.frames import transport
 from sartm_ros.health.explain import Link
+from sartm_ros.pairing.stamps import NS
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -24,10 +26,13 @@ CANDIDATES = 5
 
 
 class Camera:
-    """Subscription of one stream while the node is active; `on_message(stream, message)` gets every message."""
+    """Subscription of one stream while the node is active; `on_message(stream, message, arrived)` gets every message.
+
+    arrived: when the middleware had it, monotonic s; 0 where it does not tell.
+    """
 
     def __init__(
-        self, node: Any, stream: str, values: dict[str, Any], on_message: Callable[[str, Any], None],
+        self, node: Any, stream: str, values: dict[str, Any], on_message: Callable[[str, Any, float], None],
         on_incompatible: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._node = node
@@ -47,10 +52,13 @@ class Camera:
 
     def _subscribe(self, **events: Any) -> Any:
         told = SubscriptionEventCallbacks(incompatible_qos=lambda _: self._on_incompatible(self.stream), **events)
+
+        def taken(message: Any, info: Any) -> None:
+            self._on_message(self.stream, message, monotonic(info["received_timestamp"]))
+
         return self._node.create_subscription(
-            self._kind, f"{self.stream}/image_raw", lambda message: self._on_message(self.stream, message), self._qos,
-            event_callbacks=told,
-        )  # fmt: skip
+            self._kind, f"{self.stream}/image_raw", taken, self._qos, event_callbacks=told
+        )
 
     def _on_lost(self, event: Any) -> None:
         self.lost = event.total_count
@@ -96,6 +104,11 @@ class Camera:
         """Whether something else than a node like this one, whose masks are no camera, publishes it."""
         publishers = self._node.get_publishers_info_by_topic(topic)
         return any(publisher.node_name != self._node.get_name() for publisher in publishers)
+
+
+def monotonic(clock_ns: int) -> float:
+    """A moment of the system's clock, ns, as monotonic s; 0 stays 0."""
+    return time.monotonic() - (time.time_ns() - clock_ns) / NS if clock_ns else 0.0
 
 
 def clashes(offered: QoSProfile, asked: QoSProfile) -> str:

@@ -95,7 +95,7 @@ class Intake:
             self._wait_timer.cancel()
 
     @survives
-    def _on_message(self, stream: str, message: Any) -> None:
+    def _on_message(self, stream: str, message: Any, arrived: float = 0.0) -> None:
         if stream not in self.cameras:
             return  # deactivated while this message was under way
         now = time.monotonic()
@@ -109,9 +109,9 @@ class Intake:
         self.monitor.saw(stream, frame, now)
         self.update_mode(now)
         if self.monitor.mode not in STREAMS:
-            self._emit(self.pairer.push(stream, frame.stamp_ns, (frame, now, late), now))
+            self._emit(self.pairer.push(stream, frame.stamp_ns, (frame, now, arrived or now, late), now))
         elif self.monitor.mode == stream:  # the other one is gone
-            self._alone(stream, frame, now, late)
+            self._alone(stream, frame, now, arrived or now, late)
 
     @survives
     def _on_wait_over(self) -> None:
@@ -124,11 +124,11 @@ class Intake:
 
     def _emit(self, pairs: list[Pair]) -> None:
         for pair in pairs:
-            (rgb, rgb_received, rgb_late), (thermal, thermal_received, thermal_late) = pair.rgb, pair.thermal
+            (rgb, *rgb_came, rgb_late), (thermal, *thermal_came, thermal_late) = pair.rgb, pair.thermal
             self.monitor.last_pair = time.monotonic()
             self.monitor.look_for_swapped(rgb, thermal)
-            waited = abs(rgb_received - thermal_received)
-            job = Job(rgb, thermal, max(rgb_received, thermal_received), waited)
+            (older, _), (received, arrived) = sorted((rgb_came, thermal_came))
+            job = Job(rgb, thermal, received, received - older, arrived=arrived)
             self._submit(job, rgb_late or thermal_late)
         self._wait_timer.cancel()
         deadline = self.pairer.deadline()
@@ -136,10 +136,10 @@ class Intake:
             self._wait_timer.timer_period_ns = max(1, round((deadline - time.monotonic()) * NS))
             self._wait_timer.reset()
 
-    def _alone(self, stream: str, frame: Incoming, received: float, late: bool) -> None:
+    def _alone(self, stream: str, frame: Incoming, received: float, arrived: float, late: bool) -> None:
         if self._values["degraded.enabled"]:
             frames = {RGB: None, THERMAL: None} | {stream: frame}
-            self._submit(Job(frames[RGB], frames[THERMAL], received), late)
+            self._submit(Job(frames[RGB], frames[THERMAL], received, arrived=arrived), late)
 
     def use_leftover(self, now: float) -> None:
         """After a standstill: when nothing newer came, what waited goes to the model."""

@@ -13,6 +13,7 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from sartm_core.support.classes import IGNORE
+from sartm_ros.inference.timing import Spans
 from sartm_ros.node.class_map import ClassMap
 from sartm_ros.outputs.alarm import Alarm
 from sartm_ros.outputs.scene import Scene
@@ -42,6 +43,7 @@ class Outputs:
         self._alarms = next((publisher for one, _, publisher in self._frames if one.name == "alarm"), None)
         self._alarm_told: bool | None = None
         self._missing: dict[str, str] = {}
+        self._refilled: dict[str, Any] = {}
         self.unregistered = ""
         """Why the last pair was registered without depth, in mode depth."""
         self.alarm = Alarm()
@@ -59,6 +61,10 @@ class Outputs:
     def wanted(self) -> bool:
         """Whether anybody listens to one of them; without, no frame needs a model."""
         return any(publisher.get_subscription_count() for *_, publisher in self._frames)
+
+    def wanted_beside(self) -> bool:
+        """Whether anybody listens to what is made beside the model's thread."""
+        return any(one.beside and publisher.get_subscription_count() for one, _, publisher in self._frames)
 
     def needs(self) -> set[str]:
         """What the outputs that somebody listens to need (`Output.needs`)."""
@@ -93,32 +99,36 @@ class Outputs:
             info.class_map = [VisionClass(class_id=entry.id, class_name=entry.name) for entry in class_map.entries]
             self._label_info.publish(info)
 
-    def publish(self, scene: Scene) -> tuple[float, float]:
-        """Send what is listened to. Returns when the mask was built and when it was sent, monotonic s; else zeros."""
-        built = sent = 0.0
-        missing = {}
+    def publish(self, scene: Scene, beside: bool | None = None) -> Spans:
+        """Send what is listened to: of the outputs that are made beside the model's thread, of the others, or (None)
+        all. Returns when each was made."""
+        spans: Spans = {}
         for one, kind, publisher in self._frames:
-            if not publisher.get_subscription_count():
+            if beside is not None and one.beside != beside:
                 continue
+            self._missing.pop(one.name, None)
+            if not publisher.get_subscription_count():
+                self._refilled.pop(one.name, None)
+                continue
+            begun, worked = time.monotonic(), time.thread_time()
+            message = self._refilled.setdefault(one.name, kind()) if one.refills else kind()
             try:
-                message = one.make(kind(), scene)
+                message = one.make(message, scene)
             except ValueError as error:  # costs this output only
-                missing[one.name] = str(error)
+                self._missing[one.name] = str(error)
                 continue
             if message is None:
                 continue
-            now = time.monotonic()
+            made = time.monotonic()
             publisher.publish(message)
-            if one.name == MASK:
-                built, sent = now, time.monotonic()
-        self._missing = missing
+            spans[one.name] = begun, made, time.monotonic(), time.thread_time() - worked
         self.tell_alarm()
-        return built, sent
+        return spans
 
     def missing(self) -> dict[str, str]:
         """Which outputs that somebody listens to could not be made of the last frame, and why."""
         heard = {one.name for one, _, publisher in self._frames if publisher.get_subscription_count()}
-        found = {name: text for name, text in self._missing.items() if name in heard}
+        found = {name: text for name, text in self._missing.copy().items() if name in heard}
         return found | ({"registration": self.unregistered} if heard and self.unregistered else {})
 
     def serve_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from array import array
 from typing import Any
+
+import numpy as np
 
 from sartm_core.scene import cloud as points
 from sartm_ros.outputs.scene import Scene
@@ -54,19 +57,23 @@ def alarm(message: Any, scene: Scene) -> None:
 
 
 def cloud(message: Any, scene: Scene) -> Any:
-    """`sartm_core.scene.cloud`, whose memory is the message's data."""
+    """`sartm_core.scene.cloud` into the message's data, which is the last frame's if its size is the same."""
     camera = scene.camera
     depth = scene.companions.depth(scene.stamp_ns, scene.settings.depth_tolerance, scene.settings.depth_wait)
-    found = points.cloud(
-        scene.mask, depth, camera, scene.rgb, scene.result.confidence, scene.kelvin, scene.registration
-    )  # (H, W)
+    width, height = scene.size
+    length = width * height * points.POINT_STEP
+    if len(message.data) != length:
+        message.data = array("B", bytes(length))
+    points.cloud(
+        scene.mask, depth, camera, scene.rgb, scene.result.confidence, scene.kelvin, scene.registration,
+        out=np.frombuffer(message.data, points.POINT).reshape(height, width),
+    )  # fmt: skip
     field = importlib.import_module("sensor_msgs.msg").PointField
     message.header = scene.header
-    message.height, message.width = found.shape
+    message.height, message.width = height, width
     message.fields = [
         field(name=name, offset=offset, datatype=kind, count=1) for name, (offset, kind) in points.FIELDS.items()
     ]
     message.is_bigendian = sys.byteorder == "big"
-    message.point_step, message.row_step = points.POINT_STEP, points.POINT_STEP * found.shape[1]
-    message.data.frombytes(found.reshape(-1).view("u1").data)
+    message.point_step, message.row_step = points.POINT_STEP, points.POINT_STEP * width
     return message

@@ -25,7 +25,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map
-from torch.utils.weak import TensorWeakRef
+
+from test.core.fake_gpu_parts import Lent, OnGpu, Stream, as_bytes, check, is_mask, is_view, shares_memory
 
 COPIES_IN, BYTES_IN, COPIES_OUT, WAITS, KERNELS, GRAPHS = (
     "copies in",
@@ -35,7 +36,6 @@ COPIES_IN, BYTES_IN, COPIES_OUT, WAITS, KERNELS, GRAPHS = (
     "kernels",
     "graphs",
 )
-CUDA = torch.device("cuda", 0)
 COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 aten = torch.ops.aten
 WAITING = {
@@ -49,41 +49,6 @@ WHOLE = {aten.scaled_dot_product_attention.default, aten.batch_norm.default}
 FREE = {aten.empty.memory_format, aten.empty_like.default, aten.empty_strided.default, aten.new_empty.default}
 """Memory alone."""
 GARBAGE = 0xA5
-
-
-class OnGpu(torch.Tensor):
-    """A tensor of the device; `values` is where the CPU keeps it."""
-
-    values: torch.Tensor
-    stream: Stream
-    queued: int
-
-    @staticmethod
-    def __new__(cls, values: torch.Tensor, stream: Stream) -> OnGpu:
-        strides, offset = values.stride(), values.storage_offset()
-        return torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined,no-any-return]
-            cls, values.size(), strides=strides, storage_offset=offset, dtype=values.dtype, device=CUDA
-        )
-
-    def __init__(self, values: torch.Tensor, stream: Stream) -> None:
-        self.values, self.stream, self.queued = values, stream, stream.queued
-
-    @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        raise AssertionError(f"{func} of a tensor on the fake GPU, outside of it")
-
-
-class Stream:
-    """Work in order; `seen`: up to where it waited for others."""
-
-    def __init__(self, device: Any = None) -> None:
-        self.queued = 0
-        self.seen: dict[Stream, int] = {}
-
-    def wait_stream(self, other: Stream) -> None:
-        self.seen[other] = other.queued
-        for third, until in other.seen.items():
-            self.seen[third] = max(until, self.seen.get(third, 0))
 
 
 class FakeGpu(TorchDispatchMode):
@@ -289,37 +254,3 @@ class FakeGpu(TorchDispatchMode):
             )
         for x in writes:
             x.stream, x.queued = self.stream, self.stream.queued
-
-
-class Lent:
-    """A tensor that a graph reads and does not keep."""
-
-    def __init__(self, tensor: torch.Tensor) -> None:
-        self.reference = TensorWeakRef(tensor)
-
-    def there(self) -> torch.Tensor:
-        found = self.reference()
-        check(found is not None, "a graph reads memory that was freed")
-        return found
-
-
-def check(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise AssertionError(otherwise)
-
-
-def as_bytes(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.contiguous().view(-1).view(torch.uint8) if tensor.numel() else torch.empty(0, dtype=torch.uint8)
-
-
-def is_view(func: Any) -> bool:
-    returned = [one.alias_info for one in func._schema.returns]
-    return any(alias is not None and not alias.is_write for alias in returned) or func is aten._unsafe_view.default
-
-
-def is_mask(index: Any) -> bool:
-    return isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8)
-
-
-def shares_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()

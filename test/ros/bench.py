@@ -124,7 +124,7 @@ class Bench:
         """What /diagnostics says now: the three statuses."""
         self.until(self.monitor._publisher.get_subscription_count, "discovery")
         self.heard.clear()
-        self.monitor.publish(counters or Counters(), 3, model, self.now)
+        self.monitor.publish(counters or Counters(), {"dropped_busy": 3, "dropped_outputs": 2}, model, self.now)
         self.until(lambda: self.heard, "diagnostics")
         return self.heard[-1].status
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.prepare import Pixels, prepare
-from sartm_core.runtime.batching import input_size
+from sartm_core.runtime.batching import SCORE_STRIDE, input_size
 from sartm_core.runtime.engines.base import Engine
-from sartm_core.runtime.graph.graph import SCORE_STRIDE
 from sartm_core.runtime.postprocess import class_ids
 from sartm_core.synthetic import SceneConfig, render_scene
+
+if TYPE_CHECKING:
+    from sartm_core.model.sartm import SARTM
 
 SCENES = {1: "day", 2: "night"}
 """Seed -> condition."""

@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines.sharing import Shared
+
+if TYPE_CHECKING:  # the network takes seconds to import, and is not made where an engine has kept what it compiled
+    from sartm_core.model.config import ModelConfig
+    from sartm_core.model.info import ModelInfo
+    from sartm_core.model.sartm import SARTM
 
 INT8 = "int8"
 PRECISIONS: dict[str, torch.dtype] = {
@@ -45,17 +49,28 @@ class Source:
     shared: tensors that what is built should have in common with what was built from other sources.
     """
 
-    def __init__(self, model: SARTM, reload: Callable[[], SARTM] | None = None, shared: Shared | None = None) -> None:
-        self._model: SARTM | None = model.eval()
+    def __init__(
+        self,
+        model: SARTM | None,
+        reload: Callable[[], SARTM] | None = None,
+        shared: Shared | None = None,
+        about: tuple[ModelConfig, ModelInfo] | None = None,
+    ) -> None:
+        """model: None: `reload` makes it when it is needed, and `about` is what is known of it."""
+        self._model = model
         self._reload = reload
+        if about is None:
+            assert model is not None
+            about = model.config, model.info
+        self.config, self.info = about
         self.shared = shared or Shared()
 
     def __call__(self) -> SARTM:
         """The model in eval mode, to be read only."""
         if self._model is None:
             assert self._reload is not None
-            self._model = self._reload().eval()
-        return self._model
+            self._model = self._reload()
+        return self._model.eval()
 
     def release(self) -> None:
         """Forget the model if it can be loaded again."""

@@ -13,10 +13,9 @@ import logging
 import mmap
 import tempfile
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import timm
 
 from sartm_core.support.files import cache_folder, opened, read_whole, replacing
 
@@ -43,7 +42,7 @@ def path_of(kind: str, suffix: str, **key: Any) -> Path:
 def code_digest() -> str:
     """Of the files that make what is kept."""
     root = Path(__file__).parents[2]
-    digest = hashlib.sha256(timm.__version__.encode())
+    digest = hashlib.sha256(version("timm").encode())
     for file in sorted(file for folder in MAKERS for file in (root / folder).rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()

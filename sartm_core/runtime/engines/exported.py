@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sartm_core.model.config import ModelConfig
-from sartm_core.model.sartm import ModelInfo
+from sartm_core.model.info import ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines import ENGINES, onnxruntime, openvino, tensorrt

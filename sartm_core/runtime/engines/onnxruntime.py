@@ -15,7 +15,6 @@ import torch
 from sartm_core.runtime.engines import cache
 from sartm_core.runtime.engines.base import Engine, Settings, Source
 from sartm_core.runtime.engines.sessions import Session, Sessions, Size, Traceable
-from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +60,8 @@ def make(source: Source, settings: Settings) -> Engine:
                 return session_of(cache.read(path), settings)
             except Exception as error:  # of a library that has a class for every kind of damage
                 log.warning("%s is of no use (%s): writing it again", path, str(error).splitlines()[0])
+        from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
+
         graph = FixedGraph(FoldedSARTM(source()).to(settings.dtype), size, pixels=True)
         with tempfile.TemporaryDirectory() as folder:
             data = write_onnx(graph, Path(folder) / "network.onnx").read_bytes()

@@ -20,7 +20,6 @@ from sartm_core.runtime.engines import cache
 from sartm_core.runtime.engines.base import Engine, Settings, Source
 from sartm_core.runtime.engines.hardware import cpu_flags, cpu_has_bf16
 from sartm_core.runtime.engines.sessions import Session, Sessions, Size, Traceable
-from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +58,13 @@ def precisions(device: torch.device) -> tuple[str, ...]:
 def make(source: Source, settings: Settings) -> Engine:
     """Sessions are kept on disk under the weights' SHA-256; with one kept, the model is not touched."""
 
+    def network(size: Size) -> Any:
+        from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
+
+        return convert(FixedGraph(FoldedSARTM(source()), size, pixels=True))
+
     def build(size: Size) -> Session:
-        return session(lambda: convert(FixedGraph(FoldedSARTM(source()), size, pixels=True)), size, settings)
+        return session(lambda: network(size), size, settings)
 
     return Sessions(build, built=source.release)
 

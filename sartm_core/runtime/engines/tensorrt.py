@@ -16,7 +16,6 @@ import torch
 from sartm_core.runtime.engines import building, cache, onnxruntime
 from sartm_core.runtime.engines.base import Engine, Settings, Source
 from sartm_core.runtime.engines.onnxruntime import CUDA, INPUTS, Session, Sessions, Size, providers_here, write_onnx
-from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
 from sartm_core.support.files import cache_folder
 from sartm_core.support.reports import versions
 
@@ -42,6 +41,8 @@ def make(source: Source, settings: Settings) -> Engine:
     """What was built is kept under the weights' SHA-256."""
 
     def build(size: Size) -> Session:
+        from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
+
         with tempfile.TemporaryDirectory() as folder:
             graph = FixedGraph(FoldedSARTM(source()).to(settings.dtype), size)  # TensorRT has no arithmetic of pixels
             data = write_onnx(graph, Path(folder) / "network.onnx").read_bytes()

@@ -8,12 +8,10 @@ from time import perf_counter
 from typing import Any
 
 import torch
-import torch._dynamo
 from torch import Tensor
 
 from sartm_core.runtime.batching import input_size
 from sartm_core.runtime.engines.base import Engine, Settings, Source, Watch, Watched
-from sartm_core.runtime.graph.graph import FoldedSARTM, Layouts
 from sartm_core.support.files import cache_folder
 from sartm_core.support.gpu import on_gpu, replayed
 
@@ -25,7 +23,8 @@ SHAPES = 64
 
 def allow_shapes(count: int) -> None:
     """torch gives up after 8 shapes of one function; here each is a size, a set of cameras or a batch."""
-    settings = torch._dynamo.config
+    from torch._dynamo import config as settings
+
     for name in ("recompile_limit", "cache_size_limit"):  # the second until torch 2.6
         if hasattr(settings, name):
             setattr(settings, name, max(getattr(settings, name), count))
@@ -33,6 +32,8 @@ def allow_shapes(count: int) -> None:
 
 def make(source: Source, settings: Settings) -> Engine:
     """One compiled function per shape; what the compiler wrote is reused by the next start."""
+    from sartm_core.runtime.graph.graph import FoldedSARTM, Layouts
+
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "engines" / "inductor"))
     allow_shapes(SHAPES)
     folded = source.shared.among(FoldedSARTM(source()).to(settings.device, settings.dtype))

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from sartm_core.runtime.engines.base import Engine, Settings, Source
 from sartm_core.runtime.engines.hardware import cpu_has_bf16
-from sartm_core.runtime.graph.graph import FoldedSARTM, Layouts
 from sartm_core.support.gpu import on_gpu, replayed
 
 
@@ -20,6 +19,8 @@ def precisions(device: torch.device) -> tuple[str, ...]:
 
 def make(source: Source, settings: Settings) -> Engine:
     """Both modalities as one batch on a GPU, one after the other on a CPU."""
+    from sartm_core.runtime.graph.graph import FoldedSARTM, Layouts
+
     folded = source.shared.among(FoldedSARTM(source()).to(settings.device, settings.dtype))
     layouts = Layouts(folded)
     together = on_gpu(settings.device)

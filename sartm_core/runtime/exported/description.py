@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sartm_core.model.config import ModelConfig
-from sartm_core.model.sartm import ModelInfo
+from sartm_core.model.info import ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.runtime.engines.base import PRECISIONS
 from sartm_core.runtime.exported.stages import THERMAL_TYPES, Size

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sartm_core.model.sartm import SARTM
+from sartm_core.runtime.batching import SCORE_STRIDE
 from sartm_core.runtime.engines.base import PRECISIONS
 from sartm_core.runtime.exported.description import Description
 from sartm_core.runtime.exported.stages import Finish, Prepare
-from sartm_core.runtime.graph.graph import SCORE_STRIDE, FixedGraph, FoldedSARTM
+from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from sartm_core.model.confidence import cameras_given
 from sartm_core.model.config import MODALITIES
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.normalise import normalize_pixels
-from sartm_core.runtime.batching import input_size
+from sartm_core.runtime.batching import SCORE_STRIDE, input_size
 from sartm_core.runtime.graph.aux_heads import fold_aux_head
 from sartm_core.runtime.graph.decoder import Decoder, Position
 from sartm_core.runtime.graph.folding import frozen
@@ -28,8 +28,6 @@ from sartm_core.runtime.graph.neck import Neck
 from sartm_core.runtime.graph.trunks import fold_trunk
 from sartm_core.runtime.graph.trunks.parts import Modalities
 
-SCORE_STRIDE = 4
-"""Pixels of the input per score, in either direction."""
 STRIDES = (SCORE_STRIDE, 8, 16)
 """Of the levels that reach fusion and decoder."""
 LAYOUTS_KEPT = 4

@@ -12,8 +12,8 @@ from sartm_core.preprocess.registration import Registration
 from sartm_core.scene.cloud import FIELDS, POINT, POINT_STEP, cloud
 
 CAMERA = Camera.of(8, 6, (5.0, 0, 3.5, 0, 4.0, 2.5, 0, 0, 1))
-FORMATS = {6: "I", 7: "f"}
-"""`struct` letters of PointField's UINT32 and FLOAT32."""
+FORMATS = {2: "B", 7: "f"}
+"""`struct` letters of PointField's UINT8 and FLOAT32."""
 
 
 def frame() -> dict[str, np.ndarray]:
@@ -48,7 +48,7 @@ def test_every_field_is_where_a_reader_of_bytes_finds_it() -> None:
         blue, green, red, _ = struct.pack("<f", point["rgb"])  # as PCL: the lowest byte is blue
         assert [red, green, blue] == given["rgb"][v, u].tolist()
         assert point["label"] == given["mask"][v, u]
-        assert point["confidence"] == np.float32(given["confidence"][v, u] / 255)
+        assert point["confidence"] == given["confidence"][v, u]
         assert point["temperature"] == given["kelvin"][v // 2, u // 2]  # its own pixel, no mixture
 
 
@@ -62,7 +62,15 @@ def test_the_memory_of_the_array_is_the_message() -> None:
 
 def test_what_is_not_given_is_unknown() -> None:
     points = cloud(frame()["mask"], frame()["depth"].astype(np.float32), CAMERA)
-    assert np.isnan(points["confidence"]).all() and np.isnan(points["temperature"]).all() and not points["rgb"].any()
+    assert np.isnan(points["temperature"]).all() and not points["confidence"].any() and not points["rgb"].any()
+
+
+def test_the_memory_of_the_last_frame_is_filled_anew() -> None:
+    given, rng = frame(), np.random.default_rng(1)
+    out = cloud(camera=CAMERA, **given)
+    given["mask"], given["depth"] = rng.permutation(given["mask"]), rng.permutation(given["depth"])
+    again = cloud(camera=CAMERA, out=out, **given | {"kelvin": None})
+    assert again is out and again.tobytes() == cloud(camera=CAMERA, **given | {"kelvin": None}).tobytes()
 
 
 def test_temperature_is_unknown_outside_the_thermal_view() -> None:

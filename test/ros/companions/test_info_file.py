@@ -67,6 +67,7 @@ def test_packages_are_looked_up(tmp_path, monkeypatch):
     index = tmp_path / "share/ament_index/resource_index/packages"
     index.mkdir(parents=True)
     (index / "robot").touch()
+    (tmp_path / "share/robot").mkdir()
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     assert path_of("package://robot/a/b.yaml") == tmp_path / "share/robot/a/b.yaml"
     with pytest.raises(ValueError, match="no package 'no_such'"):

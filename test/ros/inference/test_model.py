@@ -90,11 +90,11 @@ def test_a_smaller_input_is_found_during_warm_up(values: dict, monkeypatch: pyte
 def test_pictures_are_asked_for_as_the_settings_say(values: dict) -> None:
     loaded = load_segmenter(values)
     settings = Settings.of(values | {"overlay_alpha": 0.25, "class_remap": "car=7"}, loaded)
-    wanted = model_module.drawing_of(replace(REQUEST, pictures=frozenset({"overlay"}), settings=settings))
+    wanted = model_module.drawing_of(replace(REQUEST, drawing=frozenset({"overlay"}), settings=settings))
     assert (wanted.overlay, wanted.color_mask, wanted.alpha) == (True, False, 0.25)
     assert wanted.ids[1] == 7 and wanted.ids[255] == 255 and wanted.palette == settings.class_map.palette
     assert model_module.drawing_of(REQUEST) is None
-    assert loaded.batch([replace(REQUEST, pictures=frozenset({"overlay"}), settings=settings)])[0].drawn == {}
+    assert loaded.batch([replace(REQUEST, drawing=frozenset({"overlay"}), settings=settings)])[0].drawn == {}
 
 
 def test_each_adapter_shrinks_from_its_own_size(values: dict, tmp_path: Path) -> None:
