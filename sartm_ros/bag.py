@@ -55,7 +55,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sam2", metavar="FILE", help="Meta's SAM2 file; adapter checkpoints need it")
     parser.add_argument("--untrained", action="store_true", help="take a checkpoint whose classes were never trained")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N [auto]")
-    parser.add_argument("--engine", metavar="NAME", help="auto, torch, torch-compile, openvino or onnxruntime [auto]")
+    parser.add_argument(
+        "--engine", metavar="NAME", help="auto, torch, torch-compile, openvino, onnxruntime, tensorrt [auto]"
+    )
     parser.add_argument("--precision", metavar="NAME", help="auto, fp32, bf16 or fp16 [auto]")
     parser.add_argument(
         "--confidence-threshold", type=float, metavar="T", help="pixels of lower confidence (0..1) become 255 [0]"

@@ -275,6 +275,7 @@ class SegmentNode(PlainNode):
         self.monitor.tick(now)
         if self.monitor.active:
             self.intake.update_mode(now)
+            self.intake.use_leftover(now)
             self.delivery.listen_beside()
             paired, sharers = self.intake.pairer.counters, len(self.server.inference.clients)
             compiling = self.model.compiling if self.model else ""

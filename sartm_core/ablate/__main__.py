@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,18 @@ from sartm_core.support.fields import one_of
 from sartm_core.train.config import TrainConfig
 
 SEEDS = (0, 1, 2)
+NUMBERS = {"IV": "rank", "V": "components", "VI": "losses", "VII": "weights", "VIII": "head"}
+"""The paper's numbers of the tables."""
 PATHS = ("data.root", "sam2", "init", "loss.teacher_weights")
 """Options that name files and folders of this machine: reports give their last part only."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("ablate", __doc__)
-    parser.add_argument("--table", choices=sorted(TABLES), required=True, help="which ablation")
+    parser.add_argument(
+        "--table", type=lambda name: NUMBERS.get(name, name), choices=sorted(TABLES), required=True,
+        help="which ablation, by name or by the paper's number",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of all tables")
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=list(SEEDS), metavar="K", help="seeds of every variant [default: 0 1 2]"
@@ -115,6 +121,9 @@ def ablate(args: argparse.Namespace) -> int:
     if args.dry_run:
         for run in runs:
             tell(run, library, args.train_command)
+        for name, path, there in (("data.root", config.data.root, Path.is_dir), ("sam2", config.sam2, Path.is_file)):
+            if path and not there(Path(path).expanduser()):
+                print(f"ablate: --{name} {path}: not on this machine, and every run needs it", file=sys.stderr)
         return 0
 
     def report(outcome: Outcome) -> Results:

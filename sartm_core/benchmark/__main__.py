@@ -3,6 +3,8 @@ r"""How fast is SARTM on this machine, and how near to what the machine can do?
     sartm benchmark --output bench                              # shipped weights, all engines
     sartm benchmark --backbones t b+ --engine torch openvino --output bench
     sartm benchmark --checkpoint FILE --data DIR --output bench
+    sartm benchmark --peer theirs.onnx --output bench           # others' exported networks beside ours
+    sartm benchmark --gpu-report --output report                # of your GPU, to send to the authors
     sartm benchmark --compare before/benchmark.json after/benchmark.json
     sartm benchmark --training config/train/mfnet_paper.yaml --output bench
     sartm benchmark --adapters 3 --backbones b+ --engine torch --output bench
@@ -10,7 +12,8 @@ r"""How fast is SARTM on this machine, and how near to what the machine can do?
 Every engine and precision runs in a process of its own, in turn with the plain model as two fp32 passes and with the
 matrix products of the model alone, so that noise hits all alike. Measured are time by stage, memory, agreement with
 plain fp32 and the time from start to first mask. --output DIR receives benchmark.json and benchmark.md (--training:
-training.json and .md; --adapters: adapters.json and .md). How to read the tables: docs/performance.md.
+training.json and .md; --adapters: adapters.json and .md; --gpu-report: gpu-report.json and .md). How to read the
+tables: docs/performance.md.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sartm_core.benchmark import adapters
+from sartm_core.benchmark import adapters, gpu_report
 from sartm_core.benchmark.compare import compare
 from sartm_core.benchmark.config import BenchmarkConfig
 from sartm_core.benchmark.report import report
@@ -54,6 +57,8 @@ def measure(config: BenchmarkConfig, args: argparse.Namespace) -> tuple[str, dic
     if args.adapters is not None:
         result = adapters.measure(config, args.adapters)
         return "adapters", result, adapters.report(result)
+    if args.gpu_report:
+        return gpu_report.NAME, *gpu_report.measure(config)
     found = benchmark(config)
     return "benchmark", asdict(found), report(found)
 
@@ -68,6 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--training", metavar="FILE", help="measure the training of this configuration instead")
     parser.add_argument(
         "--adapters", type=int, metavar="N", help="measure N adapters side by side instead: memory, and a switch's time"
+    )
+    parser.add_argument(
+        "--gpu-report", action="store_true", help="also what the GPU is and runs: gpu-report.json and .md, to send on"
     )
     parser.add_argument("--steps", type=int, default=5, metavar="N", help="steps of --training [default: 5]")
     add_config_options(parser, BenchmarkConfig)

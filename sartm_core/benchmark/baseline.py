@@ -15,6 +15,7 @@ from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.prepare import prepare
 from sartm_core.runtime.batching import FramePair, Inputs
 from sartm_core.runtime.result import SegmentationResult
+from sartm_core.support.gpu import synchronize
 
 MS = 1e3
 STAGES = ("preprocess", "forward", "postprocess")
@@ -83,9 +84,3 @@ class PlainSegmenter:
         laps = (after - before for before, after in zip(times, times[1:], strict=False))
         timing = {stage: lap * MS for stage, lap in zip(STAGES, laps, strict=True)}
         return SegmentationResult(mask, confidence, timing)
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given; a CPU always has."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

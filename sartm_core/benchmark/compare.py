@@ -61,6 +61,8 @@ def read(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
+    if isinstance(found, dict) and "gpu" in found:
+        found = found.get("benchmark")  # of a GPU report
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ValueError(f"{path}: expected a benchmark.json of `sartm benchmark --output`")
     if found.get("version") != VERSION:
@@ -89,7 +91,7 @@ def weights(found: dict[str, Any]) -> dict[tuple[str, str], str]:
 def rows(found: dict[str, Any]) -> Iterator[tuple[Line, dict[str, Any]]]:
     """(model, size, engine, precision) and what was measured."""
     for case in found["cases"]:
-        for row in filter(None, (case["baseline"], *case["rows"])):
+        for row in filter(None, (case["baseline"], *case["rows"], *case.get("peers", ()))):
             yield (case["backbone"], case["size"], row["engine"], row["precision"]), row
 
 

@@ -48,6 +48,9 @@ class BenchmarkConfig:
     """Folder of real frames (rgb/ and thermal/, or a data set as `evaluate` knows it); none: synthetic scenes."""
     agreement_frames: int = 20
     """Frames on which the outputs are compared with plain fp32; 0: no comparison."""
+    peer: tuple[str, ...] = ()
+    """Exported networks of others (.onnx), timed beside each model on the same frames: one image of 4 or 6 channels, or
+    two. The network alone, without a word about its masks."""
     startup: bool = True
     """Also start every engine twice in a fresh process, first without and then with its caches."""
 

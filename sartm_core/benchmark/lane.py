@@ -9,6 +9,7 @@ from typing import Any
 
 from sartm_core.benchmark.flops import Product
 from sartm_core.benchmark.machine import CACHES, environment
+from sartm_core.benchmark.peers import PeerSession, PeerWay
 from sartm_core.benchmark.rates import Rates
 from sartm_core.benchmark.results import Row, spread
 from sartm_core.benchmark.session import Session, Turn, Way
@@ -57,9 +58,14 @@ class Asked(ABC):
 class Lane(Asked):
     """A row, and the process that measures it."""
 
-    def __init__(self, row: Row, way: Way) -> None:
+    def __init__(self, row: Row, way: Way | PeerWay) -> None:
         self.row, self.way = row, way
         self.turns: list[Turn] = []
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it runs a network of others."""
+        return isinstance(self.way, PeerWay)
 
     def failed(self, error: WorkerError) -> None:
         self.row.why_not = str(error)
@@ -67,7 +73,7 @@ class Lane(Asked):
     def open(self, warmup: int) -> None:
         """Load and warm up, in a new process."""
         with environment(dict.fromkeys(CACHES, self.way.caches)):
-            self.start(Session, self.way)
+            self.start(Session if isinstance(self.way, Way) else PeerSession, self.way)
         self.row.ran = self.ask("facts") or {}
         self.ask("warm_up", warmup)
 

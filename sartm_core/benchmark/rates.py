@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from time import perf_counter
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sartm_core.benchmark.baseline import MS, synchronize
+from sartm_core.benchmark.baseline import MS
 from sartm_core.benchmark.flops import Product
+from sartm_core.support.gpu import stopwatch
 
 SQUARE = 4096
 """Side of the large matrices: well beyond every cache, two thirds of a second in fp32 at 200 GFLOP/s."""
@@ -28,19 +28,14 @@ class Rates:
         torch.set_num_threads(threads)
         self.device = torch.device(device)
         with torch.inference_mode():
-            self.ways = [list(ways(product, dtype, self.device)) for product in products]
+            self.ways = [
+                [stopwatch(way, self.device) for way in ways(product, dtype, self.device)] for product in products
+            ]
 
     def turn(self) -> list[float]:
         """Milliseconds of each product in the quickest of its ways, once."""
         with torch.inference_mode():
-            return [min(self.time(way) for way in ways) for ways in self.ways]
-
-    def time(self, way: Callable[[], object]) -> float:
-        synchronize(self.device)
-        started = perf_counter()
-        way()
-        synchronize(self.device)
-        return (perf_counter() - started) * MS
+            return [min(seconds() for seconds in ways) * MS for ways in self.ways]
 
 
 def ways(product: Product, dtype: torch.dtype, device: torch.device) -> Iterator[Callable[[], object]]:

@@ -52,7 +52,7 @@ def bounds_ms(case: Case, precision: str) -> dict[str, float]:
 
 def add_ratios(case: Case) -> None:
     """Fill in `ratios` of all rows that were measured."""
-    for row in filter(None, (case.baseline, *case.rows)):
+    for row in filter(None, (case.baseline, *case.rows, *case.peers)):
         if row.forward is None:
             continue
         own = row.forward.p50

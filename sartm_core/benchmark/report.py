@@ -29,6 +29,10 @@ MEMORY_TERMS = (
     "the logits have; equal pixels: of the masks, against plain fp32, mean and worst frame. start-up: seconds from "
     "starting Python to the first mask, without and with caches."
 )
+PEER_TERMS = (
+    "Lines with a file's name are networks of others, as exported: the network alone, on the same frames brought to "
+    "its size. What they answer was not looked at."
+)
 
 
 def report(found: Found) -> str:
@@ -58,6 +62,8 @@ def case_parts(case: Case) -> list[str]:
         text for text in (summary(case), markdown_table(rate_lines(case)), markdown_table(time_lines(case))) if text
     ]
     parts.append(markdown_table(other_lines(case)))
+    if case.peers:
+        parts.append(PEER_TERMS)
     choices = dict.fromkeys(row.ran["choice"] for row in case.rows if row.ran and "auto" in (row.engine, row.precision))
     parts += [f"auto: {choice}." for choice in choices]
     missing = [(row.engine, row.precision, row.why_not) for row in all_rows(case) if row.why_not]
@@ -65,7 +71,7 @@ def case_parts(case: Case) -> list[str]:
 
 
 def all_rows(case: Case) -> list[Row]:
-    return [row for row in (case.baseline, *case.rows) if row is not None]
+    return [row for row in (case.baseline, *case.rows, *case.peers) if row is not None]
 
 
 def summary(case: Case) -> str:
@@ -104,13 +110,19 @@ def time_lines(case: Case) -> list[Line]:
         if row.forward is None:
             continue
         ratios = [number(row.ratios.get(key), 2) for key in ("speedup", "square", "square_deploy", "products")]
-        call, sure = row.mask, row.confidence
-        times = (call["preprocess"].p50, call["postprocess"].p50, call["total"].p50, call["total"].p95)
         lines.append((
-            row.engine, precision_of(row), number(row.forward.p50), number(row.forward.p95), *ratios,
-            *map(number, times), number(PER_SECOND / call["total"].p50), number(sure["total"].p50),
+            row.engine, precision_of(row), number(row.forward.p50), number(row.forward.p95), *ratios, *call_cells(row),
         ))  # fmt: skip
     return lines
+
+
+def call_cells(row: Row) -> Line:
+    """Of a whole call, which a network of others does not have."""
+    call, sure = row.mask, row.confidence
+    if not call:
+        return (MISSING,) * 6
+    times = (call["preprocess"].p50, call["postprocess"].p50, call["total"].p50, call["total"].p95)
+    return (*map(number, times), number(PER_SECOND / call["total"].p50), number(sure["total"].p50))
 
 
 def other_lines(case: Case) -> list[Line]:
@@ -139,7 +151,7 @@ def memory_cells(row: Row) -> Line:
     peak = memory.running if memory.running is not None else memory.starting
     cells = [megabytes(memory.running), megabytes(memory.starting)]
     for allowed in (memory.allowed, memory.allowed_plain):
-        cells += [megabytes(allowed), number(peak / allowed, 2)]
+        cells += [megabytes(allowed), number(peak / allowed if allowed else None, 2)]
     return tuple(cells)
 
 

@@ -42,15 +42,16 @@ class Rate:
 
 @dataclass
 class Memory:
-    """Bytes beside what the process had after its imports; of a GPU, what torch gave."""
+    """Bytes beside what the process had after its imports; of a GPU, what torch held."""
 
     starting: int
     """Most until the first frames were done: loading, compiling, warming up."""
     running: int | None
     """Most while segmenting frames; None where the system does not tell it apart."""
-    allowed: int
-    """Weights and the largest pair of activations of the graph as engines run it, in this precision."""
-    allowed_plain: int
+    allowed: int | None
+    """Weights and the largest pair of activations of the graph as engines run it, in this precision; None for a network
+    of others, which is not counted."""
+    allowed_plain: int | None
     """The same of the plain model in fp32."""
 
 
@@ -120,6 +121,8 @@ class Case:
     """By precision."""
     baseline: Row | None = None
     rows: list[Row] = field(default_factory=list)
+    peers: list[Row] = field(default_factory=list)
+    """Networks of others, the forward and memory alone; `engine` has the file's name."""
 
     @property
     def best(self) -> Row | None:

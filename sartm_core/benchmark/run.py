@@ -9,20 +9,22 @@ from tempfile import TemporaryDirectory, mkdtemp
 
 from tqdm import tqdm
 
-from sartm_core.benchmark import startup
+from sartm_core.benchmark import peers, startup
 from sartm_core.benchmark.agreement import answers, summarize
 from sartm_core.benchmark.baseline import PlainSegmenter
 from sartm_core.benchmark.config import BenchmarkConfig, Size, size_name
 from sartm_core.benchmark.flops import ModelCounts, count_model, product_flops
 from sartm_core.benchmark.lane import Lane, Meter
 from sartm_core.benchmark.machine import describe, limited, usable
+from sartm_core.benchmark.peers import PeerWay
 from sartm_core.benchmark.rates import SQUARE, square
 from sartm_core.benchmark.ratios import add_ratios, counted, memory_of, rate_of
-from sartm_core.benchmark.results import Case, Found, Row
+from sartm_core.benchmark.results import Case, Found, Memory, Row
+from sartm_core.benchmark.runtimes import RUNTIMES
 from sartm_core.benchmark.session import Way
 from sartm_core.benchmark.subjects import Weights, load_plain, make_frames, weights_from, weights_of
 from sartm_core.benchmark.worker import WorkerError
-from sartm_core.runtime.engines import PRECISIONS
+from sartm_core.runtime.engines import PRECISIONS, pick_device
 from sartm_core.support.fields import to_dict
 
 FP32 = "fp32"
@@ -33,6 +35,8 @@ Tell = Callable[[str], object]
 def benchmark(config: BenchmarkConfig) -> Found:
     """Measure everything. Progress goes to the terminal's error output; ValueError and OSError name a wrong file."""
     threads = usable(config.threads)
+    for path in config.peer:
+        peers.check(path, config.sizes[0])  # before an hour of measuring, not after
     found = Found(describe(threads), to_dict(config), Path(config.data).name if config.data else "synthetic scenes")
     with TemporaryDirectory(prefix="sartm-benchmark-") as text:
         folder = Path(text)
@@ -82,8 +86,9 @@ def measure(
 
     baseline = lane(PlainSegmenter.engine, FP32, plain=True)
     engines = [lane(engine, precision) for engine, precision in config.ways]
-    case.baseline, case.rows = baseline.row, [lane.row for lane in engines]
-    lanes = [baseline, *engines]
+    others = [peer_lane(way) for way in peer_ways(config, size, frames, threads, folder)]
+    case.baseline, case.rows, case.peers = baseline.row, *([lane.row for lane in some] for some in (engines, others))
+    lanes = [baseline, *engines, *others]
     if config.startup:
         for each in engines:
             tell(f"start {name_of(each)}")
@@ -97,12 +102,29 @@ def measure(
             raise ValueError(f"the plain model at {case.size} cannot run: {baseline.row.why_not}")
         rounds(config.runs, case, lanes, counts, tell)
         for each in filter(lambda each: each.alive, lanes):
+            peak = each.ask("peak")
+            if each.is_peer:
+                each.row.memory = Memory(peak.starting, peak.running, None, None)
+                continue
             run = counts.plain if each is baseline else counts.deploy
             dtype = PRECISIONS[each.row.ran["precision"]]
-            each.row.memory = memory_of(each.ask("peak"), run, counts.plain, dtype)
+            each.row.memory = memory_of(peak, run, counts.plain, dtype)
         compare(config.agreement_frames, baseline, engines, tell)
     add_ratios(case)
     return case
+
+
+def peer_ways(config: BenchmarkConfig, size: Size, frames: str, threads: int, folder: Path) -> Iterator[PeerWay]:
+    """Every file by every runtime that is installed, in every precision that it offers."""
+    device = pick_device(config.device)
+    for path in config.peer:
+        for runtime in peers.installed():
+            for precision in RUNTIMES[runtime].precisions(device):
+                yield PeerWay(path, size, frames, runtime, precision, config.device, threads, str(folder))
+
+
+def peer_lane(way: PeerWay) -> Lane:
+    return Lane(Row(f"{way.name} ({way.runtime})", way.precision), way)
 
 
 def name_of(lane: Lane) -> str:
@@ -115,7 +137,7 @@ def rounds(runs: int, case: Case, lanes: list[Lane], counts: ModelCounts, tell: 
     large = square(SQUARE)
     with ExitStack() as stack:
         meters = []
-        for precision in dict.fromkeys(lane.row.ran["precision"] for lane in alive):
+        for precision in dict.fromkeys(lane.row.ran["precision"] for lane in alive if not lane.is_peer):
             tell(f"products {precision}")
             meter = Meter(precision, [large, *counts.plain.products], alive[0])
             meters.append(stack.enter_context(closing(meter)))
@@ -145,5 +167,6 @@ def compare(frames: int, baseline: Lane, engines: Iterable[Lane], tell: Tell) ->
 
 def start_afresh(lane: Lane, threads: int) -> None:
     """What cannot run says why again when its lane opens."""
+    assert isinstance(lane.way, Way)
     with suppress(WorkerError), limited(threads):
         lane.row.startup = startup.measure(lane.way)

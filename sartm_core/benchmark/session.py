@@ -10,13 +10,14 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from sartm_core.benchmark.baseline import MS, PlainSegmenter, synchronize
+from sartm_core.benchmark.baseline import MS, PlainSegmenter
 from sartm_core.benchmark.config import Size
 from sartm_core.benchmark.subjects import Frames, Weights, load_plain
 from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.engines import ENGINES, pick_device
 from sartm_core.runtime.result import SegmentationResult
 from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.gpu import forget_most_held, most_held, on_gpu, synchronize
 from sartm_core.support.memory import peak_resident, reset_peak, resident
 
 QUICK = 100.0
@@ -66,7 +67,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Peak:
-    """Most bytes beside what the process had before the model was made; on a GPU, of its memory that torch gave."""
+    """Most bytes beside what the process had before the model was made; on a GPU, of its memory that torch held."""
 
     starting: int
     """Until the first frames were done."""
@@ -142,13 +143,13 @@ class Session:
         return FramePair(self.frames.rgb[i], self.frames.thermal[i], confidence=confidence)
 
     def _peak(self) -> int:
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device)
+        if on_gpu(self.device):
+            return most_held(self.device)
         return peak_resident() - self.base
 
     def _reset_peak(self) -> bool:
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
+        if on_gpu(self.device):
+            forget_most_held(self.device)
             return True
         return reset_peak()
 

@@ -79,9 +79,13 @@ def caches() -> Iterator[Finding]:
     if not os.access(standing, os.W_OK):
         yield Finding(NOTE, "caches", f"{folder} cannot be written", "export SARTM_CACHE=a folder of yours")
         return
-    kinds = [f"{path.name} {size(path) / MIB:,.0f} MiB" for path in sorted(folder.glob("*"))]
+    kinds: dict[str, int] = {}
+    for path in sorted(folder.glob("*")):
+        kind = path.name.split("-")[0]  # of files named by a hash what stands before it
+        kinds[kind] = kinds.get(kind, 0) + size(path)
+    told = ", ".join(f"{kind} {taken / MIB:,.0f} MiB" for kind, taken in kinds.items())
     free = shutil.disk_usage(standing).free / GIB
-    yield Finding(OK, "caches", f"{folder}: {', '.join(kinds) or 'empty'}; {free:,.0f} GiB free")
+    yield Finding(OK, "caches", f"{folder}: {told or 'empty'}; {free:,.0f} GiB free")
 
 
 def size(path: Path) -> int:

@@ -46,10 +46,9 @@ class Difference:
             f"confidence by at most {self.confidence} of 255 ({self.frames} frames)"
         )
 
-    @property
-    def is_good(self) -> bool:
-        """False too for scores that are no numbers."""
-        return self.same >= ENOUGH and np.isfinite(self.scores)
+    def is_good(self, enough: float = ENOUGH) -> bool:
+        """Whether that share of pixels is the same; False too for scores that are no numbers."""
+        return self.same >= enough and np.isfinite(self.scores)
 
 
 FRAMES = len(SCENES) * len(CAMERAS)

@@ -7,13 +7,14 @@ from pathlib import Path
 from types import ModuleType
 
 from sartm_core.preprocess.config import STRIDE
+from sartm_core.runtime.engines.base import INT8
 from sartm_core.runtime.exported import onnx_file, openvino_file
 from sartm_core.runtime.exported.stages import THERMAL_TYPES, Size
 from sartm_core.support.fields import one_of
 
 FORMATS: dict[str, ModuleType] = {"onnx": onnx_file, "openvino": openvino_file}
 """By name. A new format is such a file, one line here and one in `sartm_core.runtime.engines.exported`."""
-PRECISIONS = {"onnx": ("fp32", "fp16"), "openvino": ("fp32",)}
+PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "openvino": ("fp32",)}
 """What weights are stored in; OpenVINO picks bf16 itself, where the CPU has it."""
 
 
@@ -38,12 +39,16 @@ class ExportConfig:
     size: str | None = None
     """HEIGHTxWIDTH of the network's input, multiples of 32; None: what the checkpoint takes for that camera."""
     precision: str = "fp32"
-    """What the weights are stored in: `fp32`, or for ONNX on a GPU `fp16`."""
+    """What the weights are stored in: `fp32`, or for ONNX on a GPU `fp16`, or `int8` (products; the rest in fp32)."""
+    calibration: str | None = None
+    """Folder of frames (rgb/ and thermal/, day and night) to make `int8` by; None: synthetic scenes."""
 
     def __post_init__(self) -> None:
         one_of("ExportConfig", "format", self.format, tuple(FORMATS))
         one_of("ExportConfig", "thermal", self.thermal, tuple(THERMAL_TYPES))
         one_of("ExportConfig", "precision", self.precision, PRECISIONS[self.format])
+        if self.calibration is not None and self.precision != INT8:
+            raise ValueError(f"ExportConfig.calibration: given with precision {self.precision}, but it is for int8")
         suffix = FORMATS[self.format].SUFFIX
         if self.output is not None and Path(self.output).suffix != suffix:
             raise ValueError(f"ExportConfig.output: got {self.output!r}, expected a name ending in {suffix}")

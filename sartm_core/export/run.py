@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -11,14 +13,21 @@ from sartm_core.export.check import FRAMES, Difference, compare
 from sartm_core.export.config import FORMATS, ExportConfig, parse_size
 from sartm_core.model.checkpoint import model_of, read_stored
 from sartm_core.model.sartm import SARTM
+from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines.agreement import ENOUGH
-from sartm_core.runtime.exported.description import Description
+from sartm_core.runtime.engines.base import INT8
+from sartm_core.runtime.exported.description import JOINTS, PRESENT, Description
 from sartm_core.runtime.exported.parts import Parts
+from sartm_core.runtime.quantisation.calibration import Calibration
+from sartm_core.runtime.quantisation.frames import frames_of
+from sartm_core.runtime.quantisation.onnx_qdq import quantised
 from sartm_core.support.files import scratch_folder
 from sartm_core.support.reports import versions
 
 PACKAGES = ("sartm_ros", "torch", "onnx", "onnxscript", "openvino")
 """Their versions are written into the file."""
+INT8_ENOUGH = 0.99
+"""Share of pixels that int8 must give the same class."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +53,26 @@ def export(config: ExportConfig, weights: Path) -> Written:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(path) as folder:
             draft = folder / path.name
-            kind.write(Parts.of(model, about), about, draft)
+            kind.write(Parts.of(model, about, quantiser(config, about)), about, draft)
             bar.update()
             bar.set_description("compare")
             difference = compare(kind.Runner(draft), model, about, bar.update)
-            if not difference.is_good:
+            enough = INT8_ENOUGH if config.precision == INT8 else ENOUGH
+            if not difference.is_good(enough):
                 raise ValueError(
-                    f"{path} was not written: it would give {difference}; expected {ENOUGH:.1%} of pixels and finite "
+                    f"{path} was not written: it would give {difference}; expected {enough:.1%} of pixels and finite "
                     "scores" + ("; try --precision fp32" if config.precision != "fp32" else "")
                 )
             files = kind.publish(draft, path)
     return Written(files, about, difference)
+
+
+def quantiser(config: ExportConfig, about: Description) -> Callable[[Any], Any] | None:
+    """What makes an ONNX network of the file one in int8. None where it is not to be. ValueError names the frames."""
+    if config.precision != INT8:
+        return None
+    frames = frames_of(Calibration(config.calibration), about.preprocess, about.size, Pixels.NEVER)
+    return lambda network: quantised(network, (*JOINTS, PRESENT), frames.measured)
 
 
 def describe(model: SARTM, config: ExportConfig, weights: Path, digest: str) -> Description:

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from sartm_core.preprocess.shapes import same_shape
+
 MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14)}
 """Names of `CameraInfo.distortion_model` -> how many numbers `d` may have; with no numbers any name will do."""
 USED = 8
@@ -96,7 +98,7 @@ class Camera:
 
         A picture of another shape was cropped: its centre is not known.
         """
-        if abs(width * self.size[1] - height * self.size[0]) > max(*self.size, width, height):
+        if not same_shape((width, height), self.size):
             raise ValueError(
                 f"{what}: got {width}x{height}, its camera's calibration is of {self.size[0]}x{self.size[1]}; expected "
                 f"that size, or one of the same shape{hint}"

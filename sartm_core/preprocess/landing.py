@@ -8,6 +8,7 @@ apart as their parallax.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sartm_core.preprocess.camera import RAYS_KEPT, Camera
+from sartm_core.support.gpu import upload
 
 CACHED = 1 << 16
 """Pixels that are worked on together on a CPU: 256 KiB for each of some six intermediate results."""
@@ -78,8 +80,8 @@ def land(
     buffer = torch.zeros(cells.count, device=device)
     lens = LENSLESS if any(thermal.distortion) else (*thermal.focal, *thermal.centre)
     turned = turned_rays(rgb, rgb_to_thermal, lens, device)  # (3, H, W)
-    shift = torch.tensor(through(lens, np.array(rgb_to_thermal).reshape(4, 4)[:3, 3:]).ravel()).float().to(device)
-    metres = torch.from_numpy(at_size(depth, rgb.size)).to(device)  # (H, W)
+    shift = through(lens, np.array(rgb_to_thermal).reshape(4, 4)[:3, 3:]).ravel().tolist()
+    metres = upload(at_size(depth, rgb.size), device)  # (H, W)
     whole, targets = Landing.empty(rgb.size, device), []
     for rows in blocks(rgb.size, device):
         part = whole.rows(rows)
@@ -97,9 +99,9 @@ def land(
     return whole
 
 
-def fill_in(part: Landing, turned: Tensor, depth: Tensor, shift: Tensor, thermal: Camera) -> None:
-    """u, v, nearness and visible of some rows, in place; turned (3, h, W), depth (h, W), shift (3,)."""
-    x, y, z = (torch.addcmul(shift[i], turned[i], depth) for i in range(3))
+def fill_in(part: Landing, turned: Tensor, depth: Tensor, shift: Sequence[float], thermal: Camera) -> None:
+    """u, v, nearness and visible of some rows, in place; turned (3, h, W), depth (h, W), shift x, y, z."""
+    x, y, z = ((turned[i] * depth).add_(shift[i]) for i in range(3))
     nearness = torch.reciprocal(z, out=part.nearness)
     u, v = torch.mul(x, nearness, out=part.u), torch.mul(y, nearness, out=part.v)
     # one number that is below 1 where all is well: comparing is what costs on a CPU

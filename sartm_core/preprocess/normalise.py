@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
-from sartm_core.preprocess.resize import upload
+from sartm_core.preprocess.resize import planes
 from sartm_core.preprocess.thermal import mode_of
+from sartm_core.preprocess.thermal.parts import SAMPLE_STEP
+from sartm_core.support.gpu import Run, on_gpu, replayed, upload
+
+NORMS_KEPT = 8
+"""Thermal normalisations whose CUDA graphs stay in memory."""
 
 
 def check_rgb(rgb: np.ndarray) -> None:
@@ -35,11 +40,28 @@ def normalize_thermal(thermal: np.ndarray, norm: ThermalNorm) -> np.ndarray:
     return mode_of(norm.mode).normalized(thermal, norm)
 
 
+def thermal_on(device: torch.device | str, thermal: np.ndarray, norm: ThermalNorm) -> Tensor:
+    """The same as a tensor. A GPU gets the camera's own numbers and does the arithmetic that exported files do.
+
+    Both agree but for rounding; where they would not (no finite value among the sampled ones), the CPU does it.
+    """
+    if not on_gpu(device) or not np.isfinite(thermal[::SAMPLE_STEP, ::SAMPLE_STEP]).any():
+        return upload(normalize_thermal(thermal, norm), device)
+    return arithmetic(norm, thermal.dtype.name, torch.device(device))(upload(thermal, device))
+
+
+@lru_cache(NORMS_KEPT)
+def arithmetic(norm: ThermalNorm, dtype: str, device: torch.device) -> Run:
+    """(H, W) of pixels of `dtype` -> (H, W) float32. Some fifty small kernels, so launched as one graph."""
+    traced = mode_of(norm.mode).traced
+    return replayed(lambda thermal: lambda thermal: traced(thermal.float(), norm, dtype), device)
+
+
 def normalize_rgb(rgb: np.ndarray, config: PreprocessConfig, device: torch.device | str = "cpu") -> Tensor:
     """(H, W, 3) uint8 -> (3, H, W) float32, mean and standard deviation removed."""
     check_rgb(rgb)
     gain, offset = rgb_gain(config, torch.device(device))
-    return upload(rgb.transpose(2, 0, 1), device).float().mul_(gain).add_(offset)  # (3, H, W)
+    return planes(rgb, device).float().mul_(gain).add_(offset)  # (3, H, W)
 
 
 def normalize_pixels(pixels: Tensor, config: PreprocessConfig) -> Tensor:
@@ -48,9 +70,10 @@ def normalize_pixels(pixels: Tensor, config: PreprocessConfig) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float() * gain + offset
 
 
-@lru_cache
+@cache
 def rgb_gain(config: PreprocessConfig, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(x / 255 - mean) / std = gain * x + offset, (3, 1, 1) each."""
+    """(x / 255 - mean) / std = gain * x + offset, (3, 1, 1) each. Kept for good: CUDA graphs read them where they
+    are."""
     mean, std = (
         torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (config.rgb_mean, config.rgb_std)
     )

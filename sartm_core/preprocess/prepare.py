@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from sartm_core.preprocess.config import PreprocessConfig
-from sartm_core.preprocess.normalise import check_rgb, check_thermal, normalize_rgb, normalize_thermal
+from sartm_core.preprocess.normalise import check_rgb, check_thermal, normalize_rgb, thermal_on
 from sartm_core.preprocess.parallax import FrameRegistration
 from sartm_core.preprocess.registration import GridMaker
-from sartm_core.preprocess.resize import pad, pad_pixels, resize, resized_pixels, upload
+from sartm_core.preprocess.resize import pad, pad_pixels, resize, resized_pixels
+from sartm_core.support.gpu import upload
 
 
 class Pixels(Enum):
@@ -59,7 +60,7 @@ def prepare(
         else:
             rgb_in = pad_pixels(resized_pixels(rgb, content, device), size, config)  # (1, H, W, 3)
     if thermal is not None:
-        values = upload(normalize_thermal(thermal, config.thermal), device)
+        values = thermal_on(device, thermal, config.thermal)  # (h, w)
         if registration is not None and rgb is not None:
             thermal_in = registration.warp(values[None, None], rgb.shape[:2], content, grid)  # (1, 1, h, w)
         else:

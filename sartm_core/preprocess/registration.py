@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sartm_core.preprocess.resize import resize
+from sartm_core.preprocess.shapes import warn_of_shape
 
 ANY = (0, 0)
 """As a (width, height): that of the frames that come."""
@@ -173,6 +174,8 @@ def sampling_grid(
 
     Costs more than its use and is constant: keep it (`functools.lru_cache` takes these arguments).
     """
+    warn_of_shape("thermal", thermal_size, registration.thermal_size)
+    warn_of_shape("rgb", rgb_size, registration.rgb_size)
     matrix = registration.homography(thermal_size, rgb_size)
     check_invertible(matrix, thermal_size, rgb_size)
     check_horizon(matrix, thermal_size)

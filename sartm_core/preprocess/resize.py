@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from functools import cache
 
 import numpy as np
 import torch
@@ -10,23 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sartm_core.preprocess.config import PreprocessConfig
-
-warnings.filterwarnings(
-    "ignore", "The given NumPy array is not writable"
-)  # frames of messages are read only, by us too
+from sartm_core.support.gpu import on_gpu, upload
 
 
-def upload(image: np.ndarray, device: torch.device | str) -> Tensor:
-    """An array as a contiguous tensor. CPU: the array's own memory, to be read only, where it is contiguous.
-
-    CUDA: by way of pinned memory, without waiting.
-    """
-    device = torch.device(device)
-    if device.type != "cuda":
-        return torch.from_numpy(np.ascontiguousarray(image)).to(device)
-    pinned = torch.empty(image.shape, dtype=torch.from_numpy(image[:0]).dtype, pin_memory=True)
-    np.copyto(pinned.numpy(), image)
-    return pinned.to(device, non_blocking=True)
+def planes(rgb: np.ndarray, device: torch.device | str) -> Tensor:
+    """(H, W, 3) uint8 -> (3, H, W); a GPU gets the bytes as they lie."""
+    return upload(rgb, device).permute(2, 0, 1) if on_gpu(device) else upload(rgb.transpose(2, 0, 1), device)
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -38,8 +27,8 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 def resized_pixels(rgb: np.ndarray, size: tuple[int, int], device: torch.device | str) -> Tensor:
     """(h, w, 3) uint8 -> (1, *size, 3) uint8, rounded."""
-    planes = upload(rgb.transpose(2, 0, 1), device)[None].float()  # (1, 3, h, w)
-    return resize(planes, size).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    image = planes(rgb, device)[None].float()  # (1, 3, h, w)
+    return resize(image, size).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def pad(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -53,7 +42,12 @@ def pad_pixels(pixels: Tensor, size: tuple[int, int], config: PreprocessConfig) 
     height, width = pixels.shape[1:3]
     if (height, width) == size:
         return pixels
-    mean = torch.tensor([round(255 * value) for value in config.rgb_mean], dtype=torch.uint8, device=pixels.device)
-    whole = mean.expand(len(pixels), *size, 3).clone()
+    whole = mean_pixel(config.rgb_mean, pixels.device).expand(len(pixels), *size, 3).clone()
     whole[:, :height, :width] = pixels
     return whole
+
+
+@cache
+def mean_pixel(mean: tuple[float, ...], device: torch.device) -> Tensor:
+    """(3,) uint8 of a mean in 0..1."""
+    return torch.tensor([round(255 * value) for value in mean], dtype=torch.uint8, device=device)

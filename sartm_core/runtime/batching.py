@@ -11,11 +11,28 @@ from torch import Tensor
 
 from sartm_core.preprocess.config import ThermalNorm
 from sartm_core.preprocess.parallax import FrameRegistration
+from sartm_core.support.classes import Color
 
 SCORE_STRIDE = 4
 """Pixels of the input per score, in either direction."""
 Inputs = tuple[Tensor | None, Tensor | None]
 """Model inputs (N, 3, H, W) float32 or (N, H, W, 3) uint8, and (N, 1, H, W) float32, of one size; one may be None."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Pictures of a mask, as `support.visualize.overlay` and `scene.pictures.color_mask` make them. Hashable."""
+
+    palette: tuple[Color, ...]
+    """RGB by the ids that are shown."""
+    ids: bytes | None = None
+    """(256,) id to show by class id; None: the same."""
+    overlay: bool = False
+    """Class colours over the rgb frame; none without one."""
+    alpha: float = 0.5
+    """Weight of the colours in it, 0..1."""
+    color_mask: bool = False
+    """The exact colours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +56,8 @@ class FramePair:
     """Which of `Segmenter.adapters` is to see it; None: the one in use."""
     scores: bool = False
     """Whether the probabilities of all classes are wanted too."""
+    drawing: Drawing | None = None
+    """Pictures that a GPU is to make of the mask; a CPU leaves them to who wants them (`support.visualize`)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence_threshold <= 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -11,12 +12,25 @@ import torch
 from PIL import Image
 
 from sartm_core.data.images import read_rgb, read_thermal
+from sartm_core.data.swapped import GREY, coloring, coloring_of, look_swapped, question
 from sartm_core.support.pixels import EIGHT_BIT_MODES, bits, orientation, plain, upright
 
 Frame = np.ndarray | torch.Tensor | Image.Image | str | PathLike[str]
 """An array, a tensor, a Pillow image or the path of an image file."""
 Frames = tuple[Frame | None, Frame | None]
 """(rgb, thermal)."""
+STEP = 8
+"""Every so many-th row and column tells whether a picture is grey."""
+
+
+def as_frames(rgb: Frame | None, thermal: Frame | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Both as arrays. A warning when the first file is grey and the second one in colour: given the wrong way round."""
+    frames = as_rgb(rgb), as_thermal(thermal)
+    if isinstance(rgb, str | PathLike) and isinstance(thermal, str | PathLike) and frames[0] is not None:
+        grey = coloring_of(frames[0][::STEP, ::STEP])  # else the thermal file need not be read again
+        if grey < GREY and Path(rgb) != Path(thermal) and look_swapped(grey, coloring(Path(thermal))):
+            warnings.warn(question(f"rgb ({rgb})", f"thermal ({thermal})"), stacklevel=3)
+    return frames
 
 
 def as_rgb(frame: Frame | None) -> np.ndarray | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Lock
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from torch import Tensor
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.prepare import prepare
 from sartm_core.preprocess.registration import sampling_grid
-from sartm_core.runtime.batching import SCORE_STRIDE, FramePair, Inputs, input_size
+from sartm_core.runtime.batching import SCORE_STRIDE, FramePair, Inputs, input_size, stack
+from sartm_core.runtime.drawing import draw
 from sartm_core.runtime.engines import Source, exported
 from sartm_core.runtime.engines.base import Watch
 from sartm_core.runtime.engines.choice import Wish, choose
@@ -25,6 +26,7 @@ from sartm_core.runtime.exported.description import at_size
 from sartm_core.runtime.postprocess import picture, probabilities
 from sartm_core.runtime.result import SegmentationResult
 from sartm_core.support.classes import Color
+from sartm_core.support.gpu import Leaving, Moment
 
 log = logging.getLogger(__name__)
 
@@ -108,50 +110,59 @@ class Network:
             raise ValueError(f"{self.name}: the model gives scores of shape {tuple(scores.shape)}, expected {expected}")
         self._check_finite(scores)
 
-    def segment(
-        self, pairs: list[FramePair], inputs: Inputs, config: PreprocessConfig, prepared: float
-    ) -> list[SegmentationResult]:
-        """One forward pass for pairs whose `inputs` were made by `config`, which took `prepared` seconds."""
-        started = perf_counter()
-        scores = self.scores(inputs)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        forwarded = perf_counter()
-        pictures = [
-            picture(of_pair, pair, config.covered(pair.size, pair.size))
-            for of_pair, pair in zip(scores, pairs, strict=True)
-        ]
-        shares = [probabilities_of(one, pair, config) for one, pair in zip(scores, pairs, strict=True)]
-        stages = {"preprocess": prepared, "forward": forwarded - started, "postprocess": perf_counter() - forwarded}
+    def segment(self, batch: Sequence[Prepared]) -> list[SegmentationResult]:
+        """One forward pass for pairs of one size; what a GPU does for it is waited for once."""
+        started = Moment(self.device)
+        scores = self.scores(stack([one.inputs for one in batch]))
+        forwarded = Moment(self.device)
+        leaving = Leaving([outputs(*one) for one in zip(scores, batch, strict=True)], self.device)
+        arrays = leaving.arrays()
+        stages = {
+            "preprocess": sum(one.begun.until(one.ended) for one in batch),
+            "forward": started.until(forwarded),
+            "postprocess": forwarded.until(leaving.there),
+        }
         timing = {stage: seconds * 1e3 for stage, seconds in stages.items()}
         return [
-            SegmentationResult(mask, confidence, dict(timing), self.name, self.classes, self.palette, pair, share)
-            for (mask, confidence), pair, share in zip(pictures, pairs, shares, strict=True)
-        ]
+            SegmentationResult(
+                found.pop("mask"), found.pop("confidence", None), dict(timing), self.name, self.classes, self.palette,
+                one.pair, found.pop("scores", None), found,
+            )
+            for found, one in zip(arrays, batch, strict=True)
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A pair on its way into a network."""
 
+    pair: FramePair
     network: Network
     config: PreprocessConfig
     inputs: Inputs
-    seconds: float
-    """That making the inputs took."""
+    begun: Moment
+    ended: Moment
+    """Of making the inputs."""
 
     @classmethod
     def of(cls, pair: FramePair, network: Network, config: PreprocessConfig) -> Prepared:
         """ValueError as of a call."""
-        started = perf_counter()
+        begun = Moment(network.device)
         inputs = network.inputs(pair, config)
-        return cls(network, config, inputs, perf_counter() - started)
+        return cls(pair, network, config, inputs, begun, Moment(network.device))
 
 
-def probabilities_of(scores: Tensor, pair: FramePair, config: PreprocessConfig) -> np.ndarray | None:
+def outputs(scores: Tensor, one: Prepared) -> dict[str, Tensor]:
+    """All that a `SegmentationResult` has of (C, h, w), by name."""
+    pair, config = one.pair, one.config
+    found = picture(scores, pair, config.covered(pair.size, pair.size))
+    if pair.scores:
+        found["scores"] = probabilities_of(scores, pair, config)
+    return found | draw(pair, one.inputs[0], found["mask"])
+
+
+def probabilities_of(scores: Tensor, pair: FramePair, config: PreprocessConfig) -> Tensor:
     """`SegmentationResult.scores` of (C, h, w), without the padding of the model's input."""
-    if not pair.scores:
-        return None
     height, width = (max(1, round(side / SCORE_STRIDE)) for side in config.content_size(*pair.size))
     return probabilities(scores, (height, width), config.covered(pair.size, (height, width)))
 

@@ -35,28 +35,28 @@ MANY_UNSURE = 0.5
 """The same of those that are not certain, with the confidence."""
 
 
-def picture(scores: Tensor, pair: FramePair, covered: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """(C, h, w) -> mask and confidence, (H, W) uint8 each, at the pair's size; the confidence only if it is wanted.
+def picture(scores: Tensor, pair: FramePair, covered: tuple[int, int]) -> dict[str, Tensor]:
+    """(C, h, w) -> `mask` and, if it is wanted, `confidence`, (H, W) uint8 each, at the pair's size.
 
     covered: size of the scores with their padding, in pixels of the camera.
     """
     height, width = pair.size
     with torch.inference_mode():
         if not (pair.confidence or pair.confidence_threshold > 0):
-            return class_ids(scores, covered)[:height, :width].contiguous().cpu().numpy(), None
-        ids, confidence = (x[:height, :width].contiguous() for x in ids_and_confidence(scores, covered))
+            return {"mask": class_ids(scores, covered)[:height, :width]}
+        ids, confidence = (x[:height, :width] for x in ids_and_confidence(scores, covered))
         if pair.confidence_threshold > 0:
             ids.masked_fill_(confidence < pair.confidence_threshold * CERTAIN, IGNORE)
-        return ids.cpu().numpy(), confidence.cpu().numpy() if pair.confidence else None
+        return {"mask": ids, "confidence": confidence} if pair.confidence else {"mask": ids}
 
 
-def probabilities(scores: Tensor, size: tuple[int, int], covered: tuple[int, int]) -> np.ndarray:
+def probabilities(scores: Tensor, size: tuple[int, int], covered: tuple[int, int]) -> Tensor:
     """(C, h, w) -> softmax over the classes, (*size, C) float32; `covered` is what `size` is with the padding."""
     with torch.inference_mode():
         if covered != tuple(scores.shape[1:]):
             scores = enlarge(scores, covered)
         shares = scores[:, : size[0], : size[1]].float().softmax(0)  # (C, *size)
-        return shares.permute(1, 2, 0).contiguous().cpu().numpy()
+        return shares.permute(1, 2, 0)
 
 
 def class_ids(scores: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -39,6 +40,8 @@ class SegmentationResult:
     scores: np.ndarray | None = None
     """(h, w, C) float32: softmax of every class at a quarter of the model's resolution, over the whole frame, edges on
     edges. None when it was not wanted."""
+    drawn: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """`overlay` and `color_mask`, (H, W, 3) uint8, where `FramePair.drawing` asked for them and a GPU made them."""
 
     def classes_present(self) -> dict[str, float]:
         """Share of the pixels by class name, 0..1, the largest first; "ignored" where no class was sure enough."""

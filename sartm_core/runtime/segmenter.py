@@ -26,24 +26,23 @@ from torch import Tensor
 from sartm_core.model.info import ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.parallax import FrameRegistration
-from sartm_core.runtime.batching import FramePair, Inputs, alike, stack
+from sartm_core.runtime.batching import FramePair, Inputs, alike
 from sartm_core.runtime.engines import Source, pick_device
 from sartm_core.runtime.engines.choice import Wish
 from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.hardware import give_back_memory
 from sartm_core.runtime.engines.sharing import Shared
 from sartm_core.runtime.exported.description import at_size
-from sartm_core.runtime.frames import Frame, Frames, as_rgb, as_thermal
+from sartm_core.runtime.frames import Frame, Frames, as_frames
 from sartm_core.runtime.network import Network, Prepared
 from sartm_core.runtime.opening import DEFAULT, Adapters, by_name, open_weights
 from sartm_core.runtime.postprocess import enlarge
 from sartm_core.runtime.result import SegmentationResult
 from sartm_core.support.classes import Color
+from sartm_core.support.gpu import give_back, held_mib, queue
 
 if TYPE_CHECKING:  # it takes seconds to import
     from sartm_core.model.sartm import SARTM
-
-MIB = 2**20
 
 
 class Segmenter:
@@ -222,7 +221,7 @@ class Segmenter:
 
         The other arguments are those of `FramePair`. ValueError names the argument.
         """
-        frames = as_rgb(rgb), as_thermal(thermal)
+        frames = as_frames(rgb, thermal)
         return self.batch([FramePair(*frames, registration, thermal_norm, confidence_threshold, confidence)])[0]
 
     def stream(self, pairs: Iterable[Frames], **options: Any) -> Iterator[SegmentationResult]:
@@ -238,6 +237,10 @@ class Segmenter:
 
         Pairs of equal model size, modalities and adapter share one forward pass. ValueError as of a call.
         """
+        with queue(self.device):
+            return self._batch(pairs)
+
+    def _batch(self, pairs: Sequence[FramePair]) -> list[SegmentationResult]:
         current = self._network  # one for all, whatever `set_adapter` or `set_input_size` does meanwhile
         configs = {network: network.preprocess for network in self._networks.values()}
         ready: list[Prepared] = []
@@ -251,9 +254,7 @@ class Segmenter:
                 raise ValueError(f"pair {i}: {error}") from error
         results: dict[int, SegmentationResult] = {}
         for members in alike([one.inputs for one in ready], [one.network for one in ready]):
-            first, together = ready[members[0]], stack([ready[i].inputs for i in members])
-            seconds = sum(ready[i].seconds for i in members)
-            segmented = first.network.segment([pairs[i] for i in members], together, first.config, seconds)
+            segmented = ready[members[0]].network.segment([ready[i] for i in members])
             results.update(zip(members, segmented, strict=True))
         return [results[i] for i in range(len(pairs))]
 
@@ -286,11 +287,10 @@ class Segmenter:
 
     def memory_mb(self) -> float | None:
         """MiB that torch holds on the GPU, all models together; None on CPU."""
-        return torch.cuda.memory_allocated(self.device) / MIB if self.device.type == "cuda" else None
+        return held_mib(self.device)
 
     @staticmethod
     def free_memory() -> None:
         """Give the memory of segmenters that nobody refers to any more back to the system and to the GPU."""
         give_back_memory()
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        give_back()

@@ -16,7 +16,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from sartm_core.support import machine
 from sartm_core.support.fields import from_dict, load_yaml
@@ -46,11 +46,16 @@ OLD_SPELLINGS = {
 work and are not shown."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line: the usage of some commands has sixty."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
 def new_parser(command: str, doc: str | None) -> argparse.ArgumentParser:
     """The parser of `sartm COMMAND`, described by its module's docstring."""
-    return argparse.ArgumentParser(
-        f"sartm {command}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return Parser(f"sartm {command}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def field_docs(cls: type) -> dict[str, str]:
@@ -139,7 +144,7 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
         name = unknown[0].split("=")[0]
         near = difflib.get_close_matches(name, known, 1)
         what = "option" if name.startswith("-") else "argument"
-        own.error(f"unknown {what} {name}" + (f"; did you mean {near[0]}?" if near else "; see --help"))
+        own.error(f"unknown {what} {name}" + (f"; did you mean {near[0]}?" if near else ""))
     args.old_spellings = old
     return args
 

@@ -25,6 +25,8 @@ ROWS_PER_LINE = 300
 """Rows of a picture for each pixel of an outline's width."""
 LIGHT, STRONGEST_GAMMA = 90.0, 0.5
 """Mean of a picture, 0..255, that is light enough to look at; how far a darker one is lightened."""
+WHOLE = 256
+"""Weights of colours are counted in parts of it."""
 SAMPLE = 8
 """Every so many rows and columns tell how light a picture is."""
 SMALLEST_CAPTION, ROWS_PER_CAPTION, FONT_PART = 16, 18, 0.7
@@ -71,14 +73,14 @@ def overlay(rgb: np.ndarray, mask: np.ndarray, palette: Sequence[Color], alpha: 
     """
     if rgb.shape[:2] != mask.shape:
         raise ValueError(f"overlay: mask is {mask.shape}, rgb is {rgb.shape[:2]}; give both the same height and width")
-    weight = round(alpha * 256)
+    weight = round(alpha * WHOLE)
     shown = (mask != 0) & (mask != IGNORE)  # (H, W)
     table = color_table(display_colors(tuple(palette)))
     out = lightened(rgb)
     pixels, ids = out.reshape(-1, 3), mask.ravel()
     places = np.flatnonzero(shown)  # (N,)
     colors = table.take(ids[places], axis=0).astype(np.uint16)  # (N, 3)
-    pixels[places] = (colors * weight + pixels[places].astype(np.uint16) * (256 - weight)) >> 8
+    pixels[places] = (colors * weight + pixels[places].astype(np.uint16) * (WHOLE - weight)) // WHOLE
     if weight:
         edge = np.flatnonzero(shown & outline(mask))  # (E,)
         pixels[edge] = table.take(ids[edge], axis=0)

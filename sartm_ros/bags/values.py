@@ -51,6 +51,8 @@ DEFAULTS: dict[str, Any] = {
     "registration.tolerance": 1.5,
     "depth.tolerance": 0.02,
     "depth.max_wait": 0.05,
+    "rgb_camera_info_url": "none",
+    "thermal_camera_info_url": "none",
     "rgb_rectified": False,
     "thermal_rectified": False,
     "selected_classes": ["none"],

@@ -44,7 +44,8 @@ class FixedMask:
         frame = request.rgb if request.rgb is not None else request.thermal
         assert frame is not None
         mask, confidence = pictures(frame.shape[:2])
-        return SimpleNamespace(mask=mask, confidence=confidence, scores=None, timing=dict.fromkeys(STAGES, 0.0))
+        timing = dict.fromkeys(STAGES, 0.0)
+        return SimpleNamespace(mask=mask, confidence=confidence, scores=None, timing=timing, drawn={})
 
     def check(self, rgb: Any, thermal: Any) -> None:
         """Every frame will do."""

@@ -14,6 +14,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
 from sartm_ros.companions.camera_info import image_size
+from sartm_ros.companions.info_file import InfoFile
 from sartm_ros.companions.missing import Missing
 from sartm_ros.companions.recent import Recent
 from sartm_ros.companions.topics import DEPTH, RGB_INFO, THERMAL_INFO
@@ -32,11 +33,18 @@ class Companions:
         self._node = node
         self.topics = {name: self._topic(name) for name in TYPES}
         """By name, the topics after remapping."""
+        self._files: dict[str, tuple[InfoFile, CameraInfo]] = {}
         self._subscriptions: dict[str, Any] = {}
         self._recent: dict[str, Recent] = {}
 
+    def use_files(self, files: dict[str, InfoFile]) -> None:
+        """What stands in for the topics of these names."""
+        if {name: file for name, (file, _) in self._files.items()} != files:
+            self._files = {name: (file, to_message(file)) for name, file in files.items()}
+
     def want(self, names: Collection[str]) -> None:
-        """Listen to these and no others."""
+        """Listen to these and no others; not to what is in a file."""
+        names = set(names) - set(self._files)
         for name in set(self._subscriptions) - set(names):
             self._node.destroy_subscription(self._subscriptions.pop(name))
             self._recent.pop(name)
@@ -46,14 +54,17 @@ class Companions:
 
     def info(self, name: str, size: tuple[int, int]) -> CameraInfo:
         """The newest `camera_info` of a camera whose images are (width, height)."""
-        recent = self._recent.get(name)
-        info = recent.latest() if recent else None
+        file, info = self._files.get(name, (None, None))
+        if file is None:
+            recent = self._recent.get(name)
+            info = recent.latest() if recent else None
         if info is None:
             raise Missing(f"no camera_info so far on {self._listening(name)}")
         if (found := image_size(info)) != size:
+            source = file.url if file else self.topics[name]
             raise Missing(
-                f"{self.topics[name]} is of images of {found[0]}x{found[1]}, those that come are {size[0]}x{size[1]}: "
-                "take the camera_info of the same driver"
+                f"{source} is of images of {found[0]}x{found[1]}, those that come are {size[0]}x{size[1]}: "
+                "take the camera_info of the same driver and mode"
             )
         return info
 
@@ -89,3 +100,10 @@ class Companions:
         topic = self.topics[name]
         publishers = self._node.count_publishers(topic)
         return f"{topic} ({publishers or 'no'} publisher{'' if publishers == 1 else 's'})"
+
+
+def to_message(file: InfoFile) -> CameraInfo:
+    """The same as a message, without header."""
+    message = CameraInfo(width=file.width, height=file.height, distortion_model=file.distortion_model)
+    message.d, message.k, message.r, message.p = (list(numbers) for numbers in (file.d, file.k, file.r, file.p))
+    return message

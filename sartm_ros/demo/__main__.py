@@ -73,15 +73,15 @@ def run(options: argparse.Namespace) -> int:
     print(f"starting the segment node (ROS domain {os.environ['ROS_DOMAIN_ID']}, log in {log})")
     phases = [Phase(f"{options.rate:g} Hz" if options.rate else "paced (next pair at mask)")]
     parameters = {"checkpoint": options.checkpoint} if options.checkpoint else {}
-    with node_process("sartm_ros.segment_node", parameters, log) as process, open_source(options) as pairs:
-        try:
-            with Player(process) as player:
-                gallery, scores = play(player, pairs, options, phases)
-                return finish(player, gallery, scores, phases, options)
-        except DemoError as error:
-            print(f"demo failed: {error}", file=sys.stderr)
-            show_log(log)
-            return 1
+    node = node_process("sartm_ros.segment_node", parameters, log)
+    try:
+        with node as process, open_source(options) as pairs, Player(process) as player:
+            gallery, scores = play(player, pairs, options, phases)
+    except DemoError as error:
+        print(f"demo failed: {error}", file=sys.stderr)
+        show_log(log)
+        return 1
+    return finish(player, gallery, scores, phases, options)  # the node has ended: it would warn that nothing comes
 
 
 def clear_overlays(folder: Path) -> None:

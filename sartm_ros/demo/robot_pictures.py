@@ -60,21 +60,21 @@ def scores(message: Any, scene: Any, counts: np.ndarray) -> np.ndarray:
 
 def objects(message: Any, scene: Any, counts: np.ndarray) -> np.ndarray:
     """Boxes with class, score and temperature."""
-    picture = Image.fromarray(lightened(scene.rgb))
+    picture, taken = Image.fromarray(lightened(scene.rgb)), []
     for one in json.loads(message.data)["objects"]:
         kelvin, large = one["kelvin"], one["pixels"] > LARGE * scene.label.size
         warm = "" if kelvin is None else f" {celsius(kelvin['median'])}, max {celsius(kelvin['max'])}"
-        label(picture, one["box"], f"{one['class']}{warm}" if large else "", BOX)
+        label(picture, one["box"], f"{one['class']}{warm}" if large else "", BOX, taken)
     return np.asarray(picture)
 
 
 def hot_spots(message: Any, scene: Any, counts: np.ndarray) -> np.ndarray:
     """On the thermal frame, whose pixels they are in."""
     told = json.loads(message.data)
-    picture = Image.fromarray(thermal_to_gray(counts))
+    picture, taken = Image.fromarray(thermal_to_gray(counts)), []
     for spot in told["hot_spots"]:
-        label(picture, spot["box"], f"{celsius(spot['kelvin'])}", HOT)
-    label(picture, (0, 0, 0, 0), f"alarm {'ON' if told['alarm'] else 'off'}", HOT)
+        label(picture, spot["box"], f"{celsius(spot['kelvin'])}", HOT, taken)
+    label(picture, (0, 0, 0, 0), f"alarm {'ON' if told['alarm'] else 'off'}", HOT, taken)
     return np.asarray(picture)
 
 
@@ -125,14 +125,24 @@ def celsius(kelvin: float) -> str:
     return f"{kelvin - ZERO_CELSIUS:.1f} °C"
 
 
-def label(picture: Image.Image, box: Any, text: str, color: tuple[int, int, int]) -> None:
-    """A box and its text above it, in place."""
+def label(
+    picture: Image.Image, box: Any, text: str, color: tuple[int, int, int], taken: list[tuple[int, int, int]]
+) -> None:
+    """A box and its text above it, in place; below what is `taken` by other texts: (left, right, top) each."""
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(TEXT_PIXELS)
     x, y, width, height = box
     if width:
         pen.rectangle((x, y, x + width - 1, y + height - 1), outline=color)
-    left = min(x, picture.width - round(pen.textlength(text, font)))
-    pen.text((left, max(0, y - TEXT_PIXELS - 2)), text, color, font, stroke_width=2, stroke_fill=(0, 0, 0))
+    if not text:
+        return
+    length, line = round(pen.textlength(text, font)), TEXT_PIXELS + 2
+    left, top = min(x, picture.width - length), max(0, y - line)
+    beside = sorted(there for start, end, there in taken if start < left + length and left < end)
+    for there in beside:
+        if abs(there - top) < line:
+            top = there + line
+    taken.append((left, left + length, top))
+    pen.text((left, top), text, color, font, stroke_width=2, stroke_fill=(0, 0, 0))
 
 
 PICTURES = {

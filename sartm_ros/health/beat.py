@@ -1,7 +1,7 @@
 """Whether the process stood still: stopped (SIGSTOP, a paused container), or starved for long.
 
-After that, frames that waited for it are old, and so is the mask of what was in the model. Plain Python; all times are
-monotonic seconds.
+After that, frames that waited for it are old, and so is the mask of what was in the model: `leftover` has them. Plain
+Python; all times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import statistics
 from math import inf
 
 from sartm_ros.health.vitals import PERIOD_SAMPLES, Vitals, typical
-from sartm_ros.pairing.nearest import STREAMS
 from sartm_ros.pairing.stamps import NS
 
 STANDSTILL_S = 1.0
@@ -28,8 +27,6 @@ class Beat:
         self._last: float | None = None
         self._ended = -inf
         self._usual: dict[str, float] = {}
-        self.dropped = dict.fromkeys(STREAMS, 0)
-        """Frames that had waited, by stream."""
 
     def tick(self, now: float, vitals: dict[str, Vitals]) -> float:
         """The executor runs; how long it stood still before, 0 if it did not."""
@@ -46,10 +43,12 @@ class Beat:
         return moment < self._ended or (self._last is not None and now - self._last >= STANDSTILL_S)
 
     def late(self, stream: str, stamp_ns: int, now: float) -> bool:
-        """Whether a frame that comes now has waited for the process to go on; it is counted."""
-        late = now - self._ended <= DRAINED_S and now - stamp_ns / NS > self._usual.get(stream, inf)
-        self.dropped[stream] += late
-        return late
+        """Whether a frame that comes now has waited for the process to go on."""
+        return not self.drained(now) and now - stamp_ns / NS > self._usual.get(stream, inf)
+
+    def drained(self, now: float) -> bool:
+        """Whether all that waited has come."""
+        return now - self._ended > DRAINED_S
 
 
 def _lateness(seen: Vitals) -> float:

@@ -38,7 +38,7 @@ KEYS = {
     "<stream>.middleware_lost": "messages the middleware lost since activation; '-': it does not tell",
     "<stream>.warning": "what is doubtful about its last frame",
     "<stream>.last_error": "why its last refused frame was refused",
-    "<stream>.dropped.<reason>": "usable frames not paired, by reason; standstill: they waited while nothing ran here",
+    "<stream>.dropped.<reason>": "usable frames not used, by reason; standstill: nothing ran here, then newer came",
     "pairs": "pairs so far",
     "pairing.resets": "times the stamps jumped back (bag loop) and pairing began anew",
     "pairing.skew_mean_ms": "time between the two frames of the last pairs, offsets added: mean, ms",

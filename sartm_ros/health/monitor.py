@@ -20,6 +20,7 @@ from sartm_ros.health import diagnostics, explain, health
 from sartm_ros.health.absent import Absent, words
 from sartm_ros.health.beat import Beat
 from sartm_ros.health.health import CHANGING, NO_INPUT, NO_PAIRS, OK, REPEAT_S
+from sartm_ros.health.leftover import Leftover
 from sartm_ros.health.losses import Losses
 from sartm_ros.health.mistakes import Mistakes
 from sartm_ros.health.rest import Rest
@@ -58,7 +59,7 @@ class Monitor:
         self._rest, self._swapped, self._absent = Rest(), Swapped(), Absent()
         self.losses, self._lossy = Losses(self.work), ""
         self._namesakes = self._trouble = ""
-        self.beat = Beat()
+        self.beat, self.leftover = Beat(), Leftover()
         self._mistakes = Mistakes(self._log, self._throttle)
         self.active = False
         self.mode = health.BOTH
@@ -87,7 +88,9 @@ class Monitor:
         """The executor runs. If it stood still, what was before does not count."""
         stood = self.beat.tick(now, self.vitals)
         if stood and self.active:
-            self._log.warning(f"nothing ran here for {stood:.1f} s (stopped, or too busy): what waited is dropped")
+            self._log.warning(
+                f"nothing ran here for {stood:.1f} s (stopped, or too busy): what waited is dropped once newer comes"
+            )
             self.last_pair = self._anew = self.liveness.started = now
             self.losses.restart(now)
             self._watchdog.restart()
@@ -218,7 +221,7 @@ class Monitor:
             stream: diagnostics.stream_numbers(
                 self.vitals[stream],
                 self._faults.get(stream, "") if self.active else "",
-                counters.dropped[stream] | {"standstill": self.beat.dropped[stream]},
+                counters.dropped[stream] | {"standstill": self.leftover.dropped[stream]},
                 now,
                 clock.nanoseconds,
                 self.losses.refused[stream],

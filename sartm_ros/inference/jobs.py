@@ -25,6 +25,8 @@ class Job:
     """Arrival of the newer one, monotonic s."""
     waited: float = 0.0
     """How long the older one waited for it, s."""
+    leftover: bool = False
+    """It waited while the process stood still, and nothing newer came: old as it is, its mask is wanted."""
     arrived: float = 0.0
     """When the middleware had the newer one, monotonic s; of one that does not tell, as `received`."""
 
@@ -56,6 +58,8 @@ class Request:
     """Value of the parameter `adapter`: which weights are to see it."""
     scores: bool = False
     """Whether the result's `scores` are wanted."""
+    drawing: frozenset[str] = frozenset()
+    """Which of `overlay` and `color_mask` are wanted, by `settings`."""
     job: Any = None
     """The frames as they came, without one that could not be converted."""
     settings: Any = None

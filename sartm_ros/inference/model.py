@@ -83,6 +83,7 @@ class Model:
                 r.confidence,
                 adapter=self.weights(r.adapter).name,
                 scores=r.scores,
+                drawing=drawing_of(r),
             )  # fmt: skip
             for r in requests
         ]
@@ -140,6 +141,18 @@ class Model:
 
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
+
+
+def drawing_of(request: Request) -> Any:
+    """The pictures that it wants, as the model takes it: `sartm_core.runtime.batching.Drawing`, or None."""
+    from sartm_core.runtime.batching import Drawing
+
+    wanted, settings = request.drawing, request.settings
+    if not wanted or settings.class_map is None:
+        return None
+    ids, palette = settings.class_map.lut, settings.class_map.palette
+    lut = None if ids is None else ids.tobytes()
+    return Drawing(palette, lut, "overlay" in wanted, settings.alpha, "color_mask" in wanted)
 
 
 @cache

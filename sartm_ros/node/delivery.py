@@ -22,7 +22,7 @@ from sartm_ros.node.guards import survives
 from sartm_ros.node.outputs import MASK, Outputs
 from sartm_ros.node.settings import Settings
 from sartm_ros.outputs.scene import Scene
-from sartm_ros.outputs.table import CONFIDENCE, SCORES
+from sartm_ros.outputs.table import COLOR_MASK, CONFIDENCE, OVERLAY, SCORES
 from sartm_ros.pairing.nearest import RGB, THERMAL
 from sartm_ros.pairing.stamps import NS
 
@@ -54,6 +54,7 @@ class Delivery:
     def listen_beside(self) -> None:
         """Subscribe to what outputs that somebody listens to need, and to nothing else. In the executor's thread."""
         wanted = self._outputs.needs() & set(self.companions.topics)
+        self.companions.use_files(self.settings.info_files)
         plan = self.settings.depth
         if plan is not None and self._outputs.wanted():
             wanted |= set(registration.NEEDS)
@@ -73,7 +74,7 @@ class Delivery:
         Rgb goes on without a bad thermal frame at once: the mask has the same header and size. Thermal goes on without
         rgb only when rgb has been unusable for some time, since its masks are of another camera's view.
         """
-        if not self._outputs.wanted() or self.monitor.beat.stood_still_since(job.received, time.monotonic()):
+        if not self._outputs.wanted() or self._made_old(job):
             return None
         s = self.settings
         rgb = self._convert(RGB, job.rgb, Incoming.rgb)
@@ -89,7 +90,7 @@ class Delivery:
         needs = self._outputs.needs()
         result = (CONFIDENCE in needs, s.adapter, SCORES in needs)
         options = (self._registration(s, usable), s.thermal_norm, s.threshold, *result)
-        return Request(rgb, thermal, *options, job=usable, settings=s)
+        return Request(rgb, thermal, *options, frozenset(needs & {OVERLAY, COLOR_MASK}), job=usable, settings=s)
 
     def _registration(self, s: Settings, job: Job) -> Any:
         """Of this frame; in mode depth what stands in where something is missing, which is told."""
@@ -128,7 +129,7 @@ class Delivery:
         job = request.job
         if not self._understood(request):
             return
-        if self._outdated(job):
+        if self._made_old(job) or self._compiled_meanwhile():
             self.monitor.work.outdated(time.monotonic())
             return
         scene = self._scene(request, result)
@@ -167,11 +168,17 @@ class Delivery:
             placed, warning,
         )  # fmt: skip
 
-    def _outdated(self, job: Job) -> bool:
-        """Whether a mask is older than one inference makes it: the process stood still, or an engine compiled and newer
-        frames wait."""
-        if self.monitor.beat.stood_still_since(job.received, time.monotonic()):
-            return True
+    def _made_old(self, job: Job) -> bool:
+        """Whether the process stood still since the job came; then it is kept for when nothing newer comes."""
+        if job.leftover and not self.monitor.leftover.superseded(job):
+            return False
+        if not self.monitor.beat.stood_still_since(job.received, time.monotonic()):
+            return False
+        self.monitor.leftover.keep(job)
+        return True
+
+    def _compiled_meanwhile(self) -> bool:
+        """Whether an engine compiled for so long that newer frames wait."""
         box = self._node.mailbox
         newer = box is not None and box.item is not None
         return newer and getattr(self._node.model, "compilations", 0) != self._compilations

@@ -7,12 +7,13 @@ message --parse--> frame --both cameras alive--> pairing --pair--+--> mailbox (o
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 
-from sartm_ros.frames.images import ImageError, parse
+from sartm_ros.frames.images import ImageError, Incoming, parse
 from sartm_ros.health.health import BOTH
 from sartm_ros.health.monitor import Monitor
 from sartm_ros.inference.inference import Box
@@ -63,6 +64,7 @@ class Intake:
         self.cameras = {}
         self._mailbox = None
         self.pairer.clear("no_partner")
+        self.monitor.leftover.take()
 
     def end(self) -> None:
         """The node is destroyed: also forget the clock."""
@@ -81,9 +83,14 @@ class Intake:
         self.settings = settings
 
     def update_mode(self, now: float) -> None:
-        """Ask which cameras are alive."""
+        """Ask which cameras are alive. When one is left, its newest frame waits for no partner any more."""
         before = self.monitor.mode
-        if self.monitor.update_mode(self._values, now) and before == BOTH:
+        if not self.monitor.update_mode(self._values, now):
+            return
+        mode = self.monitor.mode
+        if mode in STREAMS and (waiting := self.pairer.last(mode)) is not None:
+            self._alone(mode, *waiting)
+        if mode in STREAMS or before == BOTH:
             self.pairer.clear("no_partner")  # a frame that goes out alone must not come back in a pair
             self._wait_timer.cancel()
 
@@ -98,15 +105,13 @@ class Intake:
         except ImageError as error:
             self.monitor.refuse(stream, error)
             return
-        if self.monitor.beat.late(stream, frame.stamp_ns, now):
-            return
+        late = self.monitor.beat.late(stream, frame.stamp_ns, now)
         self.monitor.saw(stream, frame, now)
         self.update_mode(now)
         if self.monitor.mode not in STREAMS:
-            self._emit(self.pairer.push(stream, frame.stamp_ns, (frame, now, arrived or now), now))
-        elif self._values["degraded.enabled"] and self.monitor.mode == stream:  # the other one is gone
-            alone = (frame if stream == RGB else None, frame if stream == THERMAL else None)
-            self._submit(Job(*alone, received=now, arrived=arrived or now))
+            self._emit(self.pairer.push(stream, frame.stamp_ns, (frame, now, arrived or now, late), now))
+        elif self.monitor.mode == stream:  # the other one is gone
+            self._alone(stream, frame, now, arrived or now, late)
 
     @survives
     def _on_wait_over(self) -> None:
@@ -119,19 +124,33 @@ class Intake:
 
     def _emit(self, pairs: list[Pair]) -> None:
         for pair in pairs:
-            (rgb, *rgb_came), (thermal, *thermal_came) = pair.rgb, pair.thermal
+            (rgb, *rgb_came, rgb_late), (thermal, *thermal_came, thermal_late) = pair.rgb, pair.thermal
             self.monitor.last_pair = time.monotonic()
             self.monitor.look_for_swapped(rgb, thermal)
             (older, _), (received, arrived) = sorted((rgb_came, thermal_came))
-            self._submit(Job(rgb, thermal, received, received - older, arrived))
+            job = Job(rgb, thermal, received, received - older, arrived=arrived)
+            self._submit(job, rgb_late or thermal_late)
         self._wait_timer.cancel()
         deadline = self.pairer.deadline()
         if deadline is not None:
             self._wait_timer.timer_period_ns = max(1, round((deadline - time.monotonic()) * NS))
             self._wait_timer.reset()
 
-    def _submit(self, job: Job) -> None:
-        if self._mailbox is not None:
+    def _alone(self, stream: str, frame: Incoming, received: float, arrived: float, late: bool) -> None:
+        if self._values["degraded.enabled"]:
+            frames = {RGB: None, THERMAL: None} | {stream: frame}
+            self._submit(Job(frames[RGB], frames[THERMAL], received, arrived=arrived), late)
+
+    def use_leftover(self, now: float) -> None:
+        """After a standstill: when nothing newer came, what waited goes to the model."""
+        if self.monitor.beat.drained(now) and (job := self.monitor.leftover.take()) is not None:
+            self._submit(replace(job, received=now, leftover=True))
+
+    def _submit(self, job: Job, late: bool = False) -> None:
+        if late:
+            self.monitor.leftover.keep(job)
+        elif self._mailbox is not None:
+            self.monitor.leftover.newer(job.received)
             self.monitor.losses.pace.fed(time.monotonic())
             self._mailbox.put(job)
             time.sleep(0)  # gives up the interpreter, so that the model's thread has the job at once, not 0.5 ms later

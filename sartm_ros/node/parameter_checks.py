@@ -9,6 +9,7 @@ from typing import Any
 
 from sartm_core.support.files import unreadable
 from sartm_core.support.text import plain
+from sartm_ros.companions import info_file
 from sartm_ros.errors import ParameterError
 from sartm_ros.inference.jobs import CHECKPOINT
 
@@ -104,6 +105,7 @@ def input_size(values: dict[str, Any]) -> tuple[int, int] | None:
 
 def files(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
     """Which of the changed parameters name a file that cannot be read, and why."""
+    changed = set(changed)
     named = [
         ("checkpoint", values["checkpoint"], f"'{DEFAULT}' or a file"),
         ("sam2", values["sam2"], f"'{NONE}' or a file"),
@@ -114,6 +116,11 @@ def files(values: dict[str, Any], changed: Iterable[str]) -> list[str]:
         is_word = file == (NONE if name == "sam2" else DEFAULT) or file.startswith(HUB)  # fetched when it is loaded
         if name in changed and not is_word and (why := unreadable(file)):
             problems.append(f"{name}: got '{plain(file, SHOWN)}', expected {expected}; {why}")
+    if changed & set(info_file.PARAMETERS.values()):
+        try:
+            info_file.files_of(values)
+        except ValueError as error:
+            problems.append(plain(error))
     return problems
 
 

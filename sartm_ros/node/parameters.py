@@ -24,7 +24,7 @@ RELIABILITY = ("best_effort", "reliable")
 TRANSPORT = ("raw", "compressed")
 NORMALIZATIONS = ("checkpoint", *THERMAL_MODES)
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-ENGINES = ("auto", "torch", "torch-compile", "openvino", "onnxruntime")
+ENGINES = ("auto", "torch", "torch-compile", "openvino", "onnxruntime", "tensorrt")
 """auto and the keys of `sartm_core.runtime.engines.ENGINES`, named here because importing that takes seconds; a test
 holds them equal."""
 AHEAD = ("auto", "always", "never")
@@ -59,6 +59,8 @@ SMALL = "Regions of fewer pixels are no object."
 NEAR = "Largest time between a depth image and the rgb frame, seconds."
 DEPTH_WAIT = "Longest wait for a depth image that is due, seconds; the mask of that frame is later by it."
 RECTIFIED = "Whether {} images are rectified (image_proc): then P of camera_info holds, and no distortion."
+INFO_URL = "File (read once) that stands in for {}/camera_info, which some drivers do not publish; see registration.md."
+URLS = "'none', a path, file:///PATH or package://PACKAGE/PATH"
 OF_SIZE = "Width and height of the {} images the homography was measured with; 0, 0: of those that come."
 SCALE = "Horizontal and vertical size of the thermal view in that of the rgb camera (scale_shift)."
 SHIFT = "Shift of the thermal view to the right and down, rgb pixels (scale_shift)."
@@ -134,6 +136,8 @@ SPECS = (
     Spec("registration.tolerance", 1.5, LIVE, OCCLUSION, bounds=(0.1, 100)),
     Spec("depth.tolerance", 0.02, LIVE, NEAR, bounds=(0, 10)),
     Spec("depth.max_wait", 0.05, LIVE, DEPTH_WAIT, bounds=(0, 10)),
+    Spec("rgb_camera_info_url", "none", LIVE, INFO_URL.format("rgb"), form=URLS),
+    Spec("thermal_camera_info_url", "none", LIVE, INFO_URL.format("thermal"), form=URLS),
     Spec("rgb_rectified", False, LIVE, RECTIFIED.format("rgb")),
     Spec("thermal_rectified", False, LIVE, RECTIFIED.format("thermal")),
     Spec("degraded.enabled", True, LIVE, "Go on with one camera while the other one is silent or frozen."),

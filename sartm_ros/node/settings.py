@@ -8,6 +8,7 @@ from typing import Any
 from sartm_core.scene.hot_spots import AlarmConfig
 from sartm_core.scene.pictures import selection
 from sartm_core.scene.temperature import Radiometry
+from sartm_ros.companions.info_file import InfoFile, files_of
 from sartm_ros.companions.plan import DepthPlan
 from sartm_ros.frames.images import Crop
 from sartm_ros.node.class_map import ClassMap
@@ -52,6 +53,8 @@ class Settings:
     """Seconds to wait for depth."""
     rgb_rectified: bool
     """Whether the rgb images went through `image_proc`."""
+    info_files: dict[str, InfoFile]
+    """What stands in for the topics of these names."""
 
     @classmethod
     def of(cls, values: dict[str, Any], loaded: Any = None) -> Settings:
@@ -75,6 +78,7 @@ class Settings:
             depth_tolerance=values["depth.tolerance"],
             depth_wait=values["depth.max_wait"],
             rgb_rectified=values["rgb_rectified"],
+            info_files=files_of(values),
         )
 
 

@@ -40,13 +40,18 @@ def confidence(message: Any, scene: Scene) -> Any:
 
 
 def overlay(message: Any, scene: Scene) -> Any:
-    base = thermal_to_gray(np.asarray(scene.thermal)) if scene.rgb is None else scene.rgb
-    s = scene.settings
-    return fill(message, drawn(base, scene.mask, s.class_map.palette, s.alpha), scene.header)
+    picture, s = scene.drawn("overlay"), scene.settings
+    if picture is None:
+        base = thermal_to_gray(np.asarray(scene.thermal)) if scene.rgb is None else scene.rgb
+        picture = drawn(base, scene.mask, s.class_map.palette, s.alpha)
+    return fill(message, picture, scene.header)
 
 
 def color_mask(message: Any, scene: Scene) -> Any:
-    return fill(message, pictures.color_mask(scene.mask, scene.settings.class_map.palette), scene.header)
+    picture = scene.drawn("color_mask")
+    if picture is None:
+        picture = pictures.color_mask(scene.mask, scene.settings.class_map.palette)
+    return fill(message, picture, scene.header)
 
 
 def selected_mask(message: Any, scene: Scene) -> Any:

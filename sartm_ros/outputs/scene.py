@@ -47,6 +47,11 @@ class Scene:
         mask: np.ndarray = self.settings.class_map.apply(self.result.mask)
         return mask
 
+    def drawn(self, name: str) -> np.ndarray | None:
+        """A picture that a GPU made beside the mask, (H, W, 3) uint8."""
+        picture: np.ndarray | None = self.result.drawn.get(name)
+        return picture
+
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the mask."""

@@ -15,6 +15,8 @@ from sartm_ros.outputs.scene import Scene
 
 CONFIDENCE, SCORES = "confidence", "scores"
 """Of the model's result, made only where an output needs it."""
+OVERLAY, COLOR_MASK = "overlay", "color_mask"
+"""Of it too, where the model runs on a GPU; else the output draws them."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Output:
     meaning: str
     """For the reference page."""
     needs: tuple[str, ...] = ()
-    """`CONFIDENCE`, `SCORES`, names of `Companions.topics`."""
+    """Of the names above, names of `Companions.topics`."""
     latched: bool = False
     """Late subscribers get the last message."""
     package: str = ""
@@ -60,14 +62,16 @@ TABLE = (
         (CONFIDENCE,),
     ),
     Output(
-        "overlay", IMAGE, pictures.overlay, "rgb8, class colours over the camera's picture, for people.", beside=True
+        "overlay", IMAGE, pictures.overlay, "rgb8, class colours over the camera's picture, for people.",
+        (OVERLAY,), beside=True,
     ),
     Output(
         "camera_info", INFO, pictures.camera_info,
         "That of the rgb camera, for all images of the mask's size: same stamp and frame.", (RGB_INFO,),
     ),
     Output(
-        "color_mask", IMAGE, pictures.color_mask, "rgb8, the exact colours of `classes`; 255 as class 0.", beside=True
+        "color_mask", IMAGE, pictures.color_mask, "rgb8, the exact colours of `classes`; 255 as class 0.",
+        (COLOR_MASK,), beside=True,
     ),
     Output("selected_mask", IMAGE, pictures.selected_mask, "mono8, 255 for `selected_classes`, else 0."),
     Output(

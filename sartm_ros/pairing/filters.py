@@ -87,6 +87,11 @@ class FilterPairer:
         """Newest stamp (ns, offset added) of a stream."""
         return self._times[stream].newest
 
+    def last(self, stream: str) -> Any:
+        """See `NearestPairer.last`."""
+        waiting = self._waiting[stream]
+        return waiting[max(waiting)].item if waiting else None
+
     def held(self, stream: str) -> int:
         """Frames of a stream held at the moment."""
         return len(self._waiting[stream])

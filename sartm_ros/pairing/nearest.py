@@ -171,6 +171,11 @@ class NearestPairer:
         """Newest believed stamp (ns, offset added) of a stream."""
         return self._streams[stream].time.newest
 
+    def last(self, stream: str) -> Any:
+        """The item of the newest frame of a stream that waits, newer than any pair that left; None: none waits."""
+        frames = self._streams[stream].frames
+        return frames[-1].item if frames else None
+
     def held(self, stream: str) -> int:
         """Frames of a stream held at the moment, a suspect one included."""
         own = self._streams[stream]

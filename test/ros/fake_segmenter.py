@@ -70,7 +70,7 @@ class FakeSegmenter:
         mask[0, 0] = 255 if request.confidence_threshold > 0.5 else 0
         confidence = np.full(mask.shape, 200, np.uint8) if request.confidence else None
         return SimpleNamespace(
-            mask=mask, confidence=confidence, timing={"forward": 1.0}, scores=self._scores(mask, request)
+            mask=mask, confidence=confidence, timing={"forward": 1.0}, scores=self._scores(mask, request), drawn={}
         )
 
     def _scores(self, mask: np.ndarray, request: Any) -> np.ndarray | None:

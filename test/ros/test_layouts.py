@@ -16,8 +16,8 @@ from test.ros.processes import ROOT
 
 NAMESPACE, NODE = "/sartm", "/sartm/segment"
 TOPICS = {topic.resolved(NAMESPACE): topic for topic in (*INPUTS, *OUTPUTS)}
-IN_RVIZ = ("rgb/image_raw", "thermal/image_raw", "semantic_mask", "confidence", "overlay")
-"""Images for people; the other outputs are for programs."""
+IN_RVIZ = ("rgb/image_raw", "thermal/image_raw", "color_mask", "confidence", "overlay", "cloud")
+"""For people; the other outputs are for programs."""
 RVIZ_POLICIES = {"best_effort": "Best Effort", "reliable": "Reliable", "volatile": "Volatile"}
 LAYER = {
     "plugin": str,
@@ -39,7 +39,7 @@ COSTS = ("base_cost", "max_cost", "mark_confidence")
 CLASS_TYPE = {"classes": list, **dict.fromkeys((*COSTS, "samples_to_max_cost"), int), "dominant_priority": bool}
 """Parameters of Nav2's semantic segmentation layer and their types, as its source declares them (docs/nav2.md)."""
 PANELS = {"Image", "StateTransitions", "Plot", "DiagnosticSummary", "Table", "RosOut", "RawMessages", "CallService"}
-PANELS |= {"Parameters", "Tab"}
+PANELS |= {"Parameters", "Tab", "3D"}
 """Panel types as Foxglove writes them before the `!` of a panel's id."""
 
 
@@ -80,9 +80,8 @@ def leaves(layout: Any) -> list[str]:
 def test_rviz_shows_the_nodes_image_topics_with_their_qos(rviz):
     shown = {display["Topic"]["Value"]: display for display in displays(rviz["Visualization Manager"])}
     assert set(shown) == {f"{NAMESPACE}/{name}" for name in IN_RVIZ}
-    assert {TOPICS[name].type for name in shown} == {"sensor_msgs/msg/Image"}
     for name, display in shown.items():
-        assert display["Class"] == "rviz_default_plugins/Image"
+        assert display["Class"] == f"rviz_default_plugins/{TOPICS[name].type.rsplit('/')[-1]}"
         assert display["Enabled"] is display["Value"]
         qos, topic = TOPICS[name].qos, display["Topic"]
         assert topic["Reliability Policy"] == RVIZ_POLICIES[qos.reliability], name
@@ -92,7 +91,8 @@ def test_rviz_shows_the_nodes_image_topics_with_their_qos(rviz):
 
 def test_rviz_window_state_places_every_display(rviz):
     state = bytes.fromhex(rviz["Window Geometry"]["QMainWindow State"])
-    for name in ["Displays", *(display["Name"] for display in displays(rviz["Visualization Manager"]))]:
+    images = [d["Name"] for d in displays(rviz["Visualization Manager"]) if d["Class"].endswith("/Image")]
+    for name in ["Displays", *images]:
         assert name.encode("utf-16-be") in state, name
         assert rviz["Window Geometry"][name] == {"collapsed": False}
 
@@ -108,9 +108,18 @@ def test_foxglove_places_every_panel_once(foxglove):
 def test_foxglove_names_only_topics_and_services_of_the_node(foxglove):
     known = set(TOPICS) | {name for name in EVERY_NODE if name.startswith("/")}
     services = {name.replace("~", NODE) for name, _, _ in SERVICES}
-    named = {re.split(r"[.\[{]", text)[0] for text in strings(foxglove["configById"]) if text.startswith("/")}
+    texts = [*strings(foxglove["configById"]), *foxglove["configById"]["3D!cloud"]["topics"]]
+    named = {re.split(r"[.\[{]", text)[0] for text in texts if text.startswith("/")}
     assert named <= known | services, named - known - services
-    assert {"/sartm/overlay", "/sartm/state", "/diagnostics", "/sartm/segment/reload"} <= named
+    assert {
+        "/sartm/overlay",
+        "/sartm/color_mask",
+        "/sartm/cloud",
+        "/sartm/objects_json",
+        "/sartm/state",
+        "/diagnostics",
+        "/sartm/segment/reload",
+    } <= named
 
 
 def test_foxglove_plots_keys_that_the_node_sends(foxglove, rig):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ NODES = ("segment", "replay", "cameras", "calibrate")
 ON_PATH = ("sartm", *(f"sartm_{name}" for name in NODES))
 ARGUMENTS = {
     "rgb_topic", "thermal_topic", "depth_topic", "rgb_transport", "thermal_transport", "checkpoint", "device",
-    "namespace", "params_file", "use_sim_time", "replay", "replay_source", "replay_rate",
+    "camera", "namespace", "params_file", "use_sim_time", "replay", "replay_source", "replay_rate",
 }  # fmt: skip
 
 
@@ -164,6 +165,8 @@ def test_launch_arguments_are_declared_at_top_level() -> None:
     ("file", "arguments", "part"),
     [
         ("segment", {"params_file": "/no/such.yaml"}, "argument params_file: got '/no/such.yaml'"),
+        ("segment", {"params_file": "setup.py, /no/such.yaml"}, "argument params_file: got '/no/such.yaml'"),
+        ("segment", {"camera": "kodak"}, "argument camera: got 'kodak', expected one of flir_boson, "),
         ("segment", {"replay": "yes"}, "argument replay: got 'yes', expected true or false"),
         ("segment", {"replay": "true", "replay_rate": "fast"}, "argument replay_rate: got 'fast', expected a number"),
         ("cameras", {"cameras_file": "/no/such.yaml"}, "argument cameras_file: got '/no/such.yaml'"),
@@ -174,6 +177,33 @@ def test_wrong_launch_argument_is_an_error(
     install: Path, monkeypatch: pytest.MonkeyPatch, file: str, arguments: dict[str, str], part: str
 ) -> None:
     """Regression: launch_ros passes over a parameter file that is not there, and the node ran with its defaults."""
+    with pytest.raises(ValueError, match=re.escape(part)):
+        visited(install, monkeypatch, file, arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "files"),
+    [
+        ({}, ["segment.yaml"]),
+        ({"camera": "lepton"}, ["segment.yaml", "lepton.yaml"]),
+        ({"camera": "lepton", "params_file": "{}/a.yaml"}, ["lepton.yaml", "a.yaml"]),
+        ({"params_file": "{}/b.yaml, {}/a.yaml"}, ["b.yaml", "a.yaml"]),
+    ],
+)
+def test_parameter_files_in_the_order_in_which_the_later_wins(
+    install: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: dict[str, str], files: list[str]
+) -> None:
+    """The defaults, the preset of the camera, what the user says."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("")
+    given = {name: value.replace("{}", str(tmp_path)) for name, value in arguments.items()}
+    names, context = visited(install, monkeypatch, "segment", given)
+    found = [Path(path) for path in names["parameter_files"](context)]
+    assert [path.name for path in found] == files and all(path.is_file() for path in found)
+
+
+def visited(install: Path, monkeypatch: pytest.MonkeyPatch, file: str, arguments: dict[str, str]) -> tuple[dict, Any]:
+    """What a launch file defines, and the context after its actions, started with these arguments."""
     launch = pytest.importorskip("launch", reason="launch is not installed (it comes with a ROS distro)")
     pytest.importorskip("launch_ros", reason="launch_ros is not installed (it comes with a ROS distro)")
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(install))
@@ -181,6 +211,6 @@ def test_wrong_launch_argument_is_an_error(
     context = launch.LaunchContext()
     description = names["generate_launch_description"]()
     context.launch_configurations.update(arguments)
-    with pytest.raises(ValueError, match=re.escape(part)):
-        for action in description.entities:
-            action.visit(context)
+    for action in description.entities:
+        action.visit(context)
+    return names, context

@@ -1,7 +1,7 @@
 """What runs the network, one file each. A new engine is such a file and one line in `ENGINES`."""
 
 from sartm_core.preprocess.prepare import Pixels
-from sartm_core.runtime.engines import onnxruntime, openvino, torch_compile, torch_eager
+from sartm_core.runtime.engines import onnxruntime, openvino, tensorrt, torch_compile, torch_eager
 from sartm_core.runtime.engines.base import PRECISIONS, Engine, Kind, Settings, Source
 from sartm_core.runtime.engines.hardware import pick_device
 
@@ -17,6 +17,10 @@ ENGINES: dict[str, Kind] = {
     "onnxruntime": Kind(
         onnxruntime.make, onnxruntime.precisions, "onnxruntime", Pixels.ALWAYS,
         extra="onnx onnxscript onnxruntime", limits="fp16 only on CUDA, no bf16",
+    ),
+    "tensorrt": Kind(
+        tensorrt.make, tensorrt.precisions, "onnxruntime",
+        extra="onnx onnxscript onnxruntime", limits="int8 only from exported files", needs=tensorrt.NEEDS,
     ),
 }  # fmt: skip
 AUTO = {"cpu": ("openvino", "torch"), "cuda": ("torch",)}

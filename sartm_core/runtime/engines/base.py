@@ -19,7 +19,11 @@ if TYPE_CHECKING:  # the network takes seconds to import, and is not made where 
     from sartm_core.model.info import ModelInfo
     from sartm_core.model.sartm import SARTM
 
-PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+INT8 = "int8"
+PRECISIONS: dict[str, torch.dtype] = {
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, INT8: torch.float32,
+}  # fmt: skip
+"""By name, what torch holds such a network in; int8 is made of one in fp32."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,8 @@ class Kind:
     """Whether several pairs at a time are faster than one after the other."""
     extra: str = ""
     """What pip is to install where the package is missing, if that is not the package itself."""
+    needs: str = ""
+    """Where no precision is offered, what is missing; empty: another device."""
     limits: str = ""
     """Why it does not offer all precisions everywhere."""
 
@@ -134,5 +140,7 @@ class Kind:
         if find_spec(self.package) is None:
             return f"{self.package} is not installed: pip install {self.extra or self.package}"
         if not self.precisions(device):
-            return f"{self.package} does not run the network on {device.type} here"
+            return f"{self.package} does not run the network on {device.type} here" + (
+                f"; it needs {self.needs}" if self.needs else ""
+            )
         return ""

@@ -18,7 +18,7 @@ from sartm_core.model.config import ModelConfig
 from sartm_core.model.info import ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.prepare import Pixels
-from sartm_core.runtime.engines import ENGINES, onnxruntime, openvino
+from sartm_core.runtime.engines import ENGINES, onnxruntime, openvino, tensorrt
 from sartm_core.runtime.engines.agreement import ENOUGH
 from sartm_core.runtime.engines.base import Engine, Settings
 from sartm_core.runtime.engines.choice import EXACT, Choice, Wish, known_agreement, settings_of
@@ -27,7 +27,7 @@ from sartm_core.runtime.exported import onnx_file, openvino_file
 from sartm_core.runtime.exported.description import JOINTS, PRESENT, Description
 
 FORMATS: dict[str, Any] = {".onnx": onnx_file, ".xml": openvino_file}
-RUN_BY = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
+RUN_BY = {".onnx": ("onnxruntime", "openvino", "tensorrt"), ".xml": ("openvino",)}
 """Engines by suffix; `auto` is the first that is installed."""
 
 
@@ -71,7 +71,7 @@ def digest_of(parts: tuple[bytes, ...]) -> str:
 
 def device_of(exported: Exported, device: str, engine: str) -> str:
     """What "auto" stands for: "cpu" when no engine of this file would use the GPU that torch sees."""
-    by_onnxruntime = exported.path.suffix == ".onnx" and engine in ("auto", "onnxruntime")
+    by_onnxruntime = exported.path.suffix == ".onnx" and engine in ("auto", "onnxruntime", "tensorrt")
     can_use_gpu = by_onnxruntime and bool(onnxruntime.precisions(torch.device("cuda")))
     return device if device != "auto" or can_use_gpu else "cpu"
 
@@ -113,7 +113,7 @@ def pick_engine(exported: Exported, wish: Wish) -> tuple[str, str]:
     name = exported.path.name
     usable = RUN_BY[exported.path.suffix]
     if exported.about.precision != EXACT:
-        usable = tuple(engine for engine in usable if engine != "openvino")  # its fp16 overflows
+        usable = tuple(engine for engine in usable if engine != "openvino")  # fp16 overflows, int8 is its own kind
     if wish.engine != "auto" and wish.engine not in usable:
         raise ValueError(
             f"engine: {wish.engine!r} asked for, but {name} in {exported.about.precision} is run by "
@@ -139,6 +139,8 @@ def make(exported: Exported, engine: str, settings: Settings) -> Engine:
             raise ValueError(f"input_size: got {size}, but the network in {path.name} takes {about.size} only")
         if engine == "onnxruntime":
             return onnxruntime.session_of(onnx_file.network_of(path, parts), settings, (*JOINTS, PRESENT))
+        if engine == "tensorrt":
+            return tensorrt.session_of(onnx_file.network_of(path, parts), settings, size, (*JOINTS, PRESENT))
         return openvino.session(lambda: network_for_openvino(path, parts), size, settings)
 
     return Sessions(build, pixels=False, device=settings.device)

@@ -1,4 +1,4 @@
-"""ONNX Runtime: fp32 on the CPU, CUDA and TensorRT providers on a GPU. Writes the ONNX file once per input size."""
+"""ONNX Runtime: fp32 on the CPU, its CUDA provider on a GPU. Writes the ONNX file once per input size."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import torch
 from sartm_core.runtime.engines import cache
 from sartm_core.runtime.engines.base import Engine, Settings, Source
 from sartm_core.runtime.engines.sessions import Session, Sessions, Size, Traceable
-from sartm_core.support.files import cache_folder
 
 log = logging.getLogger(__name__)
 
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 PROVIDERS = {
-    "cuda": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
-    "cpu": ("CPUExecutionProvider",),
+    "cuda": (CUDA, CPU),
+    "cpu": (CPU,),
 }
 """By device, fastest first; those are taken that the installed package has."""
 INPUTS = ("rgb", "thermal", "present")
@@ -34,7 +34,7 @@ def precisions(device: torch.device) -> tuple[str, ...]:
     """fp16 needs a GPU."""
     if device.type == "cpu":
         return ("fp32",)
-    return ("fp16", "fp32") if "CUDAExecutionProvider" in providers_here() else ()
+    return ("fp16", "fp32") if CUDA in providers_here() else ()
 
 
 def providers_here() -> list[str]:
@@ -97,26 +97,28 @@ def quiet() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def provider_options(provider: str, settings: Settings) -> dict[str, Any]:
-    """Which GPU; and that what TensorRT builds in minutes is there at the next start."""
-    if provider == "CPUExecutionProvider":
-        return {}
-    own = {"device_id": settings.device.index or 0}
-    if provider != "TensorrtExecutionProvider":
-        return own
-    folder = cache_folder() / "engines" / "tensorrt"
-    return own | {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
+def wanted_providers(settings: Settings) -> list[tuple[str, dict[str, Any]]]:
+    """With their options."""
+    own = {CUDA: {"device_id": settings.device.index or 0}}
+    here = providers_here()
+    return [(name, own.get(name, {})) for name in PROVIDERS[settings.device.type] if name in here]
 
 
 def session_of(model: Path | bytes, settings: Settings, inputs: Sequence[str] = INPUTS) -> Session:
     """Runs a file, or what would be in one, on the settings' device."""
+    return session_by(wanted_providers(settings), model, settings, inputs)
+
+
+def session_by(
+    wanted: Sequence[tuple[str, dict[str, Any]]], model: Path | bytes, settings: Settings, inputs: Sequence[str]
+) -> Session:
+    """The same by these providers, the first that can be loaded."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads or 0
-    wanted = [(p, provider_options(p, settings)) for p in PROVIDERS[settings.device.type] if p in providers_here()]
     source = model if isinstance(model, bytes) else str(model)
-    session = onnxruntime.InferenceSession(source, options, providers=wanted)
+    session = onnxruntime.InferenceSession(source, options, providers=list(wanted))
     if session.get_providers()[0] != wanted[0][0]:
         log.warning("onnxruntime: %s asked for, %s runs", wanted[0][0], session.get_providers()[0])
 

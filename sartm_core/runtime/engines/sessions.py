@@ -71,6 +71,7 @@ class Sessions:
             log.warning("network for %dx%d made again: more than %d sizes of camera frames take turns", *size, KEPT)
         if len(self._sessions) == KEPT:
             self._dropped.add(self._sessions.popitem(last=False)[0])  # before the new one: memory stays flat
+        log.info("compiling the network for %dx%d, new to it; up to a minute, unless it was kept", *size)
         started = perf_counter()
         with self.watch.compiling(size):
             session = self._sessions[size] = self._build(size)

@@ -1,4 +1,4 @@
-"""PyTorch as it is: no compiling, any size at once."""
+"""PyTorch as it is: no compiling, any size at once. On a GPU its kernels are launched as one CUDA graph."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sartm_core.runtime.engines.base import Engine, Settings, Source
 from sartm_core.runtime.engines.hardware import cpu_has_bf16
+from sartm_core.support.gpu import on_gpu, replayed
 
 
 def precisions(device: torch.device) -> tuple[str, ...]:
@@ -22,10 +23,16 @@ def make(source: Source, settings: Settings) -> Engine:
 
     folded = source.shared.among(FoldedSARTM(source()).to(settings.device, settings.dtype))
     layouts = Layouts(folded)
-    together = settings.device.type != "cpu"
+    together = on_gpu(settings.device)
+
+    def build(rgb: Tensor | None, thermal: Tensor | None) -> Engine:
+        layout = layouts.of(rgb, thermal)
+        return lambda rgb, thermal: folded(rgb, thermal, layout, together)
+
+    network = replayed(build, settings.device)
 
     def run(rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
         with torch.inference_mode():
-            return folded(rgb, thermal, layouts.of(rgb, thermal), together)
+            return network(rgb, thermal)
 
     return run

@@ -77,7 +77,7 @@ class Description:
     thermal: str
     """Pixel type of a thermal frame: `uint8`, `uint16` or `float32`."""
     precision: str
-    """What the network's weights are stored in: `fp32` or `fp16`."""
+    """What the network's weights are stored in: `fp32`, `fp16` or `int8`."""
     weights: str
     """Name of the checkpoint."""
     weights_sha256: str

@@ -42,13 +42,16 @@ def write(parts: Parts, description: Description, path: Path) -> None:
 
     before = apart(exported("before", FRAMES, JOINTS), "before.")
     network = exported("network", (*JOINTS, PRESENT), (SCORES,))
+    if parts.quantise is not None:
+        network = parts.quantise(network)
     after = apart(exported("after", (SCORES,), RESULTS), "after.")
     scores = network.graph.output[0]
     whole = onnx.compose.merge_models(before, network, io_map=[(name, name) for name in JOINTS])
     whole = onnx.compose.merge_models(whole, after, io_map=[(SCORES, SCORES)])
     whole.graph.output.append(scores)
+    del whole.opset_import[1:]  # joining named the one that all parts have once for each
     onnx.helper.set_model_props(whole, {f"{OWNER}.{name}": text for name, text in description.texts().items()})
-    onnx.checker.check_model(whole)
+    onnx.checker.check_model(whole, full_check=True)
     onnx.save(whole, path)
 
 

@@ -1,6 +1,7 @@
 """What an exported file does before and after the network, as modules to trace: `preprocess` and `postprocess` again.
 
 Written for export: fixed sizes, tensors only. What changes there has to change here; test_export_stages.py compares.
+TensorRT does nothing with uint8 but make floats of it, and it of floats: nothing else touches pixels and class ids.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Prepare(nn.Module):
 
     def forward(self, rgb: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
         """(H0, W0, 3) uint8, (h0, w0) of `dtype` -> (1, 3, H, W), (1, 1, H, W) float32."""
-        image = rgb.permute(2, 0, 1)[None].float() * self.gain + self.offset  # (1, 3, H0, W0)
+        image = rgb.float().permute(2, 0, 1)[None] * self.gain + self.offset  # (1, 3, H0, W0)
         heat = self.thermal(thermal.float())[None, None]  # (1, 1, h0, w0)
         return resize(image, self.size), resize(heat, self.size)
 
@@ -66,7 +67,7 @@ class Finish(nn.Module):
         logits = enlarge(scores[0], self.camera)  # (C, H0, W0)
         best, ids = logits.max(0)  # (H0, W0) each
         total = (logits - best).exp().sum(0)  # (H0, W0): the winner's softmax is 1 / total
-        return ids.to(torch.uint8), (255 / total).round().to(torch.uint8)
+        return ids.float().to(torch.uint8), (255 / total).round().to(torch.uint8)
 
     def example(self) -> tuple[Tensor]:
         """Inputs to trace it with."""

@@ -267,3 +267,15 @@ def test_partial_results_make_a_table(grid: Grid, monkeypatch: pytest.MonkeyPatc
     order(monkeypatch, **{f"{name}_seed0": "fail" for name in ("full", "without_language", "without_aux_head")})
     assert grid("components", "--seeds", "0") == 1
     assert grid.table("components")["scores"] == {} and not (grid.output / "components" / "plot.png").exists()
+
+
+def test_tables_have_the_papers_numbers_too_and_a_wrong_one_is_told_in_a_line(grid, capsys):
+    assert grid("V", "--dry-run") == 0
+    told = capsys.readouterr()
+    assert "components/" in told.out
+    assert told.err.strip() == "ablate: --data.root somewhere/MFNet: not on this machine, and every run needs it"
+    with pytest.raises(SystemExit) as left:
+        grid("IX")
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "invalid choice: 'IX'" in line and line.endswith("see sartm ablate --help")

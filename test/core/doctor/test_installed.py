@@ -66,9 +66,10 @@ def test_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert finding.status == OK and f"{folder}: empty; " in finding.found
     (folder / "engines" / "inductor").mkdir(parents=True)
     (folder / "engines" / "inductor" / "a").write_bytes(bytes(3 * installed.MIB))
-    (folder / "text.safetensors").write_bytes(b"x")
+    for name in ("text-0a1b.safetensors", "text-2c3d.safetensors"):
+        (folder / name).write_bytes(bytes(installed.MIB))
     (finding,) = installed.caches()
-    assert ": engines 3 MiB, text.safetensors 0 MiB; " in finding.found
+    assert ": engines 3 MiB, text 2 MiB; " in finding.found
 
 
 def test_a_cache_of_somebody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def test_a_file_that_disagrees_is_not_written(
     (["--camera", "480"], "ExportConfig.camera: got '480', expected HEIGHTxWIDTH (480x640)"),
     (["--size", "100x100"], "ExportConfig.size: got '100x100', expected HEIGHTxWIDTH in multiples of 32"),
     (["--format", "openvino", "--precision", "fp16"], "ExportConfig.precision: got 'fp16'"),
+    (["--calibration", "x"], "ExportConfig.calibration: given with precision fp32, but it is for int8"),
     (["--output", "x.xml"], "ExportConfig.output: got 'x.xml', expected a name ending in .onnx"),
     (["--thermal-camera", "0x1"], "ExportConfig.thermal_camera: got '0x1'"),
 ])  # fmt: skip

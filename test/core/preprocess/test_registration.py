@@ -207,3 +207,15 @@ def test_prepare_registers_normalised_frames_and_leaves_a_lone_thermal_frame_alo
     assert torch.equal(warped, registration.warp(values, (60, 80), warped.shape[-2:]))
     alone, plain = prepare(None, thermal, config, registration=registration)[1], prepare(None, thermal, config)[1]
     assert torch.equal(alone, plain)
+
+
+def test_frames_of_another_aspect_than_it_was_measured_at_are_told_once(caplog):
+    registration = Registration((1, 0, 0, 0, 1, 0, 0, 0, 1), thermal_size=(32, 24), rgb_size=(64, 48))
+    thermal = torch.zeros(1, 1, 24, 32)
+    for _ in range(2):
+        registration.warp(thermal, (96, 128), (48, 64))  # twice the size: resized
+        assert not caplog.records
+    for _ in range(2):
+        registration.warp(thermal, (36, 64), (48, 64))
+    (record,) = caplog.records
+    assert "rgb frames are 64x36, it was measured at 64x48: another aspect" in record.getMessage()

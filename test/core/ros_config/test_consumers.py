@@ -103,7 +103,7 @@ def test_elevation_mapping_splits_scores_into_its_channels() -> None:
 
     values = yaml.safe_load(FILES["elevation_mapping.yaml"])["/elevation_mapping_node"]["ros__parameters"]
     channels = values["subscribers"]["sartm_scores"]["channels"]
-    scores = probabilities(torch.randn(len(CLASSES.names), 5, 7), (5, 7), (5, 7))
+    scores = probabilities(torch.randn(len(CLASSES.names), 5, 7), (5, 7), (5, 7)).contiguous().numpy()
     image = np.frombuffer(scores.tobytes(), np.float32).reshape(5, 7, -1)
     assert image.shape[2] == len(channels)
     layers = dict(zip(channels, np.moveaxis(image, 2, 0), strict=True))

@@ -109,7 +109,9 @@ def test_a_batch_may_mix_adapters(alone, segmenter: Segmenter) -> None:
 
 def folded(network: Network) -> FoldedSARTM:
     """What a network of engine torch runs."""
-    found = inspect.getclosurevars(network._run).nonlocals["folded"]
+    found: object = network._run
+    for name in ("network", "build", "folded"):
+        found = inspect.getclosurevars(found).nonlocals[name]
     assert isinstance(found, FoldedSARTM)
     return found
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.runtime.engines import pick_device
@@ -175,3 +176,14 @@ def test_missing_file_is_named() -> None:
 
 def test_device_auto_is_cpu_without_cuda() -> None:
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_files_of_swapped_cameras_are_warned_of(segmenter: Segmenter, tmp_path, recwarn) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    color, grey = tmp_path / "color.png", tmp_path / "grey.png"
+    Image.fromarray(noise).save(color)
+    Image.fromarray(np.repeat(noise[..., :1], 3, 2)).save(grey)
+    segmenter(color, grey)
+    assert not [one for one in recwarn if "swapped" in str(one.message)]
+    with pytest.warns(UserWarning, match="are the two cameras swapped"):
+        segmenter(grey, color)

@@ -49,3 +49,13 @@ def test_of_two_points_the_nearer_one_is_seen():
     colors = np.array([[255, 0, 0], [0, 255, 0]], np.uint8)
     picture = robot_pictures.side(points, colors, 0.0, 0.0, (64, 48))
     assert tuple(picture[24, 32]) == (0, 255, 0) and picture.any(axis=2).sum() == 4
+
+
+def test_texts_of_boxes_at_one_place_stand_below_one_another():
+    picture, taken = robot_pictures.Image.new("RGB", (200, 100)), []
+    for _ in range(3):
+        robot_pictures.label(picture, (10, 30, 20, 20), "person", robot_pictures.BOX, taken)
+    robot_pictures.label(picture, (120, 30, 20, 20), "car", robot_pictures.BOX, taken)
+    tops = [top for _, _, top in taken]
+    line = robot_pictures.TEXT_PIXELS + 2
+    assert tops == [30 - line, 30, 30 + line, 30 - line]

@@ -19,6 +19,7 @@ from sartm_ros.inference import model as model_module
 from sartm_ros.inference.jobs import Request
 from sartm_ros.inference.model import Model, library_threads
 from sartm_ros.node.parameters import SPECS
+from sartm_ros.node.settings import Settings
 from sartm_ros.node.weights import load_segmenter, registration, thermal_norm
 from test.core.conftest import stepped
 
@@ -84,6 +85,16 @@ def test_a_smaller_input_is_found_during_warm_up(values: dict, monkeypatch: pyte
     assert loaded._segmenter.input_size == (224, 224)
     assert "input 224x224 instead of 320x320" in loaded.note
     assert loaded.batch([REQUEST])[0].mask.shape == (64, 64), "the mask stays at the camera's size"
+
+
+def test_pictures_are_asked_for_as_the_settings_say(values: dict) -> None:
+    loaded = load_segmenter(values)
+    settings = Settings.of(values | {"overlay_alpha": 0.25, "class_remap": "car=7"}, loaded)
+    wanted = model_module.drawing_of(replace(REQUEST, drawing=frozenset({"overlay"}), settings=settings))
+    assert (wanted.overlay, wanted.color_mask, wanted.alpha) == (True, False, 0.25)
+    assert wanted.ids[1] == 7 and wanted.ids[255] == 255 and wanted.palette == settings.class_map.palette
+    assert model_module.drawing_of(REQUEST) is None
+    assert loaded.batch([replace(REQUEST, drawing=frozenset({"overlay"}), settings=settings)])[0].drawn == {}
 
 
 def test_each_adapter_shrinks_from_its_own_size(values: dict, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -39,6 +40,19 @@ def test_one_camera_goes_on_alone_and_both_come_back(rig, lost, left):
     assert r.masks_after(2)[-1].header.frame_id == "rgb_optical"
     stamps = [stamp_ns(m) for m in r.masks if m.header.frame_id == "rgb_optical"]
     assert len(stamps) == len(set(stamps)), "one mask per rgb frame at most"
+
+
+def test_the_frame_that_waits_for_the_camera_that_is_lost_gets_its_mask(rig):
+    """It was dropped with the pairing's queue."""
+    r = rig(parameters={"degraded.timeout": 0.5})
+    r.ready()
+    r.masks_after(2)
+    seen = r.node.monitor.vitals["thermal"]
+    r.until(lambda: time.monotonic() - seen.last_good > 0.3, "half of the time that thermal may be silent")
+    r.send(thermal=False)
+    r.until(lambda: stamp_ns(r.masks[-1]) == r.clock_ns, "its mask")
+    assert r.fake.calls[-1][1] is None
+    r.until(lambda: "degraded: thermal silent" in r.states, "the state")
 
 
 def changing(r):

@@ -13,6 +13,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from sartm_ros.frames.filling import write_pixels
+from sartm_ros.health.beat import STANDSTILL_S
 from test.ros.fake_segmenter import SECONDS
 from test.ros.processes import stamp_ns
 from test.ros.rig import FRAME_NS
@@ -97,3 +98,36 @@ def test_while_an_engine_compiles_the_state_says_so_and_the_old_mask_is_dropped(
     r.masks_after(1)
     assert all(stamp_ns(mask) >= begun - 3 * FRAME_NS for mask in r.masks[before:])
     assert r.logs.having("info: masks come again")
+
+
+def test_a_pair_that_is_in_the_model_when_all_stands_still_is_not_lost(rig):
+    """Nothing newer comes. It was dropped in silence; the state was `no input`."""
+    r = rig()
+    r.ready()
+    r.masks_after(1)
+    r.until(lambda: stamp_ns(r.masks[-1]) == r.clock_ns, "all masks")
+    r.fake.gate = threading.Event()
+    calls = len(r.fake.calls)
+    r.send()
+    r.until(lambda: len(r.fake.calls) > calls, "the pair in the model")
+    stand_still()
+    r.until(lambda: r.logs.having("nothing ran here for"), "the end of the standstill")
+    r.fake.gate.set()
+    r.until(lambda: stamp_ns(r.masks[-1]) == r.clock_ns, "the mask of the last pair")
+    assert len(r.fake.calls) == calls + 2
+
+
+def test_a_pair_that_comes_while_all_stands_still_is_not_lost(rig):
+    r = rig()
+    r.ready()
+    r.masks_after(1)
+    r.until(lambda: stamp_ns(r.masks[-1]) == r.clock_ns, "all masks")
+    r.send()
+    stand_still()
+    r.until(lambda: stamp_ns(r.masks[-1]) == r.clock_ns, "the mask of the last pair")
+    assert r.logs.having("nothing ran here for")
+
+
+def stand_still() -> None:
+    """The executor, which is this thread."""
+    threading.Event().wait(1.2 * STANDSTILL_S)

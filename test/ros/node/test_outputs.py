@@ -28,7 +28,7 @@ from sartm_ros.frames.images import parse
 from sartm_ros.node import outputs, parameters
 from sartm_ros.node.class_map import ClassMap
 from sartm_ros.node.settings import Settings
-from sartm_ros.outputs import scene
+from sartm_ros.outputs import pictures, scene
 from sartm_ros.outputs.scene import Scene
 from sartm_ros.outputs.table import TABLE, Output
 from test.ros.fake_segmenter import DEADLINE_S
@@ -43,7 +43,7 @@ RGB = np.random.default_rng(1).integers(0, 256, (H, W, 3), dtype=np.uint8)
 THERMAL = np.random.default_rng(2).integers(28000, 31000, (H, W), dtype=np.uint16)
 MASK = np.random.default_rng(3).choice(np.array([*range(9), 255], np.uint8), (H, W))
 RESULT = SimpleNamespace(
-    mask=MASK, confidence=np.random.default_rng(4).integers(0, 256, (H, W), dtype=np.uint8), scores=None
+    mask=MASK, confidence=np.random.default_rng(4).integers(0, 256, (H, W), dtype=np.uint8), scores=None, drawn={}
 )
 KINDS = {"semantic_mask": Image, "semantic_mask/compressed": CompressedImage, "confidence": Image, "overlay": Image}
 SETTINGS = Settings.of({spec.name: spec.default for spec in parameters.SPECS})
@@ -146,6 +146,15 @@ def test_the_overlay_of_a_thermal_camera_alone(bench):
     bench.listen("overlay")
     shown = pixels(bench.publish(rgb=None)["overlay"])
     assert np.array_equal(shown, overlay(thermal_to_gray(THERMAL), MASK, MFNET.palette, 0.5))
+
+
+def test_pictures_that_a_gpu_drew_are_sent_as_they_are(bench):
+    drawn = {name: np.full((H, W, 3), value, np.uint8) for value, name in enumerate(("overlay", "color_mask"), 1)}
+    bench.listen("overlay")
+    sent = bench.publish(result=SimpleNamespace(**{**vars(RESULT), "drawn": drawn}))
+    assert np.array_equal(pixels(sent["overlay"]), drawn["overlay"])
+    one = pictures.color_mask(Image(), bench.scene(result=SimpleNamespace(**{**vars(RESULT), "drawn": drawn})))
+    assert np.array_equal(pixels(one), drawn["color_mask"])
 
 
 @pytest.mark.parametrize("topic", [one.name for one in TABLE])

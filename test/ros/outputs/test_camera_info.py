@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 
 from sartm_ros.companions.topics import RGB_INFO
 from test.ros.beside import Beside, camera_info
+from test.ros.companions.test_info_file import TEXT
 from test.ros.processes import stamp_ns
 from test.ros.rig import H, W
 
@@ -100,3 +102,20 @@ def test_without_rgb_there_is_none(rig):
     start = len(r.masks)
     r.stream_until(lambda: len(r.masks) > start + 2, "masks of thermal", rgb=False)
     assert len(heard) == count
+
+
+def test_a_file_stands_in_for_a_driver_that_publishes_none(rig, tmp_path):
+    path = tmp_path / "rgb.yaml"
+    path.write_text(TEXT.replace("640", str(W)).replace("512", str(H)))
+    r = rig(parameters={"rgb_camera_info_url": str(path)})
+    beside = Beside(r)
+    heard = beside.hear("camera_info", CameraInfo)
+    r.ready()
+    told = beside.next(heard)
+    assert (told.width, told.height, told.header.frame_id) == (W, H, "rgb_optical")
+    assert told.k[0] == 500.5 and list(told.d) == [0.1, -0.05, 0.001, 0.002, 0.0]
+    assert not r.peer.count_subscribers("/sartm/rgb/camera_info")
+    path.unlink()
+    assert r.node.set_parameters([Parameter("overlay_alpha", value=0.4)])[0].successful, "what was read stays"
+    gone = r.node.set_parameters([Parameter("thermal_camera_info_url", value=str(tmp_path / "gone.yaml"))])[0]
+    assert not gone.successful and "no file" in gone.reason

@@ -82,6 +82,24 @@ def test_without_tf_the_homography_stands_in(rig):
     assert isinstance(last(r), Registration)
 
 
+def test_with_tf_the_extrinsic_comes_from_it_once_it_is_there(rig):
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros comes with a ROS distro")
+    from geometry_msgs.msg import TransformStamped
+
+    r = rig(parameters=DEPTH_MODE | HOMOGRAPHY | {"registration.extrinsic": "tf"})
+    beside = Beside(r, RGB_INFO, THERMAL_INFO, DEPTH)
+    r.ready()
+    beside.missing("(the homography instead)", "TF from rgb_optical to thermal_optical")
+    assert isinstance(last(r), Registration)
+    mounted = TransformStamped(child_frame_id="thermal_optical")
+    mounted.header.frame_id = "rgb_optical"
+    mounted.transform.translation.x = -0.25  # so a point is 0.25 m further right for the thermal camera
+    tf2_ros.StaticTransformBroadcaster(r.peer).sendTransform(mounted)
+    r.stream_until(lambda: isinstance(last(r), DepthView), "registration through depth")
+    assert last(r).cameras.rgb_to_thermal == pytest.approx([1, 0, 0, 0.25, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1])
+    beside.complete()
+
+
 def test_a_matrix_that_is_no_rotation_is_refused(rig):
     from rclpy.parameter import Parameter
 

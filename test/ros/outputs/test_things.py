@@ -154,3 +154,26 @@ def test_detections_have_box_class_and_score(monkeypatch):
     assert (found.bbox.center.position.x, found.bbox.center.position.y) == (12.0, 21.0)
     assert (found.bbox.size_x, found.bbox.size_y) == (5.0, 3.0)
     assert (found.results[0].hypothesis.class_id, found.results[0].hypothesis.score) == ("car", 0.5)
+
+
+def test_detections_over_dds_where_vision_msgs_is_installed(rig):
+    kind = pytest.importorskip("vision_msgs.msg", reason="vision_msgs comes with a ROS distro").Detection2DArray
+    r = rig(parameters={"objects.min_pixels": 1})
+    beside = Beside(r)
+    heard, told = beside.hear("objects", kind), beside.hear("objects_json", String)
+    r.ready()
+    message = beside.next(heard)
+    r.until(lambda: told, "the same as JSON")
+    listed = json.loads(told[-1].data)["objects"]
+    assert message.header.frame_id == "rgb_optical" and len(message.detections) == len(listed) > 0
+    for found, one in zip(message.detections, listed, strict=True):
+        (guess,) = found.results
+        left, top, width, height = one["box"]
+        centre = found.bbox.center.position
+        assert (guess.hypothesis.class_id, guess.hypothesis.score) == (
+            one["class"],
+            pytest.approx(one["score"], abs=1e-3),
+        )
+        assert (centre.x, centre.y) == (left + (width - 1) / 2, top + (height - 1) / 2)
+        assert (found.bbox.size_x, found.bbox.size_y) == (width, height)
+        assert found.header == message.header
