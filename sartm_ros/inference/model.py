@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sartm_core.runtime.network import Network
 
 WARMUP_SIZE = (480, 640)
+TORCH = ("torch", "torch-compile")
+"""Engines whose network torch runs."""
 SHRINK = 0.7
 """A smaller input has this share of the height and width, rounded to the model's stride: half the memory."""
 SMALLEST_SIDE = 128
@@ -23,11 +25,15 @@ SMALLEST_SIDE = 128
 
 
 class Model:
-    """A `Segmenter` whose calls use `threads` CPU threads, whichever thread calls: torch's number is one per thread."""
+    """A `Segmenter` whose calls use `threads` CPU threads, whichever thread calls: torch's number is one per thread.
+
+    Where another library runs the network on a CPU, torch has what comes before and after it, and one thread: a second
+    one waits for a CPU that this library keeps busy (measured in docs/benchmark_ros.md).
+    """
 
     def __init__(self, segmenter: Any, threads: int) -> None:
         self._segmenter = segmenter
-        self._threads = threads
+        self._threads = threads if segmenter.engine in TORCH else 1
         self.name: str = segmenter.name
         self.sha256: str = segmenter.sha256
         self.classes: tuple[str, ...] = segmenter.classes

@@ -20,7 +20,7 @@ from sartm_ros.inference.jobs import Request
 from sartm_ros.inference.model import Model, library_threads
 from sartm_ros.node.parameters import SPECS
 from sartm_ros.node.settings import Settings
-from sartm_ros.node.weights import load_segmenter, registration, thermal_norm
+from sartm_ros.node.weights import load_segmenter, registration, segmenter_of, thermal_norm
 from test.core.conftest import stepped
 
 VALUES = {spec.name: spec.default for spec in SPECS}
@@ -49,6 +49,21 @@ def test_threads_of_a_reload_reach_the_running_worker(values: dict) -> None:
 
     with ThreadPoolExecutor(1) as worker:
         assert [threads_in_use(n) for n in (1, 3, 0)] == [1, 3, own]
+
+
+def test_beside_another_librarys_network_torch_has_one_thread(values: dict) -> None:
+    class Other:
+        """The segmenter, as if another library ran its network."""
+
+        engine = "openvino"
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(segmenter, name)
+
+    segmenter = segmenter_of(values)
+    with ThreadPoolExecutor(1) as worker:
+        worker.submit(Model(Other(), 3).batch, [REQUEST]).result()
+        assert worker.submit(torch.get_num_threads).result() == 1
 
 
 def test_a_loaded_model_says_what_it_is(values: dict) -> None:
