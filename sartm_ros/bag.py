@@ -64,7 +64,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def values_of(args: argparse.Namespace) -> dict[str, Any]:
+def values_of(args: argparse.Namespace, depth: bool = False) -> dict[str, Any]:
     """The node's parameters as the options and the parameter file say."""
     from sartm_ros.bags.values import read_values
 
@@ -72,7 +72,8 @@ def values_of(args: argparse.Namespace) -> dict[str, Any]:
     options["confidence_threshold"] = getattr(args, "confidence_threshold", None)
     options |= {"sync.tolerance": args.tolerance, "sync.thermal_offset": args.thermal_offset}
     own = {"log_time": args.log_time, "untrained": getattr(args, "untrained", False)}
-    return read_values(args.params, options) | own
+    own |= {"depth_topic": getattr(args, "depth_topic", None)}
+    return read_values(args.params, options, depth) | own
 
 
 def add_command(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
@@ -125,6 +126,9 @@ def add_segment(commands: Any) -> None:
     parser.add_argument(
         "--namespace", default="sartm", metavar="NAME", help="first part of the new topics [%(default)s]"
     )
+    parser.add_argument(
+        "--depth-topic", metavar="TOPIC", help="aligned depth, for registration.mode depth [the only one named depth]"
+    )
     parser.add_argument("--storage", choices=("sqlite3", "mcap"), help="format to write [that of BAG]")
     parser.set_defaults(run=segment)
 
@@ -136,7 +140,7 @@ def segment(args: argparse.Namespace) -> int:
     from sartm_ros.bags.segment import segment as work
 
     check_output(args.output)
-    values = values_of(args)
+    values = values_of(args, depth=True)
     with Bag(args.bag) as bag:
         chosen = topics.choose(bag, args.rgb_topic, args.thermal_topic)
         wanted = Wanted(args.namespace, args.confidence, args.overlay)

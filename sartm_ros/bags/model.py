@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sartm_ros.bags.depth import Beside
 from sartm_ros.bags.pairs import BagPair
 from sartm_ros.bags.storage import BagError
 from sartm_ros.inference.jobs import Request
@@ -43,11 +44,14 @@ class BagModel:
         self.settings = Settings.of(values, self.model)
         assert self.settings.class_map is not None
         self.class_map: ClassMap = self.settings.class_map
+        self.beside: Beside | None = None
+        """For mode depth."""
 
     def __call__(self, pair: BagPair, confidence: bool) -> Segmented:
         """Segment one pair. ImageError when a frame's pixels cannot be read."""
         s = self.settings
         rgb, thermal = pair.rgb.rgb(), pair.thermal.thermal(s.scale, s.offset)
-        request = Request(rgb, thermal, s.registration, s.thermal_norm, s.threshold, confidence, s.adapter)
+        registration = s.registration if self.beside is None else self.beside.registration(pair)
+        request = Request(rgb, thermal, registration, s.thermal_norm, s.threshold, confidence, s.adapter)
         result = self.model.batch([request])[0]
         return Segmented(rgb, thermal, result.mask, result.confidence)

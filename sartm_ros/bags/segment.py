@@ -9,6 +9,7 @@ from typing import Any
 
 from sartm_core.support.classes import IGNORE
 from sartm_core.support.visualize import overlay
+from sartm_ros.bags.depth import Beside
 from sartm_ros.bags.model import BagModel
 from sartm_ros.bags.pairs import BagPair, Pairing
 from sartm_ros.bags.reading import Bag
@@ -43,6 +44,8 @@ def segment(
 
     with writing(output), new_folder(output) as folder:
         model = BagModel(values)
+        if model.settings.depth is not None:
+            model.beside = Beside(bag, topics, model.settings, values.get("depth_topic"))
         pairing = Pairing(bag, topics, values, model.settings)
         with Copy(folder, bag, storage) as copy, tqdm(total=bag.count, desc="segment", unit="msg", delay=2.0) as bar:
             masks = Masks(copy, model, pairing, wanted)
@@ -54,6 +57,7 @@ def segment(
                 bar.update()
             if not masks.written:
                 raise BagError(pairing.why_none())
+        pairing.warnings.update(model.beside.warnings if model.beside else ())
     return pairing, masks.written
 
 

@@ -116,12 +116,17 @@ def likeliest(bag: Bag, looks: Mapping[str, Look], rgb: str | None = None, therm
     return best[1] if best else None
 
 
+def words(topic: str) -> set[str]:
+    """Of its name."""
+    return set(re.split("[^a-z0-9]+", topic.lower()))
+
+
 def score(topic: str, seen: Look, stream: str) -> float:
     """How much speaks for a topic being this camera; 0 or less: nothing."""
-    words = set(re.split("[^a-z0-9]+", topic.lower()))
+    found = words(topic)
     other = THERMAL if stream == RGB else RGB
-    total = WORD_SCORE * (bool(words & WORDS[stream]) - bool(words & WORDS[other]))
-    total += NO_CAMERA_SCORE * bool(words & NO_CAMERA)
+    total = WORD_SCORE * (bool(found & WORDS[stream]) - bool(found & WORDS[other]))
+    total += NO_CAMERA_SCORE * bool(found & NO_CAMERA)
     if stream == RGB:
         return total + (TYPE_SCORE if seen.color else -TYPE_SCORE)
     grey = GREY_SCORE if seen.eight_bit else TYPE_SCORE

@@ -79,8 +79,10 @@ CHOICES = {
 PARAMETERS = "ros__parameters"
 
 
-def read_values(path: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+def read_values(path: Path | None, options: dict[str, Any], depth: bool = False) -> dict[str, Any]:
     """Defaults, a parameter file of the node (`--params-file`) over them, options that are not None over both.
+
+    depth: whether `registration.mode: depth` will do.
 
     Raises:
         BagError: names the file and the parameter.
@@ -92,8 +94,8 @@ def read_values(path: Path | None, options: dict[str, Any]) -> dict[str, Any]:
         for name, known in CHOICES.items()
         if values[name] not in known
     ]
-    if values["registration.mode"] == "depth":
-        problems.append("registration.mode: got 'depth', which needs the node; give homography, scale_shift or none")
+    if values["registration.mode"] == "depth" and not depth:
+        problems.append("registration.mode: got 'depth', for `segment` only; give homography, scale_shift or none")
     problems += parameter_checks.together(values) + parameter_checks.files(values, values)
     if problems:
         raise BagError("; ".join(problems))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from sartm_ros.companions.camera_info import camera
-from sartm_ros.companions.companions import Companions
-from sartm_ros.companions.extrinsic import Tf
 from sartm_ros.companions.plan import DepthPlan
 from sartm_ros.companions.topics import DEPTH, RGB_INFO, THERMAL_INFO
 from sartm_ros.frames.images import Incoming
@@ -16,14 +16,37 @@ NEEDS = (RGB_INFO, THERMAL_INFO, DEPTH)
 """What must be listened to."""
 
 
-def through_depth(plan: DepthPlan, companions: Companions, tf: Tf, rgb: Incoming, thermal: Incoming) -> Any:
-    """The `DepthView` of a frame pair. Raises ValueError (`Missing`, `ImageError`): what is missing or does not fit."""
+class Beside(Protocol):
+    """What comes beside the cameras: `companions.Companions` of a node, `bags.depth.Beside` of a recording."""
+
+    def info(self, name: str, size: tuple[int, int]) -> Any:
+        """The `camera_info` of images of (width, height)."""
+
+    def depth(self, stamp_ns: int, tolerance: float, wait: float) -> np.ndarray:
+        """(H, W) of that time."""
+
+
+class Frames(Protocol):
+    """Where cameras are: `extrinsic.Tf`."""
+
+    def matrix(self, target: str, source: str) -> tuple[float, ...]:
+        """4x4 row by row."""
+
+
+def through_depth(plan: DepthPlan, companions: Beside, tf: Frames | None, rgb: Incoming, thermal: Incoming) -> Any:
+    """The `DepthView` of a frame pair. Raises ValueError (`Missing`, `ImageError`): what is missing or does not fit.
+
+    tf: asked where the plan has no extrinsic.
+    """
     crop = plan.crop
     rgb_info = companions.info(RGB_INFO, (rgb.width, rgb.height))
     whole = thermal.width + crop.left + crop.right, thermal.height + crop.top + crop.bottom
     thermal_info = companions.info(THERMAL_INFO, whole)
     depth = companions.depth(rgb.stamp_ns, plan.depth_tolerance, plan.depth_wait)
-    matrix = plan.rgb_to_thermal or tf.matrix(thermal.header.frame_id, rgb.header.frame_id)
+    matrix = plan.rgb_to_thermal
+    if matrix is None:
+        assert tf is not None
+        matrix = tf.matrix(thermal.header.frame_id, rgb.header.frame_id)
     colour = camera(rgb_info, plan.rgb_rectified)
     heat = camera(thermal_info, plan.thermal_rectified).cropped(crop.top, crop.bottom, crop.left, crop.right)
     return cameras(colour, heat, matrix, plan.fallback, plan.occlusion).at(depth)

@@ -20,6 +20,7 @@ from rosbags.typesys import Stores, get_typestore
 TYPES = get_typestore(Stores.LATEST)
 RGB, THERMAL, CHATTER = "/cam/color/image_raw", "/flir/image_raw", "/chatter"
 IMAGE, COMPRESSED, STRING = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "std_msgs/msg/String"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 START_NS = 1_700_000_000_000_000_000
 NS = 1_000_000_000
 PERIOD_S = 0.1
@@ -35,6 +36,14 @@ QOS = Qos(
 
 
 @dataclass(frozen=True)
+class Camera:
+    """A `camera_info` of images of (width, height), without distortion."""
+
+    size: tuple[int, int]
+    focal: float = 80.0
+
+
+@dataclass(frozen=True)
 class Frame:
     """One image message: a raw image, or the bytes of a JPEG or PNG."""
 
@@ -42,7 +51,7 @@ class Frame:
     stamp_s: float
     """After `START_NS`, as `logged_s`."""
     logged_s: float
-    content: np.ndarray | bytes
+    content: np.ndarray | bytes | Camera
 
 
 def serialized(frame: Frame) -> tuple[str, bytes]:
@@ -50,6 +59,8 @@ def serialized(frame: Frame) -> tuple[str, bytes]:
     stamp = START_NS + round(frame.stamp_s * NS)
     time = TYPES.types["builtin_interfaces/msg/Time"](stamp // NS, stamp % NS)
     header = TYPES.types["std_msgs/msg/Header"](time, frame.topic.split("/")[1])
+    if isinstance(frame.content, Camera):
+        return CAMERA_INFO, bytes(TYPES.serialize_cdr(camera_info(header, frame.content), CAMERA_INFO))
     if isinstance(frame.content, bytes):
         kind = "jpeg" if frame.content.startswith(b"\xff\xd8") else "png"
         data = np.frombuffer(frame.content, np.uint8)
@@ -59,6 +70,15 @@ def serialized(frame: Frame) -> tuple[str, bytes]:
     flat = image.reshape(-1).view(np.uint8)
     message = TYPES.types[IMAGE](header, *image.shape[:2], encoding, 0, image.strides[0], flat)
     return IMAGE, bytes(TYPES.serialize_cdr(message, IMAGE))
+
+
+def camera_info(header: object, camera: Camera) -> object:
+    (width, height), f = camera.size, camera.focal
+    k = np.array([f, 0, width / 2, 0, f, height / 2, 0, 0, 1], np.float64)
+    p = np.array([f, 0, width / 2, 0, 0, f, height / 2, 0, 0, 0, 1, 0], np.float64)
+    roi = TYPES.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+    d, r = np.zeros(5), np.eye(3).ravel()
+    return TYPES.types[CAMERA_INFO](header, height, width, "plumb_bob", d, k, r, p, 0, 0, roi)
 
 
 def record(path: Path, frames: Sequence[Frame], storage: str = "mcap", own: bool = False) -> Path:

@@ -52,7 +52,7 @@ def test_a_registration_of_calibrate_is_taken(tmp_path):
         ("sync: {tolerance: wide}", "sync.tolerance: got 'wide', expected something like 0.05"),
         ("registration: {shift: [1.0]}", r"registration.shift: got \[1.0\], expected something like"),
         ("thermal: {normalization: none}", "thermal.normalization: got 'none', expected one of checkpoint"),
-        ("registration: {mode: depth}", "registration.mode: got 'depth', which needs the node"),
+        ("registration: {mode: depth}", "registration.mode: got 'depth', for `segment` only"),
         ("thermal: {scale: 0.0}", "thermal.scale: got 0"),
         ("checkpoint: nowhere.safetensors", "checkpoint: got 'nowhere.safetensors'.*no such file"),
         ("[", "node.yaml: not YAML"),
