@@ -51,7 +51,10 @@ def test_thermal_is_seen_through_the_recorded_depth(tmp_path, capsys):
     rgb, thermal = ([f.content for f in frames if f.topic == topic] for topic in (RGB, THERMAL))
     masks = [mask for _, mask in images(out, MASK)]
     views = [cameras.at(depth(i)) for i in range(3)]
-    expected = [segmenter(*pair, registration=view).mask for pair, view in zip(zip(rgb, thermal), views, strict=True)]
+    expected = [
+        segmenter(*pair, registration=view).mask
+        for pair, view in zip(zip(rgb, thermal, strict=True), views, strict=True)
+    ]
     assert len(masks) == 3 and all(np.array_equal(*both) for both in zip(masks, expected, strict=True))
     sides = (HEIGHT, WIDTH)
     far = cameras.at(np.full(sides, 40000, np.uint16)).thermal_pixels(sides, sides)
