@@ -20,9 +20,12 @@ from sartm_ros import benchmark
 from sartm_ros.benchmarking import frames, measures, report, stages, usage
 from sartm_ros.benchmarking.plan import Plan
 from sartm_ros.benchmarking.search import RESOLUTION, find_peak
-from sartm_ros.frames.images import parse
+from sartm_ros.companions.camera_info import camera as camera_of
+from sartm_ros.companions.topics import DEPTH, RGB_INFO, THERMAL_INFO
+from sartm_ros.frames.images import depth_image, parse
 from sartm_ros.inference.inference import tell_system
-from sartm_ros.inference.timing import Trace, to_json
+from sartm_ros.inference.timing import Trace, beside_to_json, to_json
+from sartm_ros.outputs.table import TABLE
 from sartm_ros.replay.sources import Pair
 from test.patience import patience
 from test.ros.processes import ROOT
@@ -56,7 +59,7 @@ def test_medians_over_runs_leave_out_what_is_unknown():
 
 
 MOMENTS = Trace(
-    received=1.010, posted=1.011, taken=1.013, converting=1.013, converted=1.015,
+    arrived=1.008, received=1.010, posted=1.011, taken=1.013, converting=1.013, converted=1.015,
     asked=1.016, answered=1.046, built=1.047, sent=1.049, done=1.050,
 )  # fmt: skip
 MODEL_MS = {"preprocess": 4.0, "forward": 20.0, "postprocess": 5.0}
@@ -66,7 +69,8 @@ MODEL_MS = {"preprocess": 4.0, "forward": 20.0, "postprocess": 5.0}
 def test_stages_fill_the_time_and_overhead_leaves_out_the_model(free, busy, wake):
     row = stages.stages(MOMENTS, MODEL_MS, published=1.004, received=1.053, free=free)
     assert (row["busy model"], row["wake the model"]) == pytest.approx((busy, wake))
-    assert (row["to the node"], row["convert"], row["to the reader"]) == pytest.approx((6, 3, 4))
+    assert (row["to the node"], row["take"], row["convert"]) == pytest.approx((4, 2, 3))
+    assert row["to the reader"] == pytest.approx(4)
     assert row["around the model"] == pytest.approx(1)
     assert sum(row[name] for name in stages.STAGES) == pytest.approx((1.053 - 1.004) * 1e3)
     assert row[stages.NODE] == pytest.approx(39)
@@ -74,13 +78,33 @@ def test_stages_fill_the_time_and_overhead_leaves_out_the_model(free, busy, wake
 
 
 def test_stages_are_told_of_frames_of_this_run_only():
-    told = [to_json(MOMENTS, stamp, 0.0, MODEL_MS) for stamp in (1, 2, 3)]
+    told = [to_json(MOMENTS, stamp, 0.0, MODEL_MS, {}) for stamp in (1, 2, 3)]
     found = stages.breakdown([(2, 1.004, 1.005)], [(2, 1.053), (3, 1.1)], told)
     assert set(found) == {*stages.STAGES, stages.NODE, stages.OVERHEAD}
     assert found["forward"]["p50"] == 20 and found["busy model"]["p50"] == pytest.approx(
         2
     )  # until the mask before was done
     assert stages.breakdown([], [], told) == {}
+
+
+def test_outputs_are_told_with_the_mask_or_later_and_each_has_its_own_percentiles():
+    spans = {"semantic_mask": (1.0, 1.001, 1.003, 0.002)}
+    later = {"cloud": (1.01, 1.03, 1.04, 0.015)}
+    told = [to_json(MOMENTS, 2, 0.0, MODEL_MS, spans), beside_to_json(2, later)]
+    found = stages.outputs(told)
+    assert [found["semantic_mask"][part]["p50"] for part in stages.PARTS] == pytest.approx([1, 2, 2])
+    assert [found["cloud"][part]["p50"] for part in stages.PARTS] == pytest.approx([20, 10, 15])
+    assert stages.breakdown([(2, 1.004, 1.005)], [(2, 1.053)], told)["forward"]["p50"] == 20
+
+
+def test_what_outputs_need_beside_the_cameras_is_played():
+    plan = Plan(listen=("all",), image_size="48x64")
+    assert "cloud" in plan.topics and plan.topics == tuple(output.name for output in TABLE)
+    sent = frames.beside(plan)
+    camera = camera_of(sent[RGB_INFO], rectified=False)
+    assert camera.size == (64, 48) and set(sent) == {RGB_INFO, THERMAL_INFO, DEPTH}
+    depth = depth_image(sent[DEPTH], "depth")
+    assert depth.shape == (48, 64) and depth.min() >= 500 and depth.max() == frames.FAR
 
 
 @given(st.floats(0.3, 400), st.floats(0.5, 300))
