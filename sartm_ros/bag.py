@@ -58,7 +58,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", metavar="NAME", help="auto, torch, torch-compile, openvino, onnxruntime, tensorrt [auto]"
     )
-    parser.add_argument("--precision", metavar="NAME", help="auto, fp32, bf16 or fp16 [auto]")
+    parser.add_argument("--precision", metavar="NAME", help="auto, fp32, bf16, fp16 or int8 [auto]")
     parser.add_argument(
         "--confidence-threshold", type=float, metavar="T", help="pixels of lower confidence (0..1) become 255 [0]"
     )

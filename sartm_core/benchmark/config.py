@@ -46,6 +46,8 @@ class BenchmarkConfig:
     """Frames before the first round."""
     data: str | None = None
     """Folder of real frames (rgb/ and thermal/, or a data set as `evaluate` knows it); none: synthetic scenes."""
+    calibration: str | None = None
+    """Folder of frames to make `int8` by, as `data`; none: synthetic scenes. int8 is measured where it is asked for."""
     agreement_frames: int = 20
     """Frames on which the outputs are compared with plain fp32; 0: no comparison."""
     peer: tuple[str, ...] = ()

@@ -74,8 +74,8 @@ class Lane(Asked):
         """Load and warm up, in a new process."""
         with environment(dict.fromkeys(CACHES, self.way.caches)):
             self.start(Session if isinstance(self.way, Way) else PeerSession, self.way)
-        self.row.ran = self.ask("facts") or {}
         self.ask("warm_up", warmup)
+        self.row.ran = self.ask("facts") or {}  # a precision that does not do is known by now
 
     def turn(self, i: int) -> None:
         turn = self.ask("turn", i)

@@ -25,6 +25,7 @@ from sartm_core.benchmark.session import Way
 from sartm_core.benchmark.subjects import Weights, load_plain, make_frames, weights_from, weights_of
 from sartm_core.benchmark.worker import WorkerError
 from sartm_core.runtime.engines import PRECISIONS, pick_device
+from sartm_core.runtime.engines.base import INT8
 from sartm_core.support.fields import to_dict
 
 FP32 = "fp32"
@@ -81,7 +82,7 @@ def measure(
 
     def lane(engine: str, precision: str, plain: bool = False) -> Lane:
         caches = mkdtemp(dir=folder)
-        way = Way(weights, size, frames, engine, precision, config.device, threads, caches, plain)
+        way = Way(weights, size, frames, engine, precision, config.device, threads, caches, plain, config.calibration)
         return Lane(Row(engine, precision), way)
 
     baseline = lane(PlainSegmenter.engine, FP32, plain=True)
@@ -137,7 +138,8 @@ def rounds(runs: int, case: Case, lanes: list[Lane], counts: ModelCounts, tell: 
     large = square(SQUARE)
     with ExitStack() as stack:
         meters = []
-        for precision in dict.fromkeys(lane.row.ran["precision"] for lane in alive if not lane.is_peer):
+        in_float = [lane.row.ran["precision"] for lane in alive if not lane.is_peer]
+        for precision in dict.fromkeys(precision for precision in in_float if precision != INT8):
             tell(f"products {precision}")
             meter = Meter(precision, [large, *counts.plain.products], alive[0])
             meters.append(stack.enter_context(closing(meter)))

@@ -15,6 +15,7 @@ from sartm_core.benchmark.config import Size
 from sartm_core.benchmark.subjects import Frames, Weights, load_plain
 from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.engines import ENGINES, pick_device
+from sartm_core.runtime.engines.base import INT8
 from sartm_core.runtime.result import SegmentationResult
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support.gpu import forget_most_held, most_held, on_gpu, synchronize
@@ -40,6 +41,8 @@ class Way:
     """Folder of what it keeps for its next start."""
     plain: bool = False
     """The baseline instead of an engine."""
+    calibration: str | None = None
+    """Folder of frames to make int8 by."""
 
     def load(self) -> Segmenter | PlainSegmenter:
         """ValueError, ImportError: why this way cannot run."""
@@ -47,7 +50,7 @@ class Way:
         if not self.plain:
             return Segmenter.load(
                 weights.checkpoint, self.device, self.precision, self.engine, sam2=weights.sam2, input_size=self.size,
-                threads=self.threads, untrained=True,
+                threads=self.threads, untrained=True, calibration=self.calibration if self.precision == INT8 else None,
             )  # fmt: skip
         model = load_plain(weights)
         return PlainSegmenter(model, model.info.preprocess, self.size, pick_device(self.device))

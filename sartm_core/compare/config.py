@@ -29,7 +29,7 @@ class CompareConfig(FramesConfig):
     engine: str = "torch"
     """What runs the networks: `torch`, `torch-compile`, `openvino`, `onnxruntime`; `auto`: as the robot would."""
     precision: str = "fp32"
-    """`fp32`, `bf16`, `fp16`; `auto`: as the robot would."""
+    """`fp32`, `bf16`, `fp16`, `int8`; `auto`: as the robot would."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

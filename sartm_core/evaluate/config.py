@@ -76,7 +76,7 @@ class EvaluateConfig(WeightsAndFrames):
     engine: str = "torch"
     """What runs the network: `torch`, `torch-compile`, `openvino`, `onnxruntime`; `auto`: as the robot would choose."""
     precision: str = "fp32"
-    """`fp32`, `bf16`, `fp16`; `auto`: as the robot would choose."""
+    """`fp32`, `bf16`, `fp16`, `int8`; `auto`: as the robot would choose."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,6 +3,7 @@ r"""Write a checkpoint as one ONNX or OpenVINO file that takes camera frames and
     sartm export --format openvino                              # the shipped weights: default.xml, .bin
     sartm export --format onnx --checkpoint weights.safetensors --output robot.onnx \
         --camera 480x640 --thermal_camera 512x640 --thermal uint16
+    sartm export --format openvino --precision int8 --calibration FRAMES    # by rgb/ and thermal/ of your cameras
 
 Inputs: rgb (H, W, 3) uint8, thermal (h, w), present (2,) bool, False for a camera that is missing. Outputs: mask and
 confidence (H, W) uint8, scores (1, C, h/4, w/4) float32. The file is compared with the model in torch fp32 before it is
@@ -37,6 +38,7 @@ def in_words(written: Written) -> str:
             f"{' and '.join(map(str, written.files))}: rgb {rgb} uint8, thermal {thermal} {about.thermal}; "
             f"network {size} {about.precision}, {about.model.num_classes} classes, {megabytes:.1f} MB",
             f"compared: {written.difference}",
+            *([f"int8: {written.report}"] if written.report else []),
         ]
     )
 

@@ -14,7 +14,7 @@ from sartm_core.support.fields import one_of
 
 FORMATS: dict[str, ModuleType] = {"onnx": onnx_file, "openvino": openvino_file}
 """By name. A new format is such a file, one line here and one in `sartm_core.runtime.engines.exported`."""
-PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "openvino": ("fp32",)}
+PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "openvino": ("fp32", "int8")}
 """What weights are stored in; OpenVINO picks bf16 itself, where the CPU has it."""
 
 
@@ -39,7 +39,8 @@ class ExportConfig:
     size: str | None = None
     """HEIGHTxWIDTH of the network's input, multiples of 32; None: what the checkpoint takes for that camera."""
     precision: str = "fp32"
-    """What the weights are stored in: `fp32`, or for ONNX on a GPU `fp16`, or `int8` (products; the rest in fp32)."""
+    """What the weights are stored in: `fp32`, for ONNX on a GPU `fp16`, or `int8` (products; for OpenVINO it needs
+    `nncf`, and minutes)."""
     calibration: str | None = None
     """Folder of frames (rgb/ and thermal/, day and night) to make `int8` by; None: synthetic scenes."""
 

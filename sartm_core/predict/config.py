@@ -37,7 +37,7 @@ class PredictConfig:
     engine: str = "auto"
     """What runs the network: `torch`, `torch-compile`, `openvino`, `onnxruntime`; `auto`: the fastest there is."""
     precision: str = "auto"
-    """`fp32`, `bf16`, `fp16`; `auto`: the fastest that gives (nearly) the masks of fp32."""
+    """`fp32`, `bf16`, `fp16`, `int8`; `auto`: the fastest that gives (nearly) the masks of fp32."""
     batch: int = 1
     """Pairs that share a forward pass; more help on a GPU, and cost memory."""
     threshold: float = 0.0

@@ -58,9 +58,7 @@ class Network:
         give_back_memory()
         self.takes_batches = choice.batches
         """Whether several pairs at a time are faster than one after the other."""
-        self.engine, self.precision = choice.engine, choice.precision
-        self.choice = choice.reason
-        """Which engine and precision run the model, and why."""
+        self.engine, self._choice = choice.engine, choice
         self._run, self._pixels = choice.run, choice.pixels
         self.watch: Watch = getattr(choice.run, "watch", Watch())
         """Whether it is being compiled for a size of frames that is new to it."""
@@ -68,6 +66,17 @@ class Network:
         self._proven = False
         self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)
         log.info("%s: %d classes on %s, %s", name, len(self.classes), self.device, self.choice)
+
+    @property
+    def precision(self) -> str:
+        """The numbers it computes with."""
+        return self.watch.instead or self._choice.precision
+
+    @property
+    def choice(self) -> str:
+        """Which engine and precision run the model, and why."""
+        instead = self.watch.instead
+        return self._choice.reason + (f"; {instead} instead, as int8 was not made or does not agree" if instead else "")
 
     def set_input_size(self, size: tuple[int, int]) -> None:
         """As `Segmenter.set_input_size`."""

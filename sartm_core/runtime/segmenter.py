@@ -55,10 +55,12 @@ class Segmenter:
         self, model: SARTM | Source | Exported, *, name: str = "", sha256: str = "", device: str = "auto",
         precision: str = "auto", engine: str = "auto", threads: int | None = None,
         preprocess: PreprocessConfig | None = None,
+        calibration: str | None = None,
     ) -> None:  # fmt: skip
         self.device = pick_device(device)
         source = model if isinstance(model, Source | Exported) else Source(model)
-        self._network = Network(source, Wish(self.device, engine, precision, threads, sha256), name, preprocess)
+        wish = Wish(self.device, engine, precision, threads, sha256, calibration)
+        self._network = Network(source, wish, name, preprocess)
         self._networks = {name: self._network}
 
     @classmethod
@@ -75,6 +77,7 @@ class Segmenter:
         threads: int | None = None,
         adapters: Adapters = (),
         untrained: bool = False,
+        calibration: str | Path | None = None,
     ) -> Segmenter:
         """Load weights.
 
@@ -82,7 +85,8 @@ class Segmenter:
             checkpoint: a `.safetensors` file of `SARTM.save`, a `.onnx` or `.xml` file of `sartm_core.export`, or
                 "default", what the package ships, or "hf:owner/name[@revision]" on the Hugging Face Hub.
             device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
-            precision: "fp32", "bf16", "fp16"; "auto": the fastest that gives (nearly) the masks of fp32.
+            precision: "fp32", "bf16", "fp16", "int8"; "auto": the fastest that gives (nearly) the masks of fp32.
+                int8 is made in minutes, by the first frame that needs it, and kept; `auto` then takes it.
             engine: "torch", "torch-compile", "openvino", "onnxruntime"; "auto": the fastest installed. All but torch
                 compile at the first use and keep it. Exported files: that of their format; .onnx also "openvino".
             sam2: the official SAM2 file, for adapter checkpoints.
@@ -92,6 +96,7 @@ class Segmenter:
             adapters: more files like `checkpoint`, to be switched to by name (`set_adapter`): their stems, or the keys
                 of a mapping. With the engines "torch" and "torch-compile" what they share is in memory once.
             untrained: take files too whose classes nobody trained: their masks mean nothing.
+            calibration: folder of frames (rgb/ and thermal/) to make int8 by; None: synthetic scenes.
 
         Raises:
             FileNotFoundError, ValueError: naming the file or argument.
@@ -103,6 +108,7 @@ class Segmenter:
             return cls(
                 source.weights, name=name, sha256=source.sha256, device=source.device, precision=precision,
                 engine=engine, threads=threads, preprocess=source.preprocess(thermal, input_size),
+                calibration=None if calibration is None else str(calibration),
             )  # fmt: skip
 
         first, *others = files.items()

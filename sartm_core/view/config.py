@@ -32,7 +32,7 @@ class PageConfig:
     engine: str = "auto"
     """What runs the network: `torch`, `torch-compile`, `openvino`, `onnxruntime`; `auto`: the fastest there is."""
     precision: str = "auto"
-    """`fp32`, `bf16`, `fp16`; `auto`: the fastest that gives (nearly) the masks of fp32."""
+    """`fp32`, `bf16`, `fp16`, `int8`; `auto`: the fastest that gives (nearly) the masks of fp32."""
 
     def __post_init__(self) -> None:
         owner = type(self).__name__

@@ -40,15 +40,22 @@ class Model:
         self.palette: tuple[tuple[int, int, int], ...] = segmenter.palette
         self.device = str(segmenter.device)
         self.engine: str = segmenter.engine
-        self.precision: str = segmenter.precision
         self.takes_batches: bool = segmenter.takes_batches
         """Whether several pairs at a time are faster than one after the other."""
-        self.choice: str = segmenter.choice
-        """Why this engine and precision, a sentence."""
         self.note = ""
         """What is less than asked for, e.g. a smaller input after the GPU's memory ran out."""
         self.warnings: list[str] = []
         """To be told once after loading."""
+
+    @property
+    def precision(self) -> str:
+        """Number format; known for sure once there was a frame."""
+        return str(self._segmenter.precision)
+
+    @property
+    def choice(self) -> str:
+        """Why this engine and precision, a sentence."""
+        return str(self._segmenter.choice)
 
     @property
     def adapters(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ __all__ = ["BY_NAME", "MODEL", "SPECS", "ParameterError", "Spec", "check", "chec
 RELIABILITY = ("best_effort", "reliable")
 TRANSPORT = ("raw", "compressed")
 NORMALIZATIONS = ("checkpoint", *THERMAL_MODES)
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 ENGINES = ("auto", "torch", "torch-compile", "openvino", "onnxruntime", "tensorrt")
 """auto and the keys of `sartm_core.runtime.engines.ENGINES`, named here because importing that takes seconds; a test
 holds them equal."""
@@ -83,7 +83,11 @@ SPECS = (
     Spec("adapter", "checkpoint", LIVE, ADAPTER, form="'checkpoint', or a NAME (else the stem of a FILE) of adapters"),
     Spec("sam2", "none", RELOAD, "Meta's SAM2 file; adapter checkpoints need it.", form="'none' or a path"),
     Spec("device", "auto", RELOAD, "Where the model runs.", form="auto, cpu, cuda or cuda:N"),
-    Spec("precision", "auto", RELOAD, "Number format of the model; auto: the fastest that agrees.", PRECISIONS),
+    Spec(
+        "precision", "auto", RELOAD,
+        "Number format of the model; auto: the fastest that agrees. int8 is made at the first start, in minutes.",
+        PRECISIONS,
+    ),
     Spec("engine", "auto", RELOAD, "What executes the model; auto: the fastest here that agrees.", ENGINES),
     Spec(
         "input_size", "checkpoint", RELOAD, "Size the model works at.",

@@ -23,7 +23,8 @@ from sartm_ros.node import arguments
 from test.documented.pages import ROOT, Command
 
 ELSEWHERE = {
-    "cd", "docker", "git", "hf", "mkdir", "pre-commit", "rosdep", "rviz2", "source", "touch", "torchrun",
+    "cd", "docker", "git", "hf", "mkdir", "pre-commit", "rosdep", "rviz2", "source", "sudo", "touch", "torchrun",
+    "trtexec",
 }  # fmt: skip
 """Programs of others: nothing is known of their arguments."""
 EXECUTABLES = {"segment": "segment_node", "replay": "replay_node", "cameras": "cameras", "calibrate": "calibrate"}

@@ -12,7 +12,7 @@ ENGINES: dict[str, Kind] = {
     "torch-compile": Kind(torch_compile.make, torch_eager.precisions),
     "openvino": Kind(
         openvino.make, openvino.precisions, "openvino", Pixels.ALWAYS,
-        limits="bf16 only where the CPU has it, fp16 overflows",
+        limits="int8 is to be asked for, bf16 only where the CPU has it, fp16 overflows", quantises=True,
     ),
     "onnxruntime": Kind(
         onnxruntime.make, onnxruntime.precisions, "onnxruntime", Pixels.ALWAYS,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines.sharing import Shared
+from sartm_core.runtime.quantisation.calibration import Calibration
 
 if TYPE_CHECKING:  # the network takes seconds to import, and is not made where an engine has kept what it compiled
     from sartm_core.model.config import ModelConfig
@@ -37,6 +38,10 @@ class Settings:
     """CPU threads; None: the library's own choice. torch takes its number from the calling thread instead."""
     weights: str = ""
     """SHA-256 of the file the model came from: compiled networks are kept under it. Empty: nothing is kept."""
+    calibration: Calibration | None = None
+    """For int8, what to quantise by where nothing is kept; None: such sizes run in `otherwise`."""
+    otherwise: str = "fp32"
+    """For int8, the precision of sizes of which int8 says something else, or that nobody quantised for."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -93,6 +98,8 @@ class Watch:
         """(H, W) of the network that is being compiled at the moment."""
         self.count = 0
         """Networks whose compilation has begun."""
+        self.instead = ""
+        """The precision that runs in place of the one that was chosen, for the size made last; empty: that one."""
 
     @contextmanager
     def compiling(self, size: tuple[int, int]) -> Iterator[None]:
@@ -134,6 +141,8 @@ class Kind:
     """Where no precision is offered, what is missing; empty: another device."""
     limits: str = ""
     """Why it does not offer all precisions everywhere."""
+    quantises: bool = False
+    """Whether it runs int8, on CPUs."""
 
     def obstacle(self, device: torch.device) -> str:
         """Why it cannot run here, empty when it can."""

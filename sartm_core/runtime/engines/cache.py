@@ -21,7 +21,7 @@ from sartm_core.support.files import cache_folder, opened, read_whole, replacing
 
 log = logging.getLogger(__name__)
 
-MAKERS = ("runtime/graph", "runtime/engines", "model")
+MAKERS = ("runtime/graph", "runtime/engines", "runtime/quantisation", "model")
 """Folders of `sartm_core` whose code is part of every name, as `timm` is: other code may give another network."""
 FILES_KEPT = 32
 """Those used last; older ones are removed when something is added."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
@@ -14,8 +14,11 @@ from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime import engines
 from sartm_core.runtime.engines import cache
 from sartm_core.runtime.engines.agreement import ENOUGH, agreement, plain
-from sartm_core.runtime.engines.base import PRECISIONS, Engine, Settings, Source
+from sartm_core.runtime.engines.base import INT8, PRECISIONS, Engine, Settings, Source
 from sartm_core.runtime.engines.hardware import cpu_flags
+from sartm_core.runtime.quantisation.calibration import Calibration
+from sartm_core.runtime.quantisation.kept import abouts
+from sartm_core.runtime.quantisation.quantise import NEEDED, has_nncf
 from sartm_core.support.fields import one_of, to_dict
 from sartm_core.support.reports import versions
 
@@ -34,12 +37,16 @@ class Wish:
     threads: int | None = None
     weights: str = ""
     """SHA-256 of the file of the weights, empty for weights of no file."""
+    calibration: str | None = None
+    """Folder of frames to quantise by; only for precision int8, which takes synthetic scenes without."""
 
     def __post_init__(self) -> None:
         one_of("Segmenter", "engine", self.engine, ("auto", *engines.ENGINES))
         one_of("Segmenter", "precision", self.precision, ("auto", *PRECISIONS))
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads: got {self.threads}, expected at least 1, or None for the library's own choice")
+        if self.calibration is not None and self.precision != INT8:
+            raise ValueError(f"calibration: given with precision {self.precision}, but it is for int8 only")
 
 
 @dataclass(frozen=True)
@@ -70,24 +77,50 @@ def choose(source: Source, wish: Wish, preprocess: PreprocessConfig) -> Choice:
         return Choice(run, name, precision, f"engine {name} ({why}), {precision}{reason}", kind.pixels, kind.batches)
 
     if wish.precision != "auto":
+        if wish.precision == INT8 and kind.quantises and offered:
+            return chosen(kind.make(source, int8_settings(wish)), INT8, " as asked for")
         if wish.precision not in offered:
+            every = (*offered, INT8) if kind.quantises and offered else offered
             raise ValueError(
-                f"precision: {wish.precision!r} asked for, but engine {name} offers {', '.join(offered)} on "
+                f"precision: {wish.precision!r} asked for, but engine {name} offers {', '.join(every)} on "
                 f"{wish.device.type}"
             )
         return chosen(kind.make(source, settings_of(wish, wish.precision)), wish.precision, " as asked for")
     refused = ""
     for precision in offered:
-        run = kind.make(source, settings_of(wish, precision))
-        if precision == EXACT:
-            return chosen(run, precision, refused or " (fastest here)")
-        share = known_agreement(
-            run, name, precision, lambda: plain(source(), wish.device), wish, preprocess, kind.pixels
-        )
-        if share >= ENOUGH:
-            return chosen(run, precision, f": {share:.2%} of pixels as in fp32")
-        refused += f"; {precision} agrees on {share:.2%} of pixels only, {ENOUGH:.1%} is asked for"
+        settings = settings_of(wish, precision)
+        run = kind.make(source, settings)
+        reason = refused or " (fastest here)"
+        if precision != EXACT:
+            share = known_agreement(
+                run, name, precision, lambda: plain(source(), wish.device), wish, preprocess, kind.pixels
+            )
+            if share < ENOUGH:
+                refused += f"; {precision} agrees on {share:.2%} of pixels only, {ENOUGH:.1%} is asked for"
+                continue
+            reason = f": {share:.2%} of pixels as in fp32"
+        if kind.quantises and (better := faster_int8(wish.weights, precision)):
+            del run
+            return chosen(kind.make(source, replace(settings, precision=INT8, otherwise=precision)), INT8, better)
+        return chosen(run, precision, reason)
     raise ValueError(f"precision: engine {name} offers no fp32 on {wish.device.type}{refused}; name a precision")
+
+
+def int8_settings(wish: Wish) -> Settings:
+    """To quantise where nothing is kept. ValueError when something is missing for that."""
+    if not has_nncf() and not abouts(wish.weights):
+        raise ValueError(f"precision: 'int8' asked for, but {NEEDED}")
+    return replace(settings_of(wish, INT8), calibration=Calibration(wish.calibration))
+
+
+def faster_int8(weights: str, precision: str) -> str:
+    """Why to take int8 in place of `precision`, by what was measured when it was made; "" where there is no reason."""
+    good = {
+        size: about
+        for size, about in abouts(weights).items()
+        if about.report.verdict.is_good and about.report.faster.get(precision, 0) > 1
+    }
+    return "".join(f"; {h}x{w}, by {about.frames}: {about.report}" for (h, w), about in good.items())
 
 
 def pick_engine(wish: Wish) -> tuple[str, str]:

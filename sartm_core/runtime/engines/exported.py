@@ -20,7 +20,7 @@ from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines import ENGINES, onnxruntime, openvino, tensorrt
 from sartm_core.runtime.engines.agreement import ENOUGH
-from sartm_core.runtime.engines.base import Engine, Settings
+from sartm_core.runtime.engines.base import INT8, Engine, Settings
 from sartm_core.runtime.engines.choice import EXACT, Choice, Wish, known_agreement, settings_of
 from sartm_core.runtime.engines.sessions import Session, Sessions, Size
 from sartm_core.runtime.exported import onnx_file, openvino_file
@@ -80,7 +80,7 @@ def choose(exported: Exported, wish: Wish, preprocess: PreprocessConfig) -> Choi
     """As `choice.choose`, for an exported file: its own precision, or on OpenVINO the fastest that agrees with it."""
     engine, why = pick_engine(exported, wish)
     own = exported.about.precision
-    offered = ENGINES[engine].precisions(wish.device) if engine == "openvino" else (own,)
+    offered = ENGINES[engine].precisions(wish.device) if engine == "openvino" and own == EXACT else (own,)
     if wish.precision not in ("auto", *offered):
         raise ValueError(
             f"precision: {wish.precision!r} asked for, but {exported.path.name} runs in {', '.join(offered)} on "
@@ -112,8 +112,9 @@ def pick_engine(exported: Exported, wish: Wish) -> tuple[str, str]:
     """(name, why). ValueError when none of this file's engines, or not the one asked for, can run here."""
     name = exported.path.name
     usable = RUN_BY[exported.path.suffix]
-    if exported.about.precision != EXACT:
-        usable = tuple(engine for engine in usable if engine != "openvino")  # fp16 overflows, int8 is its own kind
+    read = (EXACT,) if exported.path.suffix == ".onnx" else (EXACT, INT8)  # by OpenVINO; its fp16 overflows
+    if exported.about.precision not in read:
+        usable = tuple(engine for engine in usable if engine != "openvino")
     if wish.engine != "auto" and wish.engine not in usable:
         raise ValueError(
             f"engine: {wish.engine!r} asked for, but {name} in {exported.about.precision} is run by "

@@ -6,7 +6,8 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache as kept
 from mmap import mmap
 from pathlib import Path
@@ -16,16 +17,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines import cache
-from sartm_core.runtime.engines.base import Engine, Settings, Source
+from sartm_core.runtime.engines.base import INT8, Engine, Settings, Source
 from sartm_core.runtime.engines.hardware import cpu_flags, cpu_has_bf16
 from sartm_core.runtime.engines.sessions import Session, Sessions, Size, Traceable
+from sartm_core.runtime.quantisation.frames import Frames, frames_of
+from sartm_core.runtime.quantisation.kept import About, Kept, keep, read
+from sartm_core.runtime.quantisation.quantise import Report, has_nncf, quantise
 
 log = logging.getLogger(__name__)
 
 DEVICE = "CPU"
-HINTS = {"fp32": "f32", "bf16": "bf16"}
-"""OpenVINO's names; its fp16 on CPUs overflows in the attention (docs/performance.md)."""
+HINTS = {"fp32": "f32", "bf16": "bf16", INT8: "f32"}
+"""OpenVINO's names, of int8 for what stays in float; its fp16 on CPUs overflows in the attention
+(docs/performance.md)."""
 
 
 _making_core = Lock()
@@ -64,35 +70,67 @@ def make(source: Source, settings: Settings) -> Engine:
         return convert(FixedGraph(FoldedSARTM(source()), size, pixels=True))
 
     def build(size: Size) -> Session:
-        return session(lambda: network(size), size, settings)
+        if settings.precision != INT8:
+            return session(lambda: network(size), size, settings)
+        found = kept_int8(lambda: network(size), source, size, settings)
+        sessions.watch.instead = "" if found else settings.otherwise
+        if found is None:
+            return session(lambda: network(size), size, replace(settings, precision=settings.otherwise))
+        return session(lambda: core().read_model(found.xml, found.weights), size, settings, found.digest)
 
-    return Sessions(build, built=source.release)
+    sessions = Sessions(build, built=source.release)
+    return sessions
 
 
-def session(network: Callable[[], Any], size: Size, settings: Settings) -> Session:
-    """Runs an `openvino.Model` with the inputs of `FixedGraph`, made only if the last start kept nothing."""
+def kept_int8(network: Callable[[], Any], source: Source, size: Size, settings: Settings) -> Kept | None:
+    """The network in int8, made if that is asked for; None, with a warning, where there is none that agrees."""
+    found, calibration = read(settings.weights, size), settings.calibration
+    if calibration and has_nncf() and not (found and calibration.fits(found.about.calibration)):
+        log.info("quantising for %dx%d by %s, once; this takes some minutes", *size, calibration)
+        info, classes = source().info, source().config.classes
+        frames = frames_of(calibration, info.preprocess, size, Pixels.ALWAYS)
+        result, report = in_int8(network(), frames, classes, settings)
+        found = keep(settings.weights, size, result, About(report, calibration.identity(), str(calibration)))
+    if found is not None and found.about.report.verdict.is_good:
+        return found
+    why = f"it would give {found.about.report}" if found else "it was not quantised for that size"
+    log.warning("no int8 for %dx%d, %s instead: %s", *size, settings.otherwise, why)
+    return None
+
+
+def in_int8(network: Any, frames: Frames, classes: Sequence[str], settings: Settings) -> tuple[Any, Report]:
+    """As `quantise`, compared with all that the CPU can do."""
+    floats = {name: replace(settings, precision=name) for name in reversed(precisions(settings.device))}
+    others = {name: session_of(compiled(network, own)) for name, own in floats.items()}
+    return quantise(network, frames, classes, lambda other: session_of(compiled(other, settings)), others)
+
+
+def session(network: Callable[[], Any], size: Size, settings: Settings, version: str = "") -> Session:
+    """Runs an `openvino.Model` with the inputs of `FixedGraph`, made only if the last start kept nothing.
+
+    version: tells several networks of the same weights apart.
+    """
     import openvino
 
     options = compile_options(settings)
     path = cache.path_of(
         "openvino", ".blob", weights=settings.weights, size=size, options=options,
-        version=[openvino.__version__, torch.__version__], cpu=sorted(cpu_flags()),
+        version=[openvino.__version__, torch.__version__, version], cpu=sorted(cpu_flags()),
     )  # fmt: skip
     if settings.weights and path.is_file() and (known := imported(path, options)):
         return known
-    compile_network = whole if settings.precision == "fp32" else compact
-    compiled = compile_network(network(), options)
+    made = compiled(network(), settings)
     if settings.weights:
         blob = io.BytesIO()
-        compiled.export_model(blob)
+        made.export_model(blob)
         cache.keep(path, blob.getvalue())
         del blob
         if path.is_file():
-            del compiled  # before the other one comes
+            del made  # before the other one comes
             if lean := imported(path, options):
                 return lean
-            compiled = compile_network(network(), options)
-    return session_of(compiled)
+            made = compiled(network(), settings)
+    return session_of(made)
 
 
 def imported(path: Path, options: dict[str, Any]) -> Session | None:
@@ -105,12 +143,17 @@ def imported(path: Path, options: dict[str, Any]) -> Session | None:
     try:
         pages = cache.mapped(path)
         tensor = openvino.Tensor(np.frombuffer(pages, np.uint8), shared_memory=True)
-        compiled = core().import_model(tensor, DEVICE, options)
+        ready = core().import_model(tensor, DEVICE, options)
     except (OSError, ValueError, RuntimeError) as error:
         log.warning("%s is of no use (%s): compiling again", path, str(error).splitlines()[0])
         return None
     cache.forget(pages)
-    return session_of(compiled, pages)
+    return session_of(ready, pages)
+
+
+def compiled(network: Any, settings: Settings) -> Any:
+    """An `openvino.CompiledModel`."""
+    return (compact if settings.precision == "bf16" else whole)(network, compile_options(settings))
 
 
 def whole(network: Any, options: dict[str, Any]) -> Any:
@@ -149,15 +192,15 @@ def convert(graph: Traceable) -> Any:
         return openvino.convert_model(torch.jit.trace(graph.eval(), example, check_trace=False), input=shapes)
 
 
-def session_of(compiled: Any, pages: mmap | None = None) -> Session:
+def session_of(ready: Any, pages: mmap | None = None) -> Session:
     """Inputs are read where they are; the scores are copied out, as the next frame overwrites them.
 
     Computed by OpenVINO's own threads, and not by the caller's: that one can have a core, and its caches, to itself.
 
     pages: the file behind the compiled network, which does not keep it itself.
     """
-    held = (pages, compiled, compiled.create_infer_request())  # freed from the last to the first
-    del compiled, pages
+    held = (pages, ready, ready.create_infer_request())  # freed from the last to the first
+    del ready, pages
 
     def run(rgb: np.ndarray, thermal: np.ndarray, present: np.ndarray) -> np.ndarray:
         request = held[-1]

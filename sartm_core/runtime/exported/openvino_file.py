@@ -39,6 +39,8 @@ def write(parts: Parts, description: Description, path: Path) -> None:
     import openvino
 
     before, network, after = (convert(part) for part in (parts.before, parts.network, parts.after))
+    if parts.quantise is not None:
+        network = parts.quantise(network)
     set_names(before.inputs, FRAMES)
     set_names(network.inputs[len(JOINTS) :], (PRESENT,))
     join(before.results, network.inputs[: len(JOINTS)], JOINTS)
