@@ -15,7 +15,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         (
             "model.sartm.SARTM",
             "model.sartm.SARTMOutput",
-            "model.sartm.ModelInfo",
+            "model.info.ModelInfo",
             "model.config.ModelConfig",
             "model.encoder",
             "model.trunks.timm",

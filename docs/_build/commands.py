@@ -53,7 +53,10 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 """Module -> the page that tells more, what it is for, its subcommands."""
 NODES = ("sartm_ros.segment_node", "sartm_ros.cameras", "sartm_ros.replay_node")
 """ROS nodes: their options are ROS parameters; on the page `nodes.md`."""
-INTERNAL = tuple(f"sartm_ros.benchmarking.{name}" for name in ("monitor", "playback", "stand_in"))
+INTERNAL = (
+    *(f"sartm_ros.benchmarking.{name}" for name in ("monitor", "playback", "stand_in")),
+    "sartm_core.runtime.engines.building",
+)
 """Processes that a command starts; not for users."""
 OVERVIEW = "sartm_core"
 """`sartm` itself."""

@@ -18,6 +18,7 @@ EXTRAS = {
     "target": "sartm calibrate --target",
     "view": "sartm view, sartm browse",
     "openvino": "engine openvino, sartm export --format openvino",
+    "int8": "precision int8, sartm export --precision int8",
     "onnx": "engine onnxruntime, sartm export --format onnx",
     "pretrained": "training from model.pretrained without a hub",
     "minilm": "training with loss.teacher minilm",
