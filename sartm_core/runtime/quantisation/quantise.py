@@ -81,7 +81,7 @@ def quantised(network: Any, frames: Sequence[Input]) -> Any:
     stems = nncf.IgnoredScope(names=[one.get_friendly_name() for one in stems_of(network)])
     with contextlib.redirect_stdout(io.StringIO()):  # its bars
         return nncf.quantize(
-            network.clone(), nncf.Dataset(frames, list), preset=nncf.QuantizationPreset.MIXED,
+            network.clone(), nncf.Dataset(frames, list), preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(frames), ignored_scope=stems, advanced_parameters=options,
         )  # fmt: skip
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from sartm_core.export.__main__ import main as export
+from sartm_core.export.check import Difference
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.engines import openvino
+from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
 from sartm_core.runtime.quantisation import frames, kept, quantise
 from sartm_core.runtime.quantisation.calibration import Calibration, chosen
 from sartm_core.runtime.quantisation.quantise import Report
+from sartm_core.runtime.quantisation.restored import layers_of, restored
 from sartm_core.runtime.quantisation.search import Layers, parts_of, search
 from sartm_core.runtime.quantisation.verdict import Judge, Verdict, away_from_borders
 from sartm_core.runtime.segmenter import Segmenter
@@ -29,7 +35,7 @@ REPORT = Report(GOOD, ("fusion.0.fuse",), {"fp32": 1.9})
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = train_lora(make_model()).eval()
+    model = train_lora(make_model(fusion="mean", aux_head="none", heads="decoder")).eval()  # few layers
     model.info = replace(model.info, preprocess=PreprocessConfig(input_size=SIZE))
     return SARTM.save(model, tmp_path_factory.mktemp("weights") / "tiny.safetensors")
 
@@ -64,13 +70,13 @@ def test_int8_is_made_kept_and_found_by_auto(
 ) -> None:
     as_asked(GOOD, monkeypatch)
     monkeypatch.setattr(quantise, "ratios", lambda run, others, frame: dict.fromkeys(others, 1.9))
-    rgb, thermal = make_frames(*SIZE)
+    ((rgb, thermal),) = islice(frames.scenes(PreprocessConfig(SIZE), SIZE), 1)
     exact = load(checkpoint, "fp32")
     assert load(checkpoint, "auto").precision == "fp32"  # nothing was made yet, and `auto` makes nothing
     quantised = load(checkpoint)
     assert quantised.choice == "engine openvino (as asked for), int8 as asked for"
-    pair = quantised.inputs(frames_pair := _pair(rgb, thermal))
-    both = torch.stack([one.scores(one.inputs(frames_pair)).flatten() for one in (exact, quantised)])
+    pair = quantised.inputs(FramePair(rgb, thermal))
+    both = torch.stack([one.scores(pair).flatten() for one in (exact, quantised)])
     assert 0.9 < torch.corrcoef(both)[0, 1] < 1 and (both[0] != both[1]).any()  # other numbers, about the same
     (about,) = kept.abouts(quantised.sha256).values()
     assert about.report == Report(GOOD, (), {"fp32": 1.9}) and about.frames == "synthetic scenes"
@@ -117,9 +123,6 @@ def test_a_damaged_network_is_made_again(
 
 
 def test_layers_in_float_give_what_they_gave(checkpoint: Path, nncf: None) -> None:
-    from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
-    from sartm_core.runtime.quantisation.restored import layers_of, restored
-
     network = openvino.convert(FixedGraph(FoldedSARTM(SARTM.load(checkpoint)), SIZE, pixels=True))
     inputs = frames.frames_of(Calibration(), PreprocessConfig(SIZE), SIZE, frames.Pixels.ALWAYS)
     coarse = quantise.quantised(network, inputs.measured)
@@ -138,13 +141,30 @@ def test_layers_in_float_give_what_they_gave(checkpoint: Path, nncf: None) -> No
     assert off["all"] < 0.2 * off["coarse"]
 
 
+def test_an_exported_file_carries_it(
+    checkpoint: Path, nncf: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    as_asked(GOOD, monkeypatch)
+    monkeypatch.setattr(quantise, "ratios", lambda run, others, frame: dict.fromkeys(others, 1.9))
+    monkeypatch.setattr(Difference, "is_good", lambda *_: True)  # random weights
+    options = ["--format", "openvino", "--precision", "int8", "--checkpoint", str(checkpoint), "--camera", "64x96"]
+    assert export([*options, "--output", str(tmp_path / "a.xml")]) == 0
+    said = capsys.readouterr().out
+    assert "network 64x96 int8" in said and "int8: 99.90% of pixels as in float" in said and "1.90x" in said
+    text, weights = (tmp_path / name for name in ("a.xml", "a.bin"))
+    assert "FakeQuantize" in text.read_text() and weights.read_bytes() != b""
+    for precision in ("auto", "int8"):
+        segmenter = Segmenter.load(text, precision=precision)
+        assert (segmenter.engine, segmenter.precision) == ("openvino", "int8")
+    ((rgb, thermal),) = islice(frames.scenes(PreprocessConfig(SIZE), SIZE), 1)
+    exact = load(checkpoint, "fp32")
+    scores = [one.scores(one.inputs(FramePair(rgb, thermal))).flatten() for one in (exact, segmenter)]
+    assert 0.9 < torch.corrcoef(torch.stack(scores))[0, 1] < 1
+    with pytest.raises(ValueError, match="precision: 'fp32' asked for, but a.xml runs in int8"):
+        Segmenter.load(text, precision="fp32")
+
+
 # Its parts
-
-
-def _pair(rgb: np.ndarray, thermal: np.ndarray):
-    from sartm_core.runtime.batching import FramePair
-
-    return FramePair(rgb, thermal)
 
 
 def test_without_nncf_the_command_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
