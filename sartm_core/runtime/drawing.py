@@ -59,7 +59,7 @@ def overlay(rgb: Tensor, mask: Tensor, colors: Tensor, weight: int, gamma: float
     clear = rgb if gamma == 1.0 else lightened(rgb, gamma)
     blended = (painted.int() * weight + clear.int() * (visualize.WHOLE - weight)) // visualize.WHOLE
     out = torch.where(shown[..., None], blended.to(torch.uint8), clear)
-    edge = shown & outline(mask)  # (H, W)
+    edge = shown & visualize.outline(mask)  # (H, W)
     return torch.where(edge[..., None], painted, out) if weight else out
 
 
@@ -67,15 +67,3 @@ def lightened(rgb: Tensor, gamma: float) -> Tensor:
     """(H, W, 3) uint8, by the curve of `visualize.lightened`."""
     grey = torch.arange(IGNORE + 1, dtype=torch.float64, device=rgb.device) / IGNORE  # (256,)
     return (grey**gamma * IGNORE).round().to(torch.uint8)[rgb.int()]
-
-
-def outline(mask: Tensor) -> Tensor:
-    """(H, W) -> (H, W) bool, as `visualize.outline`."""
-    width = max(1, round(mask.shape[0] / visualize.ROWS_PER_LINE))
-    edge = torch.zeros_like(mask, dtype=torch.bool)
-    down, right = mask[width:] != mask[:-width], mask[:, width:] != mask[:, :-width]
-    edge[width:] |= down
-    edge[:-width] |= down
-    edge[:, width:] |= right
-    edge[:, :-width] |= right
-    return edge

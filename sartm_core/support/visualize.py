@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -87,10 +88,13 @@ def overlay(rgb: np.ndarray, mask: np.ndarray, palette: Sequence[Color], alpha: 
     return out
 
 
-def outline(mask: np.ndarray) -> np.ndarray:
-    """(H, W) ids -> (H, W) bool: pixels beside another id, a line that is thicker in larger pictures."""
+def outline(mask: Any) -> Any:
+    """(H, W) ids -> (H, W) bool: pixels beside another id, a line that is thicker in larger pictures.
+
+    Of an array or of a tensor, where that lies.
+    """
     width = max(1, round(mask.shape[0] / ROWS_PER_LINE))
-    edge = np.zeros(mask.shape, bool)
+    edge = mask < 0  # no id is: False everywhere
     down, right = mask[width:] != mask[:-width], mask[:, width:] != mask[:, :-width]
     edge[width:] |= down
     edge[:-width] |= down

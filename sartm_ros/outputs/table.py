@@ -39,7 +39,7 @@ class Output:
     package: str = ""
     """Python package that is not always there."""
     beside: bool = False
-    """It takes a millisecond or more: made by a thread beside the model's, after the others, of the newest frame."""
+    """It takes a millisecond or more, and may be left out: made by a thread beside the model's, after the others, of the newest frame."""
     refills: bool = False
     """`make` gets the last frame's message again: one so large that fresh memory is a good part of its cost."""
 
@@ -96,12 +96,12 @@ TABLE = (
     Output(
         "hot_spots", TEXT, things.hot_spots,
         "JSON: `stamp`, `frame_id`, `size`, `thermal_size`, `temperature`, `alarm`, `hot_spots` (each `kelvin`, "
-        "`peak`, `box`, `pixels` in the thermal frame, `rgb`: the peak there, or null).", beside=True,
+        "`peak`, `box`, `pixels` in the thermal frame, `rgb`: the peak there, or null).",
     ),
     Output(
         "alarm", "std_msgs/msg/Bool", things.alarm,
         "True from the first hot spot until `~/reset_alarm`; watched while this or `hot_spots` has a subscriber.",
-        latched=True, beside=True,
+        latched=True,
     ),
     Output(
         "cloud", CLOUD, things.cloud,

@@ -58,9 +58,6 @@ class Frames:
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._rest, None)
 
-    def set_range(self, start_index: int, end_index: int) -> None:
-        raise NotImplementedError
-
 
 def worthwhile(network: Any) -> list[str]:
     """Names of the nodes that become int8."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from sartm_ros.outputs import things
+from sartm_ros.outputs import pictures, things
 from test.ros.beside import Beside
+from test.ros.fake_segmenter import DEADLINE_S
 from test.ros.processes import stamp_ns
 from test.ros.rig import H, W
 
@@ -122,6 +125,29 @@ def test_the_alarm_stays_until_it_is_reset(rig):
     late = beside.hear("alarm", Bool, latched=True)
     r.until(lambda: late, "the latched alarm")
     assert not late[0].data
+
+
+def test_the_alarm_misses_no_frame_while_an_overlay_takes_its_time(rig, monkeypatch):
+    """Slower outputs are made of the newest frame only; the fire watch looks at every one."""
+    r = rig(parameters=CENTIKELVIN | {"alarm.temperature": 350.0})
+    thermal(r, COUNTS)
+    begun, going = threading.Event(), threading.Event()
+    draw = pictures.drawn
+
+    def slow(*args):
+        begun.set()
+        assert going.wait(DEADLINE_S)
+        return draw(*args)
+
+    monkeypatch.setattr(pictures, "drawn", slow)
+    beside = Beside(r)
+    beside.hear("overlay", Image)
+    alarms = beside.hear("alarm", Bool, latched=True)
+    r.ready()
+    r.stream_until(begun.is_set, "an overlay that is begun")
+    thermal(r, with_spot(36000))
+    r.stream_until(lambda: alarms and alarms[-1].data, "the alarm while the overlay is not done")
+    going.set()
 
 
 def test_a_hysteresis_above_the_threshold_is_refused(rig):
