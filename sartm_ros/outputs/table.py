@@ -39,7 +39,7 @@ class Output:
     package: str = ""
     """Python package that is not always there."""
     beside: bool = False
-    """It takes a millisecond or more, and a frame may do without: made by a thread beside the model's, after the others,
+    """Takes a millisecond or more, and a frame may do without: made by a thread beside the model's, after the others,
     of the newest frame."""
     refills: bool = False
     """`make` gets the last frame's message again: one so large that fresh memory is a good part of its cost."""
