@@ -91,9 +91,10 @@ def open_weights(
         return Opened(network, network.sha256, exported.device_of(network, device, engine))
     stored = read_stored(file)
     check_trained(stored.info, file, untrained)
-    loaded = None if was_made(stored) else model_of(stored, sam2)
-    reload = partial(load_same, file, sam2, stored.sha256)
-    return Opened(Source(loaded, reload, shared, (stored.model, stored.info)), stored.sha256, device)
+    make, reload = partial(model_of, stored, sam2), partial(load_same, file, sam2, stored.sha256)
+    loaded = None if was_made(stored) else make()
+    source = Source(loaded, reload, shared, (stored.model, stored.info), make if loaded is None else None)
+    return Opened(source, stored.sha256, device)
 
 
 def was_made(stored: Stored) -> bool:

@@ -60,10 +60,11 @@ class Source:
         reload: Callable[[], SARTM] | None = None,
         shared: Shared | None = None,
         about: tuple[ModelConfig, ModelInfo] | None = None,
+        make: Callable[[], SARTM] | None = None,
     ) -> None:
-        """model: None: `reload` makes it when it is needed, and `about` is what is known of it."""
+        """model: None: `make` makes it of what was read already, if it is needed; `about` is what is known of it."""
         self._model = model
-        self._reload = reload
+        self._make, self._reload = make, reload
         if about is None:
             assert model is not None
             about = model.config, model.info
@@ -73,14 +74,15 @@ class Source:
     def __call__(self) -> SARTM:
         """The model in eval mode, to be read only."""
         if self._model is None:
-            assert self._reload is not None
-            self._model = self._reload()
+            make, self._make = self._make or self._reload, None
+            assert make is not None
+            self._model = make()
         return self._model.eval()
 
     def release(self) -> None:
         """Forget the model if it can be loaded again."""
         if self._reload is not None:
-            self._model = None
+            self._model = self._make = None
 
 
 class Engine(Protocol):

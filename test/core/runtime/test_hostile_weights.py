@@ -12,6 +12,8 @@ from sartm_core.evaluate.__main__ import main as evaluate
 from sartm_core.export.__main__ import main as export
 from sartm_core.predict.__main__ import main as predict
 from sartm_core.runtime.engines import cache
+from sartm_core.runtime.engines.sharing import Shared
+from sartm_core.runtime.opening import open_weights
 from sartm_core.runtime.segmenter import Segmenter
 from test.core import layouts
 from test.core.conftest import PLAIN, make_frames, make_model
@@ -83,3 +85,20 @@ def test_what_was_kept_and_is_damaged_is_of_no_use(tmp_path: Path, read) -> None
         path.write_bytes(damage(path.read_bytes()))
         with pytest.raises(ValueError, match="cut or overwritten"):
             read(path)
+
+
+def test_a_file_rewritten_while_a_known_network_loads_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time no network is made until an engine asks for it: of what was read, not of the file again."""
+    monkeypatch.setenv("SARTM_CACHE", str(tmp_path / "cache"))
+    path, data = tmp_path / "live.safetensors", good()
+    path.write_bytes(data)
+    first = open_weights(path, None, "cpu", "torch", Shared()).weights()
+    opened = open_weights(path, None, "cpu", "torch", Shared())
+    path.write_bytes(spoilt(data, CHANGES["NaN weights"][0]))
+    again = opened.weights()
+    assert all(torch.equal(one, other) for one, other in zip(first.parameters(), again.parameters(), strict=True))
+    opened.weights.release()
+    with pytest.raises(ValueError, match=r"live.safetensors"):
+        opened.weights()
