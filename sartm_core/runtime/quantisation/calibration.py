@@ -11,7 +11,7 @@ import numpy as np
 
 from sartm_core.data.datasets import open_pairs
 
-MEASURED, JUDGED = 24, 12
+MEASURED, JUDGED = 32, 16
 """Frames by which ranges are measured, and by which the result is judged; of a small folder two thirds and a third."""
 FEWEST = 6
 """Frames of a folder that say something."""
