@@ -32,6 +32,10 @@ INT8_ENOUGH = 0.99
 """Share of pixels that int8 must give the same class."""
 
 
+REMEDY = {"fp16": "; try --precision fp32", INT8: "; try other frames as --calibration, or --precision fp32"}
+"""By precision, what to do about a file that differs."""
+
+
 @dataclass(frozen=True)
 class Written:
     """What came out."""
@@ -66,7 +70,7 @@ def export(config: ExportConfig, weights: Path) -> Written:
             if not difference.is_good(enough):
                 raise ValueError(
                     f"{path} was not written: it would give {difference}; expected {enough:.1%} of pixels and finite "
-                    "scores" + ("; try --precision fp32" if config.precision != "fp32" else "")
+                    f"scores{REMEDY.get(config.precision, '')}"
                 )
             files = kind.publish(draft, path)
     return Written(files, about, difference, quantiser and quantiser.report)
