@@ -19,6 +19,7 @@ from sartm_core.runtime.engines.base import INT8, Settings
 from sartm_core.runtime.engines.openvino import in_int8
 from sartm_core.runtime.exported.description import JOINTS, PRESENT, Description
 from sartm_core.runtime.exported.parts import Parts
+from sartm_core.runtime.quantisation import verdict
 from sartm_core.runtime.quantisation.calibration import Calibration
 from sartm_core.runtime.quantisation.frames import Frames, frames_of
 from sartm_core.runtime.quantisation.onnx_qdq import quantised
@@ -28,10 +29,6 @@ from sartm_core.support.reports import versions
 
 PACKAGES = ("sartm_ros", "torch", "onnx", "onnxscript", "openvino")
 """Their versions are written into the file."""
-INT8_ENOUGH = 0.99
-"""Share of pixels that int8 must give the same class."""
-
-
 REMEDY = {"fp16": "; try --precision fp32", INT8: "; try other frames as --calibration, or --precision fp32"}
 """By precision, what to do about a file that differs."""
 
@@ -66,7 +63,7 @@ def export(config: ExportConfig, weights: Path) -> Written:
             bar.update()
             bar.set_description("compare")
             difference = compare(kind.Runner(draft), model, about, bar.update)
-            enough = INT8_ENOUGH if quantiser else ENOUGH
+            enough = verdict.ENOUGH if quantiser else ENOUGH
             if not difference.is_good(enough):
                 raise ValueError(
                     f"{path} was not written: it would give {difference}; expected {enough:.1%} of pixels and finite "
