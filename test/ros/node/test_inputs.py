@@ -73,7 +73,7 @@ def test_policies_that_clash_are_named_on_both_sides(offered, asked, expected):
 
 def camera(node, got=None, **values):
     take = got.append if got is not None else (lambda message: None)
-    return inputs.Camera(node, RGB, VALUES | values, lambda stream, message: take(message), lambda stream: None)
+    return inputs.Camera(node, RGB, VALUES | values, lambda stream, message, at: take(message), lambda stream: None)
 
 
 def test_a_topic_without_publisher_names_others_that_have_one(bench):
