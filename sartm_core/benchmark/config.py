@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from sartm_core.model.config import full_name
 from sartm_core.preprocess.config import STRIDE
-from sartm_core.runtime.engines import ENGINES, PRECISIONS, pick_device
+from sartm_core.runtime.engines import ENGINES, PRECISIONS
 from sartm_core.runtime.opening import shipped_backbone
+from sartm_core.support.device import pick_device
 from sartm_core.support.fields import at_least, one_of
 
 Size = tuple[int, int]

@@ -14,8 +14,8 @@ import torch
 from sartm_core.benchmark.config import BenchmarkConfig
 from sartm_core.benchmark.report import report
 from sartm_core.benchmark.run import benchmark
-from sartm_core.runtime.engines import pick_device
 from sartm_core.runtime.engines.onnxruntime import providers_here
+from sartm_core.support.device import pick_device
 from sartm_core.support.reports import markdown_table, versions
 
 NAME = "gpu-report"

@@ -14,7 +14,7 @@ from sartm_core.benchmark.rates import Rates
 from sartm_core.benchmark.results import Row, spread
 from sartm_core.benchmark.session import Session, Turn, Way
 from sartm_core.benchmark.worker import Worker, WorkerError
-from sartm_core.runtime.engines import PRECISIONS
+from sartm_core.runtime.engines.base import dtype_of
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Meter(Asked):
         self.precision = precision
         self.laps: list[list[float]] = []
         """By round, milliseconds of each product. None where the machine cannot multiply in this format."""
-        self.start(Rates, products, PRECISIONS[precision], beside.row.ran["device"], beside.way.threads)
+        self.start(Rates, products, dtype_of(precision), beside.row.ran["device"], beside.way.threads)
         self.ask("turn")  # the first is slower
 
     def failed(self, error: WorkerError) -> None:

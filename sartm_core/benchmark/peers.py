@@ -18,7 +18,7 @@ from sartm_core.benchmark.config import Size
 from sartm_core.benchmark.runtimes import RUNTIMES, Port
 from sartm_core.benchmark.session import MS, QUICK, Peak, Turn
 from sartm_core.benchmark.subjects import Frames, fit
-from sartm_core.runtime.engines import pick_device
+from sartm_core.support.device import pick_device
 from sartm_core.support.memory import peak_resident, reset_peak, resident
 
 TYPES = ("float32", "float16", "uint8")

@@ -24,8 +24,8 @@ from sartm_core.benchmark.runtimes import RUNTIMES
 from sartm_core.benchmark.session import Way
 from sartm_core.benchmark.subjects import Weights, load_plain, make_frames, weights_from, weights_of
 from sartm_core.benchmark.worker import WorkerError
-from sartm_core.runtime.engines import PRECISIONS, pick_device
-from sartm_core.runtime.engines.base import INT8
+from sartm_core.runtime.engines.base import INT8, dtype_of
+from sartm_core.support.device import pick_device
 from sartm_core.support.fields import to_dict
 
 FP32 = "fp32"
@@ -108,7 +108,7 @@ def measure(
                 each.row.memory = Memory(peak.starting, peak.running, None, None)
                 continue
             run = counts.plain if each is baseline else counts.deploy
-            dtype = PRECISIONS[each.row.ran["precision"]]
+            dtype = dtype_of(each.row.ran["precision"])
             each.row.memory = memory_of(peak, run, counts.plain, dtype)
         compare(config.agreement_frames, baseline, engines, tell)
     add_ratios(case)

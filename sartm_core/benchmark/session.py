@@ -14,10 +14,11 @@ from sartm_core.benchmark.baseline import MS, PlainSegmenter
 from sartm_core.benchmark.config import Size
 from sartm_core.benchmark.subjects import Frames, Weights, load_plain
 from sartm_core.runtime.batching import FramePair
-from sartm_core.runtime.engines import ENGINES, pick_device
+from sartm_core.runtime.engines import ENGINES
 from sartm_core.runtime.engines.base import INT8
 from sartm_core.runtime.result import SegmentationResult
 from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.device import pick_device
 from sartm_core.support.gpu import forget_most_held, most_held, on_gpu, synchronize
 from sartm_core.support.memory import peak_resident, reset_peak, resident
 

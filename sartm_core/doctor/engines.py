@@ -21,8 +21,9 @@ COMPILES = ("torch-compile",)
 
 def engines() -> Iterator[Finding]:
     """On the device that `auto` takes."""
-    from sartm_core.runtime.engines import ENGINES, pick_device
+    from sartm_core.runtime.engines import ENGINES
     from sartm_core.runtime.engines.choice import Wish, pick_engine
+    from sartm_core.support.device import pick_device
 
     device = pick_device("auto")
     auto, _ = pick_engine(Wish(device))

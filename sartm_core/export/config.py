@@ -9,7 +9,7 @@ from types import ModuleType
 from sartm_core.preprocess.config import STRIDE
 from sartm_core.runtime.engines.base import INT8
 from sartm_core.runtime.exported import onnx_file, openvino_file
-from sartm_core.runtime.exported.stages import THERMAL_TYPES, Size
+from sartm_core.runtime.exported.description import THERMAL_TYPES, Size
 from sartm_core.support.fields import one_of
 
 FORMATS: dict[str, ModuleType] = {"onnx": onnx_file, "openvino": openvino_file}
@@ -46,7 +46,7 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         one_of("ExportConfig", "format", self.format, tuple(FORMATS))
-        one_of("ExportConfig", "thermal", self.thermal, tuple(THERMAL_TYPES))
+        one_of("ExportConfig", "thermal", self.thermal, THERMAL_TYPES)
         one_of("ExportConfig", "precision", self.precision, PRECISIONS[self.format])
         if self.calibration is not None and self.precision != INT8:
             raise ValueError(f"ExportConfig.calibration: given with precision {self.precision}, but it is for int8")

@@ -26,8 +26,8 @@ from sartm_core.figures.sources import check_same_classes, open_source, spread
 from sartm_core.model.checkpoint import sha256
 from sartm_core.model.sartm import SARTM
 from sartm_core.runtime.opening import checkpoint_path, name_of
-from sartm_core.runtime.segmenter import pick_device
 from sartm_core.support.classes import Color
+from sartm_core.support.device import pick_device
 from sartm_core.support.files import replacing, write_json
 from sartm_core.support.visualize import display_colors
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 CAMERAS = ("rgb+thermal", "rgb", "thermal")
 """What a model may be given, in the order of the temperatures and biases."""

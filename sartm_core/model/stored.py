@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import torch
-from safetensors.torch import load as tensors_of
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.info import ModelInfo
 from sartm_core.support.fields import from_dict
 from sartm_core.support.files import LONGEST_NAME, opened, whole
+from sartm_core.support.late import torch
 from sartm_core.support.text import plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FOREIGN = (".pt", ".pth", ".ckpt", ".bin")
 """Suffixes of weights that are not ours."""
@@ -46,27 +48,44 @@ class Stored:
     """One of `KINDS`."""
     model: ModelConfig
     info: ModelInfo
-    tensors: dict[str, Tensor]
     sha256: str
     """Of the bytes that all this was read from."""
+    data: bytes
+    """These."""
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """By name; the bytes are let go. ValueError names the file and what is wrong."""
+        from safetensors.torch import load  # imports torch
+
+        try:
+            tensors = load(self.data)
+        except Exception as error:  # the library has more than one class for a file that is none
+            raise ValueError(f"checkpoint: {named(self.path)} is not a safetensors file ({plain(error)})") from error
+        check_finite(tensors, f"checkpoint: {named(self.path)}")
+        object.__setattr__(self, "data", b"")  # the tensors are copies
+        return tensors
 
 
-def read_stored(path: str | Path) -> Stored:
-    """Read and check a file. FileNotFoundError, OSError and ValueError name it and what is wrong."""
+def read_stored(path: str | Path, proven: Callable[[Stored], bool] = lambda _: False) -> Stored:
+    """Read and check a file. FileNotFoundError, OSError and ValueError name it and what is wrong.
+
+    proven: whether its tensors were checked before; then they are left as bytes until somebody wants them.
+    """
     path = Path(path)
     with opened(path, "checkpoint") as file:
         read_head(file)  # before gigabytes of something else are in memory
         data = whole(file, "checkpoint")
-    digest = hashlib.sha256(data).hexdigest()
     try:
-        tensors = tensors_of(data)
         head = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + head_length(data)])
-    except Exception as error:  # the library has more than one class for a file that is none
+    except Exception as error:  # overwritten meanwhile, by whatever
         raise ValueError(f"checkpoint: {named(path)} is not a safetensors file ({plain(error)})") from error
-    del data  # the tensors are copies
     kind, model, info = described(content_of(head, path), path)
-    check_finite(tensors, f"checkpoint: {named(path)}")
-    return Stored(path, kind, model, info, tensors, digest)
+    stored = Stored(path, kind, model, info, hashlib.sha256(data).hexdigest(), data)
+    del data
+    if not proven(stored):
+        stored.tensors  # noqa: B018 - checks them
+    return stored
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -11,13 +11,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sartm_core.preprocess.camera import RAYS_KEPT, Camera
+from sartm_core.support.device import Device
 from sartm_core.support.gpu import upload
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CACHED = 1 << 16
 """Pixels that are worked on together on a CPU: 256 KiB for each of some six intermediate results."""
@@ -47,7 +51,7 @@ class Landing:
     """bool: within it, but behind something nearer."""
 
     @classmethod
-    def empty(cls, size: tuple[int, int], device: torch.device) -> Landing:
+    def empty(cls, size: tuple[int, int], device: torch.device | Device) -> Landing:
         """For an rgb view of (width, height); nothing is occluded yet."""
         shape = size[1], size[0]
         floats = (torch.empty(shape, device=device) for _ in range(3))
@@ -64,7 +68,7 @@ def land(
     rgb_to_thermal: tuple[float, ...],
     depth: np.ndarray,
     tolerance: float,
-    device: torch.device,
+    device: torch.device | Device,
 ) -> Landing:
     """Follow each pixel of an rgb picture through its depth into a thermal one.
 
@@ -144,7 +148,7 @@ class Cells:
         buffer.scatter_reduce_(0, target.flatten(), nearness.flatten(), "amax")
 
 
-def blocks(size: tuple[int, int], device: torch.device) -> list[slice]:
+def blocks(size: tuple[int, int], device: torch.device | Device) -> list[slice]:
     """Rows of a picture (width, height) to work on together: on a CPU so few that they stay in its cache."""
     rows = max(1, CACHED // size[0]) if device.type == "cpu" else size[1]
     return [slice(first, first + rows) for first in range(0, size[1], rows)]
@@ -157,7 +161,7 @@ def through(lens: Lens, points: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(RAYS_KEPT)
-def turned_rays(camera: Camera, matrix: tuple[float, ...], lens: Lens, device: torch.device) -> Tensor:
+def turned_rays(camera: Camera, matrix: tuple[float, ...], lens: Lens, device: torch.device | Device) -> Tensor:
     """(3, H, W): what one metre of depth along each pixel's ray adds to a point in the other camera's frame, `through`
     its lens."""
     x, y = camera.rays()

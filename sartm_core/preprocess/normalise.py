@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.resize import planes
 from sartm_core.preprocess.thermal import mode_of
 from sartm_core.preprocess.thermal.parts import SAMPLE_STEP
 from sartm_core.support.gpu import Run, on_gpu, replayed, upload
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NORMS_KEPT = 8
 """Thermal normalisations whose CUDA graphs stay in memory."""

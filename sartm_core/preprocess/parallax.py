@@ -11,24 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from sartm_core.preprocess.camera import Camera
 from sartm_core.preprocess.depth import metres
 from sartm_core.preprocess.landing import Cells, Landing, land
 from sartm_core.preprocess.registration import GridMaker, Registration, SamplingGrid, sampling_grid
 from sartm_core.preprocess.resize import resize
+from sartm_core.support.device import CPU, Device
+from sartm_core.support.late import F, torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOLERANCE = 1.5
 """Default of `DepthRegistration.tolerance`."""
 ORTHONORMAL = 1e-3
 """Largest error of a rotation's entries."""
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class DepthView:
         thermal_size: tuple[int, int],
         rgb_size: tuple[int, int],
         size: tuple[int, int],
-        device: torch.device,
+        device: torch.device | Device,
         grid: GridMaker | None = None,
     ) -> SamplingGrid:
         """As the function of this name, sizes (width, height); `inside` is 0 where occluded."""
@@ -151,7 +152,7 @@ class DepthView:
         thermal_size: tuple[int, int],
         rgb_size: tuple[int, int],
         size: tuple[int, int],
-        device: torch.device = CPU,
+        device: torch.device | Device = CPU,
     ) -> Landing:
         """Where the pixels of the rgb view at `size` fall in the thermal picture; all sizes (width, height).
 

@@ -1,19 +1,23 @@
-"""From camera arrays to the tensors the model takes: one place, used by training, evaluation and the robot alike."""
+"""From camera arrays to what the model takes: one place, used by training, evaluation and the robot alike."""
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sartm_core.preprocess.config import PreprocessConfig
-from sartm_core.preprocess.normalise import check_rgb, check_thermal, normalize_rgb, thermal_on
+from sartm_core.preprocess.normalise import check_rgb, check_thermal, normalize_rgb, normalize_thermal, thermal_on
 from sartm_core.preprocess.parallax import FrameRegistration
-from sartm_core.preprocess.registration import GridMaker
-from sartm_core.preprocess.resize import pad, pad_pixels, resize, resized_pixels
+from sartm_core.preprocess.registration import GridMaker, Registration
+from sartm_core.preprocess.resize import pad, pad_pixels, padded, resize, resized, resized_pixels
+from sartm_core.preprocess.warping import PlaceMaker, warped
 from sartm_core.support.gpu import upload
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Pixels(Enum):
@@ -41,16 +45,8 @@ def prepare(
     of its sampling grids) the thermal frame is warped into the rgb view; alone it keeps its own. Raises ValueError
     when both are None, one has the wrong shape or type, or the registration does not fit the sizes.
     """
-    if rgb is None and thermal is None:
-        raise ValueError("rgb, thermal: both are None; give at least one of the two")
-    frame = rgb if rgb is not None else thermal
-    assert frame is not None
+    size, content = sizes_of(rgb, thermal, config)
     rgb_in = thermal_in = None
-    if rgb is not None:
-        check_rgb(rgb)
-    if thermal is not None:
-        check_thermal(thermal)
-    size, content = config.model_size(*frame.shape[:2]), config.content_size(*frame.shape[:2])
     if rgb is not None:
         fits = rgb.shape[:2] == size
         if pixels is Pixels.NEVER or (pixels is Pixels.FITTING and not fits):
@@ -67,3 +63,48 @@ def prepare(
             thermal_in = resize(values[None, None], content)  # (1, 1, h, w)
         thermal_in = pad(thermal_in, size)  # (1, 1, H, W)
     return rgb_in, thermal_in
+
+
+def prepare_arrays(
+    rgb: np.ndarray | None,
+    thermal: np.ndarray | None,
+    config: PreprocessConfig,
+    registration: FrameRegistration | None = None,
+    places: PlaceMaker | None = None,
+    grid: GridMaker | None = None,
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The same on a CPU, (1, H, W, 3) uint8 and (1, 1, H, W) float32, without torch unless the registration has depth.
+
+    places, grid: caches of `warping.places`, and of `sampling_grid` for where the depth is missing.
+    """
+    size, content = sizes_of(rgb, thermal, config)
+    rgb_in = thermal_in = None
+    if rgb is not None:
+        mean = np.array([round(255 * value) for value in config.rgb_mean], np.uint8)  # zero when it is normalised
+        rgb_in = np.ascontiguousarray(padded(resized(rgb, content), size, mean))[None]  # (1, H, W, 3)
+    if thermal is not None:
+        values = normalize_thermal(thermal, config.thermal)  # (h, w)
+        if registration is None or rgb is None:
+            values = resized(values, content)  # (h, w)
+        elif isinstance(registration, Registration):
+            values = warped(values, registration, rgb.shape[:2], content, places)  # (h, w)
+        else:
+            seen = registration.warp(torch.from_numpy(values)[None, None], rgb.shape[:2], content, grid)
+            values = seen[0, 0].numpy()  # (h, w)
+        thermal_in = padded(values, size)[None, None]  # (1, 1, H, W)
+    return rgb_in, thermal_in
+
+
+def sizes_of(
+    rgb: np.ndarray | None, thermal: np.ndarray | None, config: PreprocessConfig
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(H, W) of the model's input, and of the frames within it. ValueError as of `prepare`."""
+    if rgb is None and thermal is None:
+        raise ValueError("rgb, thermal: both are None; give at least one of the two")
+    if rgb is not None:
+        check_rgb(rgb)
+    if thermal is not None:
+        check_thermal(thermal)
+    frame = rgb if rgb is not None else thermal
+    assert frame is not None
+    return config.model_size(*frame.shape[:2]), config.content_size(*frame.shape[:2])

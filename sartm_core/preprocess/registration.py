@@ -9,21 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
+from sartm_core.preprocess.homography import (
+    check_horizon,
+    check_invertible,
+    footprint,
+    project,
+    resizing_matrix,
+    unit_matrix,
+)
 from sartm_core.preprocess.resize import resize
 from sartm_core.preprocess.shapes import warn_of_shape
+from sartm_core.support.device import Device
+from sartm_core.support.late import F, torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ANY = (0, 0)
 """As a (width, height): that of the frames that come."""
 NOMINAL_SIZE = (640, 480)
 """Stands in for a size that is not known yet when a matrix is checked."""
-MAX_CONDITION = 1e4
-"""Largest condition number of a matrix, both views scaled to -1..1. Real camera pairs stay under a few hundred."""
 
 MAPS_KEPT = 32
 """Maps between the cameras' pixels that stay in memory (1.2 MiB each at 480x640): two per camera pair of a robot."""
@@ -159,7 +168,9 @@ class SamplingGrid:
     """(h', w') the thermal frame is resized to before it is sampled, so that fine texture does not alias."""
 
 
-GridMaker = Callable[[Registration, tuple[int, int], tuple[int, int], tuple[int, int], torch.device], SamplingGrid]
+GridMaker = Callable[
+    [Registration, tuple[int, int], tuple[int, int], tuple[int, int], "torch.device | Device"], SamplingGrid
+]
 """`sampling_grid` or a cache of it."""
 
 
@@ -168,12 +179,24 @@ def sampling_grid(
     thermal_size: tuple[int, int],
     rgb_size: tuple[int, int],
     size: tuple[int, int],
-    device: torch.device,
+    device: torch.device | Device,
 ) -> SamplingGrid:
     """The grid for frames of these (width, height) and a model input of `size` (width, height).
 
     Costs more than its use and is constant: keep it (`functools.lru_cache` takes these arguments).
     """
+    where, inside, shrink_to = located(registration, thermal_size, rgb_size, size)
+    return SamplingGrid(
+        torch.from_numpy(where.astype(np.float32)).to(device)[None],
+        torch.from_numpy(inside.astype(np.float32)).to(device)[None, None],
+        shrink_to,
+    )
+
+
+def located(
+    registration: Registration, thermal_size: tuple[int, int], rgb_size: tuple[int, int], size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """What a `SamplingGrid` has: (H, W, 2) float64, (H, W) bool, (h', w')."""
     warn_of_shape("thermal", thermal_size, registration.thermal_size)
     warn_of_shape("rgb", rgb_size, registration.rgb_size)
     matrix = registration.homography(thermal_size, rgb_size)
@@ -193,11 +216,7 @@ def sampling_grid(
     seen = pixels[inside]  # (K, 2)
     steps = footprint(back, seen[:: len(seen) // FOOTPRINTS + 1])
     width, height = (max(1, round(n / max(1.0, step))) for n, step in zip(thermal_size, steps, strict=True))
-    return SamplingGrid(
-        torch.from_numpy(where.astype(np.float32)).to(device)[None],
-        torch.from_numpy(inside.astype(np.float32)).to(device)[None, None],
-        (height, width),
-    )
+    return where, inside, (height, width)
 
 
 @lru_cache(MAPS_KEPT)
@@ -218,35 +237,6 @@ def pixel_map(
     places = np.where(inside, y * target[0] + x, -1).astype(np.int32)
     places.flags.writeable = False
     return places
-
-
-def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Homography (3, 3) of points (..., 2) -> (..., 2) float64; inf or nan on the horizon."""
-    moved = points @ matrix[:, :2].T + matrix[:, 2]  # (..., 3)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return moved[..., :2] / moved[..., 2:]
-
-
-def footprint(matrix: np.ndarray, points: np.ndarray) -> tuple[float, float]:
-    """Size in x and in y of what (3, 3) makes of one pixel, median over points (N, 2)."""
-    depth = points @ matrix[2, :2] + matrix[2, 2]  # (N,)
-    images = project(matrix, points)  # (N, 2)
-    moves = (matrix[:2, :2] - images[:, :, None] * matrix[2, :2]) / depth[:, None, None]  # (N, 2, 2) Jacobian
-    along_x, along_y = np.median(np.hypot(moves[..., 0], moves[..., 1]), axis=0)
-    return float(along_x), float(along_y)
-
-
-def resizing_matrix(source: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
-    """(3, 3): pixel of a (width, height) frame -> its place after a resize to `target`, edges on edges."""
-    if source == target:
-        return np.eye(3)
-    x, y = target[0] / source[0], target[1] / source[1]
-    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
-
-
-def unit_matrix(size: tuple[int, int]) -> np.ndarray:
-    """(3, 3): pixel of a (width, height) frame -> -1..1 from edge to edge."""
-    return np.array([[2 / size[0], 0, 1 / size[0] - 1], [0, 2 / size[1], 1 / size[1] - 1], [0, 0, 1]])
 
 
 def known(size: tuple[int, int], otherwise: tuple[int, int]) -> tuple[int, int]:
@@ -270,26 +260,3 @@ def checked_size(name: str, size: Sequence[int]) -> tuple[int, int]:
     if len(size) != 2 or any(n != int(n) or n < 0 for n in size) or (0 in size and any(size)):
         raise ValueError(f"registration.{name}: got {list(size)}, expected [width, height] in pixels, or [0, 0]")
     return int(size[0]), int(size[1])
-
-
-def check_invertible(matrix: np.ndarray, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> None:
-    """ValueError when (3, 3) squeezes the plane so much that the way back is lost in rounding."""
-    normalized = unit_matrix(rgb_size) @ matrix @ np.linalg.inv(unit_matrix(thermal_size))
-    condition = np.linalg.cond(normalized) if np.isfinite(normalized).all() else np.inf
-    if not condition <= MAX_CONDITION:
-        raise ValueError(
-            f"registration.homography: got {matrix.ravel().tolist()}, which cannot be inverted (condition "
-            f"{condition:.1e}, at most {MAX_CONDITION:.0e}); were the points it was made from on one line?"
-        )
-
-
-def check_horizon(matrix: np.ndarray, thermal_size: tuple[int, int]) -> None:
-    """ValueError when the line that (3, 3) maps to infinity crosses the thermal frame."""
-    width, height = thermal_size
-    corners = np.array([(x - 0.5, y - 0.5, 1) for x in (0, width) for y in (0, height)])  # (4, 3)
-    depth = corners @ matrix[2]
-    if not (np.all(depth > 0) or np.all(depth < 0)):
-        raise ValueError(
-            f"registration.homography: got {matrix.ravel().tolist()}, which maps points of the thermal frame "
-            f"{width}x{height} to infinity; expected the last row to keep one sign over the frame"
-        )

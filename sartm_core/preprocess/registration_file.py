@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
 from sartm_core.preprocess.camera import Camera
 from sartm_core.preprocess.parallax import TOLERANCE, DepthRegistration, FrameRegistration
 from sartm_core.preprocess.registration import ANY, GridMaker, Registration
+from sartm_core.support.late import torch
 
 SIZES = ("thermal_size", "rgb_size")
 KEYS = {

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sartm_core.preprocess.config import ThermalNorm
 from sartm_core.preprocess.parallax import FrameRegistration
 from sartm_core.support.classes import Color
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCORE_STRIDE = 4
 """Pixels of the input per score, in either direction."""
-Inputs = tuple[Tensor | None, Tensor | None]
+Inputs = tuple["Tensor | None", "Tensor | None"]
 """Model inputs (N, 3, H, W) float32 or (N, H, W, 3) uint8, and (N, 1, H, W) float32, of one size; one may be None."""
+Arrays = tuple[np.ndarray | None, np.ndarray | None]
+"""The same without torch, rgb as pixels."""
+AnyInputs = Inputs | Arrays
 
 
 @dataclass(frozen=True)
@@ -71,15 +77,15 @@ class FramePair:
         return frame.shape[0], frame.shape[1]
 
 
-def input_size(rgb: Tensor | None, thermal: Tensor | None) -> tuple[int, int]:
+def input_size(rgb: Tensor | np.ndarray | None, thermal: Tensor | np.ndarray | None) -> tuple[int, int]:
     """(H, W) of model inputs."""
     if thermal is not None:
         return thermal.shape[2], thermal.shape[3]
     assert rgb is not None
-    return (rgb.shape[1], rgb.shape[2]) if rgb.dtype == torch.uint8 else (rgb.shape[2], rgb.shape[3])
+    return (rgb.shape[1], rgb.shape[2]) if str(rgb.dtype).endswith("uint8") else (rgb.shape[2], rgb.shape[3])
 
 
-def alike(inputs: Sequence[Inputs], networks: Sequence[Hashable]) -> list[list[int]]:
+def alike(inputs: Sequence[AnyInputs], networks: Sequence[Hashable]) -> list[list[int]]:
     """Places of the inputs that can be one batch: equal network, size and modalities. In order of their first."""
     groups: dict[tuple[Hashable, ...], list[int]] = {}
     for place, (frames, network) in enumerate(zip(inputs, networks, strict=True)):
@@ -87,9 +93,10 @@ def alike(inputs: Sequence[Inputs], networks: Sequence[Hashable]) -> list[list[i
     return list(groups.values())
 
 
-def stack(inputs: Sequence[Inputs]) -> Inputs:
+def stack(inputs: Sequence[AnyInputs]) -> AnyInputs:
     """Inputs of one frame each -> one batch."""
     if len(inputs) == 1:
         return inputs[0]
     rgb, thermal = ([x for x in frames if x is not None] for frames in zip(*inputs, strict=True))
-    return torch.cat(rgb) if rgb else None, torch.cat(thermal) if thermal else None
+    join: Any = np.concatenate if isinstance((rgb or thermal)[0], np.ndarray) else torch.cat
+    return join(rgb) if rgb else None, join(thermal) if thermal else None

@@ -6,15 +6,18 @@ The same pictures as `support.visualize.overlay` and `scene.pictures.color_mask`
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sartm_core.runtime.batching import Drawing, FramePair
 from sartm_core.support import visualize
 from sartm_core.support.classes import IGNORE
 from sartm_core.support.gpu import on_gpu, upload
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DRAWINGS_KEPT = 16
 """Colours that stay on the GPU."""

@@ -6,18 +6,22 @@ import warnings
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
 from PIL import Image
 
 from sartm_core.data.images import read_rgb, read_thermal
 from sartm_core.data.swapped import GREY, coloring, coloring_of, look_swapped, question
+from sartm_core.support.late import is_tensor
 from sartm_core.support.pixels import EIGHT_BIT_MODES, bits, orientation, plain, upright
 
-Frame = np.ndarray | torch.Tensor | Image.Image | str | PathLike[str]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Frame: TypeAlias = "np.ndarray | Tensor | Image.Image | str | PathLike[str]"
 """An array, a tensor, a Pillow image or the path of an image file."""
-Frames = tuple[Frame | None, Frame | None]
+Frames: TypeAlias = "tuple[Frame | None, Frame | None]"
 """(rgb, thermal)."""
 STEP = 8
 """Every so many-th row and column tells whether a picture is grey."""
@@ -44,7 +48,7 @@ def as_rgb(frame: Frame | None) -> np.ndarray | None:
                 f"rgb: got a Pillow image of mode {frame.mode} and {bits(frame)} bits, expected 8-bit colour"
             )
         return upright(np.array(frame.convert("RGB")), orientation(frame))
-    if isinstance(frame, torch.Tensor):
+    if is_tensor(frame):
         array = of_tensor(frame)
         channels_first = array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3
         return np.ascontiguousarray(array.transpose(1, 2, 0)) if channels_first else array  # (H, W, 3)
@@ -61,13 +65,13 @@ def as_thermal(frame: Frame | None) -> np.ndarray | None:
             np.array(frame.convert("RGB") if frame.mode in ("P", "PA", "1") else frame), orientation(frame)
         )
         return plain(values[..., 0] if values.ndim == 3 else values)
-    if isinstance(frame, torch.Tensor):
+    if is_tensor(frame):
         array = of_tensor(frame)
         return array[0] if array.ndim == 3 and len(array) == 1 else array
     return array_of(frame, "thermal", read_thermal)
 
 
-def of_tensor(frame: torch.Tensor) -> np.ndarray:
+def of_tensor(frame: Tensor) -> np.ndarray:
     array: np.ndarray = frame.detach().cpu().numpy()
     return array
 

@@ -89,7 +89,7 @@ def open_weights(
         network = exported.open_exported(file)
         check_trained(network.info, file, untrained)
         return Opened(network, network.sha256, exported.device_of(network, device, engine))
-    stored = read_stored(file)
+    stored = read_stored(file, proven=was_made)
     check_trained(stored.info, file, untrained)
     make, reload = partial(model_of, stored, sam2), partial(load_same, file, sam2, stored.sha256)
     loaded = None if was_made(stored) else make()

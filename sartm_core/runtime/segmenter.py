@@ -20,14 +20,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sartm_core.model.info import ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.parallax import FrameRegistration
 from sartm_core.runtime.batching import FramePair, Inputs, alike
-from sartm_core.runtime.engines import Source, pick_device
+from sartm_core.runtime.engines import Source
 from sartm_core.runtime.engines.choice import Wish
 from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.hardware import give_back_memory
@@ -36,12 +34,14 @@ from sartm_core.runtime.exported.description import at_size
 from sartm_core.runtime.frames import Frame, Frames, as_frames
 from sartm_core.runtime.network import Network, Prepared
 from sartm_core.runtime.opening import DEFAULT, Adapters, by_name, open_weights
-from sartm_core.runtime.postprocess import enlarge
 from sartm_core.runtime.result import SegmentationResult
 from sartm_core.support.classes import Color
+from sartm_core.support.device import pick_device
 from sartm_core.support.gpu import give_back, held_mib, queue
 
 if TYPE_CHECKING:  # it takes seconds to import
+    from torch import Tensor
+
     from sartm_core.model.sartm import SARTM
 
 
@@ -272,11 +272,7 @@ class Segmenter:
 
         Frames as for a call; `preprocess` stands in for the segmenter's own (another input size).
         """
-        network, pair = self._network, FramePair(rgb, thermal)
-        config = preprocess or network.preprocess
-        scores = network.scores(network.inputs(pair, config))
-        with torch.inference_mode():
-            return enlarge(scores[0], config.covered(pair.size, size))[:, : size[0], : size[1]]
+        return self._network.logits(FramePair(rgb, thermal), size, preprocess)
 
     def check(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> None:
         """Try every adapter on a frame. ValueError when scores have the wrong shape or are not finite."""

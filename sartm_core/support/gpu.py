@@ -21,11 +21,15 @@ from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from sartm_core.support.device import Device
+from sartm_core.support.late import has_torch, torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -38,19 +42,19 @@ GRAPHS_KEPT = 16
 LAPS = 10
 """Of a stopwatch's graph."""
 MS, MIB = 1e3, 2**20
-Run = Callable[..., Tensor]
+Run = Callable[..., "Tensor"]
 """Tensors, some may be None -> a tensor."""
 
 
-def on_gpu(device: torch.device | str) -> bool:
+def on_gpu(device: str | torch.device) -> bool:
     """Whether work for it is queued, and its memory apart."""
-    return torch.device(device).type == "cuda"
+    return str(device).partition(":")[0] == "cuda"
 
 
 # In and out
 
 
-def upload(image: np.ndarray, device: torch.device | str) -> Tensor:
+def upload(image: np.ndarray, device: str | torch.device) -> Tensor:
     """An array as a contiguous tensor. CPU: the array's own memory, to be read only, where it is contiguous.
 
     CUDA: by way of pinned memory, without waiting.
@@ -63,9 +67,9 @@ def upload(image: np.ndarray, device: torch.device | str) -> Tensor:
 
 
 class Leaving:
-    """Tensors on their way to numpy, by frame and name: one copy and one wait for all of them."""
+    """Tensors on their way to numpy, by frame and name: one copy and one wait for all of them. A CPU has arrays too."""
 
-    def __init__(self, frames: Sequence[Mapping[str, Tensor]], device: torch.device) -> None:
+    def __init__(self, frames: Sequence[Mapping[str, Any]], device: Device | torch.device) -> None:
         self._frames = frames
         self._pinned: Tensor | None = None
         if on_gpu(device):
@@ -79,7 +83,7 @@ class Leaving:
     def arrays(self) -> list[dict[str, np.ndarray]]:
         """Wait, then give them out. Memory of their own: pinned memory is dear, and results are kept."""
         if self._pinned is None:
-            return [{name: x.contiguous().numpy() for name, x in frame.items()} for frame in self._frames]
+            return [{name: np.ascontiguousarray(x) for name, x in frame.items()} for frame in self._frames]
         self.there.wait()
         block, place = self._pinned.numpy(), 0
         found: list[dict[str, np.ndarray]] = []
@@ -101,7 +105,7 @@ def numpy_type(dtype: torch.dtype) -> np.dtype:
 
 
 @contextmanager
-def queue(device: torch.device) -> Iterator[None]:
+def queue(device: Device | torch.device) -> Iterator[None]:
     """Work of the block goes to one stream of ours, whichever thread it is from, so that no other library's work on the
     default stream is in its way. The caller's stream is behind it afterwards, by the GPU's own means: nobody waits."""
     if not on_gpu(device):
@@ -120,14 +124,14 @@ def queue(device: torch.device) -> Iterator[None]:
 
 
 @cache
-def stream_of(device: torch.device) -> torch.cuda.Stream:
+def stream_of(device: Device | torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
 class Moment:
     """The end of what was queued so far; on a CPU, now."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: Device | torch.device) -> None:
         self._event: Any = None
         self._seconds = perf_counter()
         if on_gpu(device):
@@ -149,7 +153,7 @@ class Moment:
 # CUDA graphs
 
 
-def replayed(build: Callable[..., Run], device: torch.device) -> Run:
+def replayed(build: Callable[..., Run], device: Device | torch.device) -> Run:
     """A function of tensors that on a GPU is launched as one CUDA graph.
 
     build(*inputs): what runs inputs of these shapes; called where they are new.
@@ -174,7 +178,7 @@ class Kept:
 class Replayed:
     """For inputs of the same shapes: the first call runs as it is, the second is recorded, all others are replayed."""
 
-    def __init__(self, build: Callable[..., Run], device: torch.device) -> None:
+    def __init__(self, build: Callable[..., Run], device: Device | torch.device) -> None:
         self._build, self._device = build, device
         self._kept: OrderedDict[tuple[Any, ...], Kept] = OrderedDict()
         self._pool: Any = None
@@ -221,7 +225,9 @@ class Replayed:
             kept.inputs, kept.output = (), None
 
 
-def recorded(run: Callable[[], Any], device: torch.device, pool: Any = None) -> tuple[torch.cuda.CUDAGraph, Any]:
+def recorded(
+    run: Callable[[], Any], device: Device | torch.device, pool: Any = None
+) -> tuple[torch.cuda.CUDAGraph, Any]:
     """What it launches as a graph, and what it returned: memory that each replay writes. RuntimeError: it waits."""
     graph, own = torch.cuda.CUDAGraph(), torch.cuda.current_stream(device)
     with torch.cuda.graph(graph, pool=pool, stream=own, capture_error_mode="thread_local"):
@@ -239,13 +245,13 @@ def refill(there: Sequence[Tensor | None], given: Sequence[Tensor | None]) -> No
 # For benchmarks
 
 
-def synchronize(device: torch.device) -> None:
+def synchronize(device: Device | torch.device) -> None:
     """Wait until the device has done what it was given; a CPU always has."""
     if on_gpu(device):
         torch.cuda.synchronize(device)
 
 
-def stopwatch(run: Callable[[], object], device: torch.device) -> Callable[[], float]:
+def stopwatch(run: Callable[[], object], device: Device | torch.device) -> Callable[[], float]:
     """What runs it and gives the seconds of once. On a GPU the mean of `LAPS`, launched as one graph and timed by the
     GPU itself: a small product takes less than its launch."""
     if on_gpu(device):
@@ -267,17 +273,17 @@ def stopwatch(run: Callable[[], object], device: torch.device) -> Callable[[], f
 # Memory
 
 
-def held_mib(device: torch.device) -> float | None:
+def held_mib(device: Device | torch.device) -> float | None:
     """MiB of the GPU that torch holds, what CUDA graphs keep for their next replay among them; None on a CPU."""
     return torch.cuda.memory_reserved(device) / MIB if on_gpu(device) else None
 
 
-def most_held(device: torch.device) -> int:
+def most_held(device: Device | torch.device) -> int:
     """The most since the start, or since `forget_most_held`."""
     return torch.cuda.max_memory_reserved(device)
 
 
-def forget_most_held(device: torch.device) -> None:
+def forget_most_held(device: Device | torch.device) -> None:
     """Give back what nothing is in, and count from there."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
@@ -285,5 +291,5 @@ def forget_most_held(device: torch.device) -> None:
 
 def give_back() -> None:
     """To the GPU, what nothing is in."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if has_torch() and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

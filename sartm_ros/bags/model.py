@@ -11,7 +11,7 @@ from sartm_ros.bags.depth import Beside
 from sartm_ros.bags.pairs import BagPair
 from sartm_ros.bags.storage import BagError
 from sartm_ros.inference.jobs import Request
-from sartm_ros.inference.model import Model, library_threads
+from sartm_ros.inference.model import Model
 from sartm_ros.node.class_map import ClassMap
 from sartm_ros.node.settings import Settings
 from sartm_ros.node.weights import segmenter_of
@@ -37,7 +37,7 @@ class BagModel:
     def __init__(self, values: dict[str, Any]) -> None:
         """BagError or ValueError names the parameter."""
         try:
-            self.model = Model(segmenter_of(values), values["threads"] or library_threads())
+            self.model = Model(segmenter_of(values), values["threads"])
         except OSError as error:
             raise BagError(f"--checkpoint {values['checkpoint']}: {error}") from error
         self.weights = self.model.weights(values["adapter"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sartm_core.preprocess.registration import project, resizing_matrix
+from sartm_core.preprocess.homography import project, resizing_matrix
 from sartm_ros.calibration.coarse import Pictures
 from sartm_ros.calibration.needs import fft
 from sartm_ros.calibration.structure import Structure, reduce, structure, warp

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sartm_core.preprocess.registration import project
+from sartm_core.preprocess.homography import project
 from sartm_ros.calibration.needs import CalibrationError, measure, transform
 
 MODELS = ("scale_shift", "affine", "homography")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from sartm_core.preprocess.registration import resizing_matrix
+from sartm_core.preprocess.homography import resizing_matrix
 from sartm_core.support.visualize import contact_sheet
 from sartm_ros.calibration.needs import ndimage
 from sartm_ros.calibration.sources import FramePair

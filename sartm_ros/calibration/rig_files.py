@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from sartm_core.preprocess.camera import Camera
-from sartm_core.preprocess.registration import project
+from sartm_core.preprocess.homography import project
 from sartm_core.support.files import write_text
 from sartm_ros.calibration.models import solve
 from sartm_ros.calibration.needs import CalibrationError, opencv

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from sartm_core.data.datasets import open_pairs
-from sartm_core.preprocess.registration import project
+from sartm_core.preprocess.homography import project
 from sartm_core.support.cli import finish
 from sartm_ros.calibration import auto, trust
 from sartm_ros.calibration.models import MODELS, Fit, choose, fit_all

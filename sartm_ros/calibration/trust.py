@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sartm_core.preprocess.registration import project
+from sartm_core.preprocess.homography import project
 from sartm_ros.calibration.models import REFERENCE_WIDTH, Fit, least_points, parts, solve
 
 LEAST_INLIERS = 24

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -26,6 +27,7 @@ SMALLEST_SIDE = 128
 
 class Model:
     """A `Segmenter` whose calls use `threads` CPU threads, whichever thread calls: torch's number is one per thread.
+    0: as many as torch chooses.
 
     Where another library runs the network on a CPU, torch has what comes before and after it, and one thread: a second
     one waits for a CPU that this library keeps busy (measured in docs/benchmark_ros.md).
@@ -33,7 +35,7 @@ class Model:
 
     def __init__(self, segmenter: Any, threads: int) -> None:
         self._segmenter = segmenter
-        self._threads = threads if segmenter.engine in TORCH else 1
+        self._threads = (threads or library_threads()) if segmenter.engine in TORCH else 1
         self.name: str = segmenter.name
         self.sha256: str = segmenter.sha256
         self.classes: tuple[str, ...] = segmenter.classes
@@ -150,8 +152,11 @@ class Model:
             self.note = note
 
     def _use_threads(self) -> None:
+        if "torch" not in sys.modules:  # another library runs the network, and nothing has wanted torch yet
+            return
         import torch
 
+        library_threads()  # before it changes
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sartm_ros.companions.plan import DepthPlan
 from sartm_ros.frames.images import Crop
 from sartm_ros.inference import fallback
-from sartm_ros.inference.model import Model, library_threads
+from sartm_ros.inference.model import Model
 from sartm_ros.node import parameter_checks
 
 DEPTH = "depth"
@@ -39,13 +39,11 @@ def load_segmenter(values: dict[str, Any]) -> Model:
 
     Raises whatever loading raises (a missing file, an unknown device, ...); the text says what is wrong.
     """
-    own_choice = library_threads()
-    segmenter = segmenter_of(values)
-    model = Model(segmenter, values["threads"] or own_choice)
+    model = Model(segmenter_of(values), values["threads"])
     if values["warmup"]:
         model.warm_up(shrink=values["oom_fallback"] == fallback.SMALLER)
     if values["device"] == "auto" and model.device == "cpu":
-        model.warnings.append("device auto: torch finds no CUDA here, the model runs on the CPU")
+        model.warnings.append("device auto: no CUDA here, the model runs on the CPU")
     return model
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 THERMAL_CLIP = (-1.0, 4.0)
 """Normalised values are cut here: a clear sky far colder than the street carries nothing, a person hotter than the

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from torch import Tensor
 
 from sartm_core.preprocess.config import ThermalNorm
 from sartm_core.preprocess.thermal.parts import (
@@ -16,6 +17,9 @@ from sartm_core.preprocess.thermal.parts import (
     stretched_traced,
     traced_percentiles,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLIP = THERMAL_CLIP
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from torch import Tensor
 
 from sartm_core.preprocess.config import ThermalNorm
 from sartm_core.preprocess.thermal.parts import THERMAL_CLIP, stretched, stretched_traced
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLIP = THERMAL_CLIP
 

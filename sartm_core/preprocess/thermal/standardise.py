@@ -6,9 +6,9 @@ the same.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from sartm_core.preprocess.config import ThermalNorm
 from sartm_core.preprocess.thermal.parts import (
@@ -20,6 +20,10 @@ from sartm_core.preprocess.thermal.parts import (
     stretched_traced,
     traced_percentiles,
 )
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLIP = (-3.0, 6.0)
 """Values are cut here, in standard deviations: a person in a cold street is farther from the mean than any cold."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from sartm_core.preprocess.config import ThermalNorm
 from sartm_core.preprocess.thermal.parts import THERMAL_CLIP
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLIP = THERMAL_CLIP
 """Of jittered values; 8 and 16 bits lie in 0..1."""

@@ -3,9 +3,8 @@
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines import onnxruntime, openvino, tensorrt, torch_compile, torch_eager
 from sartm_core.runtime.engines.base import PRECISIONS, Engine, Kind, Settings, Source
-from sartm_core.runtime.engines.hardware import pick_device
 
-__all__ = ["AUTO", "ENGINES", "PRECISIONS", "Engine", "Kind", "Settings", "Source", "pick_device"]
+__all__ = ["AUTO", "ENGINES", "PRECISIONS", "Engine", "Kind", "Settings", "Source"]
 
 ENGINES: dict[str, Kind] = {
     "torch": Kind(torch_eager.make, torch_eager.precisions, batches=True),

@@ -6,17 +6,19 @@ from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.preprocess.prepare import Pixels, prepare
 from sartm_core.runtime.batching import SCORE_STRIDE, input_size
 from sartm_core.runtime.engines.base import Engine
 from sartm_core.runtime.postprocess import class_ids
+from sartm_core.support.device import Device
+from sartm_core.support.late import torch
 from sartm_core.synthetic import SceneConfig, render_scene
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sartm_core.model.sartm import SARTM
 
 SCENES = {1: "day", 2: "night"}
@@ -28,9 +30,7 @@ ENOUGH = 0.995
 """Share of pixels that must get the same class."""
 
 
-def agreement(
-    engine: Engine, exact: Engine, preprocess: PreprocessConfig, device: torch.device, pixels: Pixels
-) -> float:
+def agreement(engine: Engine, exact: Engine, preprocess: PreprocessConfig, device: Device, pixels: Pixels) -> float:
     """Share of pixels (0..1), at camera size, that get the class they have by `exact`; `pixels` as of `prepare`."""
     same = total = 0
     for seed, condition in SCENES.items():
@@ -56,7 +56,7 @@ def as_camera(kelvin: np.ndarray, norm: ThermalNorm) -> np.ndarray:
     return (norm.low + share * (norm.high - norm.low)).astype(np.float32)
 
 
-def plain(model: SARTM, device: torch.device) -> Engine:
+def plain(model: SARTM, device: Device) -> Engine:
     """The model itself, in fp32, for normalised inputs; its scores as calibrated as an engine's."""
     model = model if device.type == "cpu" else deepcopy(model).to(device)
 

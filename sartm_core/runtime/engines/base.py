@@ -8,30 +8,35 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor
-
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines.sharing import Shared
 from sartm_core.runtime.quantisation.calibration import Calibration
+from sartm_core.support.device import Device
+from sartm_core.support.late import torch
 
 if TYPE_CHECKING:  # the network takes seconds to import, and is not made where an engine has kept what it compiled
+    from torch import Tensor
+
     from sartm_core.model.config import ModelConfig
     from sartm_core.model.info import ModelInfo
     from sartm_core.model.sartm import SARTM
 
 INT8 = "int8"
-PRECISIONS: dict[str, torch.dtype] = {
-    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, INT8: torch.float32,
-}  # fmt: skip
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", INT8: "float32"}
 """By name, what torch holds such a network in; int8 is made of one in fp32."""
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """Of a key of `PRECISIONS`."""
+    dtype: torch.dtype = getattr(torch, PRECISIONS[precision])
+    return dtype
 
 
 @dataclass(frozen=True)
 class Settings:
     """How an engine is to run."""
 
-    device: torch.device
+    device: Device
     precision: str
     """A key of `PRECISIONS`."""
     threads: int | None = None
@@ -45,7 +50,7 @@ class Settings:
 
     @property
     def dtype(self) -> torch.dtype:
-        return PRECISIONS[self.precision]
+        return dtype_of(self.precision)
 
 
 class Source:
@@ -129,7 +134,7 @@ class Kind:
     """A line of the table of engines."""
 
     make: Callable[[Source, Settings], Engine]
-    precisions: Callable[[torch.device], tuple[str, ...]]
+    precisions: Callable[[Device], tuple[str, ...]]
     """Those it offers on a device, fastest first; none where it does not run."""
     package: str = "torch"
     """Python package it needs."""
@@ -146,7 +151,7 @@ class Kind:
     quantises: bool = False
     """Whether it runs int8, on CPUs."""
 
-    def obstacle(self, device: torch.device) -> str:
+    def obstacle(self, device: Device) -> str:
         """Why it cannot run here, empty when it can."""
         if find_spec(self.package) is None:
             return f"{self.package} is not installed: pip install {self.extra or self.package}"

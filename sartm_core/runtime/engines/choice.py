@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-import torch
-
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime import engines
@@ -19,7 +17,9 @@ from sartm_core.runtime.engines.hardware import cpu_flags
 from sartm_core.runtime.quantisation.calibration import Calibration
 from sartm_core.runtime.quantisation.kept import abouts
 from sartm_core.runtime.quantisation.quantise import NEEDED, has_nncf
+from sartm_core.support.device import Device
 from sartm_core.support.fields import one_of, to_dict
+from sartm_core.support.late import torch
 from sartm_core.support.reports import versions
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ EXACT = "fp32"
 class Wish:
     """What the caller asks for; "auto" leaves it to us."""
 
-    device: torch.device
+    device: Device
     engine: str = "auto"
     precision: str = "auto"
     threads: int | None = None
@@ -162,5 +162,5 @@ def known_agreement(
     return share
 
 
-def device_name(device: torch.device) -> str:
+def device_name(device: Device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

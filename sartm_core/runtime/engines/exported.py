@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.info import ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig
@@ -25,6 +23,7 @@ from sartm_core.runtime.engines.choice import EXACT, Choice, Wish, known_agreeme
 from sartm_core.runtime.engines.sessions import Session, Sessions, Size
 from sartm_core.runtime.exported import onnx_file, openvino_file
 from sartm_core.runtime.exported.description import JOINTS, PRESENT, Description
+from sartm_core.support.device import Device
 
 FORMATS: dict[str, Any] = {".onnx": onnx_file, ".xml": openvino_file}
 RUN_BY = {".onnx": ("onnxruntime", "openvino", "tensorrt"), ".xml": ("openvino",)}
@@ -72,7 +71,7 @@ def digest_of(parts: tuple[bytes, ...]) -> str:
 def device_of(exported: Exported, device: str, engine: str) -> str:
     """What "auto" stands for: "cpu" when no engine of this file would use the GPU that torch sees."""
     by_onnxruntime = exported.path.suffix == ".onnx" and engine in ("auto", "onnxruntime", "tensorrt")
-    can_use_gpu = by_onnxruntime and bool(onnxruntime.precisions(torch.device("cuda")))
+    can_use_gpu = by_onnxruntime and bool(onnxruntime.precisions(Device("cuda")))
     return device if device != "auto" or can_use_gpu else "cpu"
 
 

@@ -1,4 +1,4 @@
-"""What this machine can do: devices and fast number formats."""
+"""What this machine can do: fast number formats; and its memory."""
 
 from __future__ import annotations
 
@@ -8,26 +8,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import torch
-
 CPU_INFO = Path("/proc/cpuinfo")
 BF16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}
 """Names of bfloat16 arithmetic in the kernel's list of a CPU's abilities, x86 and ARM."""
-
-
-def pick_device(device: str) -> torch.device:
-    """ "auto" is CUDA where torch finds it, else CPU. ValueError when the named device is not there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        picked = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device: got {device!r}, expected auto, cpu, cuda or cuda:N") from error
-    if picked.type == "cuda" and (not torch.cuda.is_available() or (picked.index or 0) >= torch.cuda.device_count()):
-        raise ValueError(
-            f"device: {device!r} asked for, torch sees {torch.cuda.device_count()} CUDA devices; use auto or cpu"
-        )
-    return picked
 
 
 def give_back_memory() -> None:

@@ -6,15 +6,17 @@ import contextlib
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sartm_core.runtime.engines import cache
 from sartm_core.runtime.engines.base import Engine, Settings, Source
 from sartm_core.runtime.engines.sessions import Session, Sessions, Size, Traceable
+from sartm_core.support.device import Device
+from sartm_core.support.late import torch
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ TALKATIVE = ("onnxscript", "onnx_ir")
 """Loggers."""
 
 
-def precisions(device: torch.device) -> tuple[str, ...]:
+def precisions(device: Device) -> tuple[str, ...]:
     """fp16 needs a GPU."""
     if device.type == "cpu":
         return ("fp32",)
@@ -48,12 +50,11 @@ def providers_here() -> list[str]:
 
 def make(source: Source, settings: Settings) -> Engine:
     """ONNX files are kept on disk under the weights' SHA-256; with one kept, the model is not touched."""
-    import onnx
 
     def build(size: Size) -> Session:
         path = cache.path_of(
             "onnxruntime", ".onnx", weights=settings.weights, size=size, precision=settings.precision,
-            version=[onnx.__version__, torch.__version__],
+            version=[version("onnx"), version("torch")],
         )  # fmt: skip
         if settings.weights and path.is_file():
             try:
@@ -99,7 +100,7 @@ def quiet() -> Iterator[None]:
 
 def wanted_providers(settings: Settings) -> list[tuple[str, dict[str, Any]]]:
     """With their options."""
-    own = {CUDA: {"device_id": settings.device.index or 0}}
+    own = {CUDA: {"device_id": settings.device.number or 0}}
     here = providers_here()
     return [(name, own.get(name, {})) for name in PROVIDERS[settings.device.type] if name in here]
 

@@ -9,13 +9,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache as kept
+from importlib.metadata import version as version_of
 from mmap import mmap
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
-import torch
 
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines import cache
@@ -25,6 +25,8 @@ from sartm_core.runtime.engines.sessions import Session, Sessions, Size, Traceab
 from sartm_core.runtime.quantisation.frames import Frames, frames_of
 from sartm_core.runtime.quantisation.kept import About, Kept, keep, read
 from sartm_core.runtime.quantisation.quantise import Report, has_nncf, quantise
+from sartm_core.support.device import Device
+from sartm_core.support.late import torch
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ def core() -> Any:
         return _core()
 
 
-def precisions(device: torch.device) -> tuple[str, ...]:
+def precisions(device: Device) -> tuple[str, ...]:
     """CPUs only."""
     if device.type != "cpu":
         return ()
@@ -115,7 +117,7 @@ def session(network: Callable[[], Any], size: Size, settings: Settings, version:
     options = compile_options(settings)
     path = cache.path_of(
         "openvino", ".blob", weights=settings.weights, size=size, options=options,
-        version=[openvino.__version__, torch.__version__, version], cpu=sorted(cpu_flags()),
+        version=[openvino.__version__, version_of("torch"), version], cpu=sorted(cpu_flags()),
     )  # fmt: skip
     if settings.weights and path.is_file() and (known := imported(path, options)):
         return known

@@ -6,16 +6,18 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import Module
 
 from sartm_core.runtime.batching import input_size
 from sartm_core.runtime.engines.base import Watch
 from sartm_core.runtime.engines.hardware import give_back_memory
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class Sessions:
 
     def __init__(
         self, build: Callable[[Size], Session], pixels: bool = True, built: Callable[[], None] = lambda: None,
-        device: torch.device | str = "cpu",
+        device: str = "cpu",
     ) -> None:  # fmt: skip
         self._build, self._pixels, self._built, self._device = build, pixels, built, device
         self._sessions: OrderedDict[Size, Session] = OrderedDict()
@@ -52,16 +54,20 @@ class Sessions:
         self.watch = Watch()
 
     def __call__(self, rgb: Tensor | None, thermal: Tensor | None) -> Tensor:
+        scores = self.arrays(*(None if x is None else x.cpu().numpy() for x in (rgb, thermal)))
+        return torch.from_numpy(scores).to(self._device)
+
+    def arrays(self, rgb: np.ndarray | None, thermal: np.ndarray | None) -> np.ndarray:
+        """The same without torch."""
         size = input_size(rgb, thermal)
         present = np.array([rgb is not None, thermal is not None])
         if rgb is None:
             assert thermal is not None
             rgb = blank_rgb(len(thermal), size, self._pixels)
-        thermal = torch.zeros(len(rgb), 1, *size) if thermal is None else thermal
+        thermal = np.zeros((len(rgb), 1, *size), np.float32) if thermal is None else thermal
         run = self._session(size)
-        frames = zip(rgb.cpu().numpy()[:, None], thermal.cpu().numpy()[:, None], strict=True)
-        scores = [run(*frame, present) for frame in frames]
-        return torch.from_numpy(scores[0] if len(scores) == 1 else np.concatenate(scores)).to(self._device)
+        scores = [run(*frame, present) for frame in zip(rgb[:, None], thermal[:, None], strict=True)]
+        return scores[0] if len(scores) == 1 else np.concatenate(scores)
 
     def _session(self, size: Size) -> Session:
         if size in self._sessions:
@@ -81,6 +87,6 @@ class Sessions:
         return session
 
 
-def blank_rgb(count: int, size: Size, pixels: bool) -> Tensor:
+def blank_rgb(count: int, size: Size, pixels: bool) -> np.ndarray:
     """Stands where a frame is missing."""
-    return torch.zeros(count, *size, 3, dtype=torch.uint8) if pixels else torch.zeros(count, 3, *size)
+    return np.zeros((count, *size, 3), np.uint8) if pixels else np.zeros((count, 3, *size), np.float32)

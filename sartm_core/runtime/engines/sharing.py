@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
-from torch import Tensor, nn
+from sartm_core.support.late import torch
 
-M = TypeVar("M", bound=nn.Module)
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+M = TypeVar("M", bound="nn.Module")
 
 
 class Shared:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sartm_core.runtime.engines import building, cache, onnxruntime
 from sartm_core.runtime.engines.base import Engine, Settings, Source
 from sartm_core.runtime.engines.onnxruntime import CUDA, INPUTS, Session, Sessions, Size, providers_here, write_onnx
+from sartm_core.support.device import Device
 from sartm_core.support.files import cache_folder
+from sartm_core.support.late import torch
 from sartm_core.support.reports import versions
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ DONE = "built"
 """File that says a folder holds everything a session needs."""
 
 
-def precisions(device: torch.device) -> tuple[str, ...]:
+def precisions(device: Device) -> tuple[str, ...]:
     """On a GPU, where the installed onnxruntime has the provider."""
     return ("fp16", "fp32") if device.type == "cuda" and TENSORRT in providers_here() else ()
 
@@ -76,7 +76,7 @@ def engine_folder(network: bytes, settings: Settings) -> Path:
     )  # fmt: skip
 
 
-def gpu_name(device: torch.device) -> str:
+def gpu_name(device: Device) -> str:
     """ "" where torch sees none, as with an onnxruntime for the GPU beside a torch for the CPU."""
     return torch.cuda.get_device_name(device) if torch.cuda.is_available() else ""
 
@@ -84,7 +84,7 @@ def gpu_name(device: torch.device) -> str:
 def options(settings: Settings, folder: Path) -> dict[str, Any]:
     """Of the provider. int8 is in the file (Q/DQ), its rest in fp32."""
     return {
-        "device_id": settings.device.index or 0,
+        "device_id": settings.device.number or 0,
         "trt_engine_cache_enable": True,
         "trt_engine_cache_path": str(folder),
         "trt_timing_cache_enable": True,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from time import perf_counter
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from sartm_core.runtime.batching import input_size
 from sartm_core.runtime.engines.base import Engine, Settings, Source, Watch, Watched
 from sartm_core.support.files import cache_folder
 from sartm_core.support.gpu import on_gpu, replayed
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from sartm_core.runtime.engines.base import Engine, Settings, Source
 from sartm_core.runtime.engines.hardware import cpu_has_bf16
+from sartm_core.support.device import Device
 from sartm_core.support.gpu import on_gpu, replayed
+from sartm_core.support.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def precisions(device: torch.device) -> tuple[str, ...]:
+def precisions(device: Device) -> tuple[str, ...]:
     """fp16 before bf16 on a GPU: three bits more, and Jetsons before Orin lack bf16."""
     if device.type == "cpu":
         return ("bf16", "fp32", "fp16") if cpu_has_bf16() else ("fp32", "bf16", "fp16")

@@ -17,10 +17,12 @@ from sartm_core.model.config import ModelConfig
 from sartm_core.model.info import ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.runtime.engines.base import PRECISIONS
-from sartm_core.runtime.exported.stages import THERMAL_TYPES, Size
 from sartm_core.support.fields import from_dict, one_of, to_dict
 from sartm_core.support.text import plain
 
+Size = tuple[int, int]
+THERMAL_TYPES = ("uint8", "uint16", "float32")
+"""Pixel types of thermal cameras, by their name in numpy and in torch."""
 OWNER = "sartm"
 """Under this name the entries are kept."""
 VERSION = 1
@@ -86,7 +88,7 @@ class Description:
     """Of the packages that wrote the file."""
 
     def __post_init__(self) -> None:
-        one_of("Description", "thermal", self.thermal, tuple(THERMAL_TYPES))
+        one_of("Description", "thermal", self.thermal, THERMAL_TYPES)
         one_of("Description", "precision", self.precision, tuple(PRECISIONS))
         object.__setattr__(self, "info", replace(self.info, preprocess=fixed(self.info.preprocess, self.size)))
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from sartm_core.runtime.engines.onnxruntime import PROVIDERS, providers_here, write_onnx
 from sartm_core.runtime.exported.description import (
@@ -21,6 +20,7 @@ from sartm_core.runtime.exported.description import (
     parse,
 )
 from sartm_core.support.files import read_whole
+from sartm_core.support.late import torch
 
 if TYPE_CHECKING:
     from sartm_core.runtime.exported.parts import Parts

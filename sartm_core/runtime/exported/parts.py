@@ -8,7 +8,7 @@ from typing import Any
 
 from sartm_core.model.sartm import SARTM
 from sartm_core.runtime.batching import SCORE_STRIDE
-from sartm_core.runtime.engines.base import PRECISIONS
+from sartm_core.runtime.engines.base import dtype_of
 from sartm_core.runtime.exported.description import Description
 from sartm_core.runtime.exported.stages import Finish, Prepare
 from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
@@ -27,7 +27,7 @@ class Parts:
     @classmethod
     def of(cls, model: SARTM, about: Description, quantise: Callable[[Any], Any] | None = None) -> Parts:
         """For the weights and sizes of a file."""
-        folded = FoldedSARTM(model).to(PRECISIONS[about.precision])
+        folded = FoldedSARTM(model).to(dtype_of(about.precision))
         return cls(
             Prepare(about.preprocess, about.size, about.camera, about.thermal_camera, about.thermal),
             FixedGraph(folded, about.size),

@@ -16,8 +16,6 @@ from sartm_core.preprocess.thermal import mode_of
 from sartm_core.runtime.postprocess import enlarge
 
 Size = tuple[int, int]
-THERMAL_TYPES = {"uint8": torch.uint8, "uint16": torch.uint16, "float32": torch.float32}
-"""Pixel types of thermal cameras, by their name in numpy."""
 
 
 class Prepare(nn.Module):
@@ -39,7 +37,7 @@ class Prepare(nn.Module):
     def example(self) -> tuple[Tensor, Tensor]:
         """Inputs to trace it with."""
         rgb = torch.zeros(*self.camera, 3, dtype=torch.uint8)
-        return rgb, torch.zeros(self.thermal_camera, dtype=THERMAL_TYPES[self.dtype])
+        return rgb, torch.zeros(self.thermal_camera, dtype=getattr(torch, self.dtype))
 
 
 class Thermal(nn.Module):

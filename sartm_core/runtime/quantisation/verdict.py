@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from sartm_core.runtime.batching import SCORE_STRIDE
 from sartm_core.runtime.postprocess import class_ids
 from sartm_core.runtime.quantisation.frames import Input
 from sartm_core.support.classes import IGNORE
+from sartm_core.support.late import F, torch
 
 Run = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """As a `Session`: rgb, thermal, present -> scores (1, C, H / 4, W / 4)."""

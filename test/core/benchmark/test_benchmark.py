@@ -23,8 +23,9 @@ from sartm_core.benchmark.machine import THREADS, cpus, environment, limited
 from sartm_core.benchmark.results import Row
 from sartm_core.benchmark.session import Session, Way
 from sartm_core.benchmark.subjects import Frames, make_frames, random_model, weights_from, weights_of
-from sartm_core.runtime.engines import ENGINES, pick_device
+from sartm_core.runtime.engines import ENGINES
 from sartm_core.runtime.opening import DEFAULT
+from sartm_core.support.device import pick_device
 from test.core.benchmark.test_benchmark_worker import Refusing
 from test.core.conftest import LITE0
 

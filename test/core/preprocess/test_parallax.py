@@ -11,9 +11,10 @@ import torch
 from sartm_core.preprocess.camera import Camera
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.depth import metres
+from sartm_core.preprocess.homography import project
 from sartm_core.preprocess.parallax import DepthRegistration
 from sartm_core.preprocess.prepare import prepare
-from sartm_core.preprocess.registration import Registration, project, sampling_grid
+from sartm_core.preprocess.registration import Registration, sampling_grid
 from test.core.preprocess.test_camera import PLUMB_BOB, RATIONAL
 
 RGB = Camera.of(320, 240, (260.0, 0, 158, 0, 261, 121, 0, 0, 1), PLUMB_BOB, "plumb_bob")

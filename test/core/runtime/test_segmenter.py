@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
-from sartm_core.runtime.engines import pick_device
 from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.device import pick_device
 from test.core.conftest import PLAIN, make_frames, make_model, train_lora
 
 

@@ -13,11 +13,12 @@ from sartm_core.runtime.engines import ENGINES, Source, building, onnxruntime, t
 from sartm_core.runtime.engines.base import Settings
 from sartm_core.runtime.engines.choice import Wish, pick_engine
 from sartm_core.runtime.engines.onnxruntime import CPU as CPU_PROVIDER
+from sartm_core.support.device import Device
 from test.core.conftest import make_batch, make_model
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CPU, CUDA = Device("cpu"), Device("cuda")
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_without_the_provider_it_is_refused_with_what_to_install(monkeypatch: py
     "precision,flags", [("fp32", (False, False)), ("fp16", (True, False)), ("int8", (False, True))]
 )
 def test_options_of_the_provider(precision: str, flags: tuple[bool, bool], tmp_path: Path) -> None:
-    options = tensorrt.options(Settings(torch.device("cuda:1"), precision), tmp_path)
+    options = tensorrt.options(Settings(Device("cuda:1"), precision), tmp_path)
     assert (options["trt_fp16_enable"], options["trt_int8_enable"]) == flags
     assert options["device_id"] == 1 and options["trt_engine_cache_enable"] is True
     assert options["trt_engine_cache_path"] == str(tmp_path)

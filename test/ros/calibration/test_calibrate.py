@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
-from sartm_core.preprocess.registration import project
+from sartm_core.preprocess.homography import project
 from sartm_core.support.visualize import caption_height
 from sartm_core.synthetic import SceneConfig, render_scene
 from sartm_ros import calibrate

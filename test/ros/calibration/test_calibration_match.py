@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
-from sartm_core.preprocess.registration import project, resizing_matrix
+from sartm_core.preprocess.homography import project, resizing_matrix
 from sartm_core.synthetic import SceneConfig, drive
 from sartm_ros.calibration import auto, trust
 from sartm_ros.calibration.coarse import corners

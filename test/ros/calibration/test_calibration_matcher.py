@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
-from sartm_core.preprocess.registration import project
+from sartm_core.preprocess.homography import project
 from sartm_ros import calibrate
 from sartm_ros.calibration.matcher import named
 from sartm_ros.calibration.needs import CalibrationError

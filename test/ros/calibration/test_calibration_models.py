@@ -7,7 +7,7 @@ pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sartm_core.preprocess.registration import project
+from sartm_core.preprocess.homography import project
 from sartm_ros.calibration import trust
 from sartm_ros.calibration.coarse import corners
 from sartm_ros.calibration.models import MODELS, choose, fit, fit_all

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
-from sartm_core.preprocess.registration import project
+from sartm_core.preprocess.homography import project
 from sartm_ros.calibration import selftest
 from sartm_ros.calibration.coarse import corners
 from sartm_ros.calibration.selftest import Trial, random_camera, summary

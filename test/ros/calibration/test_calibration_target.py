@@ -11,8 +11,8 @@ from PIL import Image
 
 pytest.importorskip("cv2", reason="no OpenCV here: pip install opencv-python-headless")
 pytest.importorskip("skimage", reason="no scikit-image here: pip install scikit-image")
+from sartm_core.preprocess.homography import project
 from sartm_core.preprocess.parallax import DepthRegistration
-from sartm_core.preprocess.registration import project
 from sartm_core.preprocess.registration_file import read_camera_info, read_registration
 from sartm_ros import calibrate
 from sartm_ros.calibration import rig_files, rig_pictures, rig_trust
