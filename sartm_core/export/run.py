@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from sartm_core.export.check import FRAMES, Difference, compare
@@ -24,6 +23,7 @@ from sartm_core.runtime.quantisation.calibration import Calibration
 from sartm_core.runtime.quantisation.frames import Frames, frames_of
 from sartm_core.runtime.quantisation.onnx_qdq import quantised
 from sartm_core.runtime.quantisation.quantise import NEEDED, Report, has_nncf
+from sartm_core.support.device import CPU
 from sartm_core.support.files import scratch_folder
 from sartm_core.support.reports import versions
 
@@ -100,7 +100,7 @@ class OpenvinoQuantiser(Quantiser):
 
     def __call__(self, network: Any) -> Any:
         """An `openvino.Model`, as it is and in int8. ValueError when int8 breaks it."""
-        settings = Settings(torch.device("cpu"), INT8)
+        settings = Settings(CPU, INT8)
         result, self.report = in_int8(network, self.frames, self.about.model.classes, settings)
         if not self.report.verdict.is_good:
             raise ValueError(f"no file was written: in int8 it would give {self.report}; try --precision fp32")

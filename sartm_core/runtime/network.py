@@ -25,7 +25,7 @@ from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.hardware import give_back_memory
 from sartm_core.runtime.engines.sessions import Sessions
 from sartm_core.runtime.exported.description import at_size
-from sartm_core.runtime.postprocess import enlarge, picture, picture_of_array, probabilities
+from sartm_core.runtime.postprocess import enlarge, picture, picture_of_array, probabilities, probabilities_of_array
 from sartm_core.runtime.result import SegmentationResult
 from sartm_core.support.classes import Color
 from sartm_core.support.gpu import Leaving, Moment
@@ -205,18 +205,18 @@ def outputs(scores: Tensor | np.ndarray, one: Prepared) -> Mapping[str, Tensor |
     if isinstance(scores, np.ndarray):
         arrays = picture_of_array(scores, pair, covered)
         if pair.scores:
-            arrays["scores"] = probabilities_of(torch.from_numpy(scores), pair, config).numpy()
+            arrays["scores"] = probabilities_of_array(scores, *score_sizes(pair, config))
         return arrays
     found = picture(scores, pair, covered)
     if pair.scores:
-        found["scores"] = probabilities_of(scores, pair, config)
+        found["scores"] = probabilities(scores, *score_sizes(pair, config))
     return found | draw(pair, cast(Inputs, one.inputs)[0], found["mask"])
 
 
-def probabilities_of(scores: Tensor, pair: FramePair, config: PreprocessConfig) -> Tensor:
-    """`SegmentationResult.scores` of (C, h, w), without the padding of the model's input."""
+def score_sizes(pair: FramePair, config: PreprocessConfig) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(h, w) of `SegmentationResult.scores`, without the padding of the model's input and with it."""
     height, width = (max(1, round(side / SCORE_STRIDE)) for side in config.content_size(*pair.size))
-    return probabilities(scores, (height, width), config.covered(pair.size, (height, width)))
+    return (height, width), config.covered(pair.size, (height, width))
 
 
 def score_size(inputs: AnyInputs) -> tuple[int, int]:

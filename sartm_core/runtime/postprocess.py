@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sartm_core.preprocess.resize import enlarged
 from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.borders import CERTAIN, by_parts
 from sartm_core.support.classes import IGNORE
@@ -62,6 +63,16 @@ def probabilities(scores: Tensor, size: tuple[int, int], covered: tuple[int, int
             scores = enlarge(scores, covered)
         shares = scores[:, : size[0], : size[1]].float().softmax(0)  # (C, *size)
         return shares.permute(1, 2, 0)
+
+
+def probabilities_of_array(scores: np.ndarray, size: tuple[int, int], covered: tuple[int, int]) -> np.ndarray:
+    """The same without torch."""
+    if covered != scores.shape[1:]:
+        scores = np.stack([enlarged(of_class, covered) for of_class in scores])
+    shares = scores[:, : size[0], : size[1]]  # (C, *size)
+    shares = np.exp(shares - shares.max(0))
+    shares /= shares.sum(0)
+    return np.ascontiguousarray(shares.transpose(1, 2, 0))
 
 
 def class_ids(scores: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from sartm_core.benchmark import peers
 from sartm_core.benchmark.__main__ import main
@@ -16,10 +15,10 @@ from sartm_core.benchmark.compare import compare
 from sartm_core.benchmark.peers import PeerSession, PeerWay, feeds_of
 from sartm_core.benchmark.runtimes import AS_EXPORTED, RUNTIMES, Port
 from sartm_core.benchmark.subjects import Frames
+from sartm_core.support.device import CPU
 
 onnx = pytest.importorskip("onnx")
 SIZE = (64, 96)
-CPU = torch.device("cpu")
 FLOAT, PIXELS = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
 Shape = Sequence[int | str]
 

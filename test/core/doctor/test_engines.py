@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from sartm_core.doctor import engines as doctor
 from sartm_core.doctor.findings import BROKEN, MISSING, NOTE, OK
 from sartm_core.runtime.engines import ENGINES, PRECISIONS
 from sartm_core.runtime.engines.base import Kind
-
-CPU = torch.device("cpu")
+from sartm_core.support.device import CPU
 
 
 def kind(package: str = "torch", precisions: tuple[str, ...] = ("fp32",), **more: str) -> Kind:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
 
 from sartm_core.model.sartm import SARTM
 from sartm_core.preprocess.config import PreprocessConfig
@@ -14,9 +13,9 @@ from sartm_core.runtime.engines import ENGINES, Source, choice, hardware
 from sartm_core.runtime.engines.agreement import agreement, plain
 from sartm_core.runtime.engines.base import Settings
 from sartm_core.runtime.engines.choice import Wish, choose
+from sartm_core.support.device import CPU
 from test.core.conftest import make_model, train_lora
 
-CPU = torch.device("cpu")
 SIZE = (64, 96)
 
 

@@ -12,6 +12,8 @@ from test.core.runs import environment
 DROP_ELSEWHERE = """
 import gc, signal, threading
 import torch
+
+from sartm_core.support.device import CPU
 from sartm_core.runtime.engines import openvino
 from sartm_core.runtime.engines.base import Settings
 
@@ -19,7 +21,7 @@ class Double(torch.nn.Module):
     def forward(self, x): return x * 2
     def example(self): return (torch.zeros(1, 3),)
 
-sessions = [openvino.session(lambda: openvino.convert(Double()), (1, 3), Settings(torch.device("cpu"), "fp32"))]
+sessions = [openvino.session(lambda: openvino.convert(Double()), (1, 3), Settings(CPU, "fp32"))]
 thread = threading.Thread(target=lambda: (sessions.clear(), gc.collect()))
 thread.start()
 thread.join()

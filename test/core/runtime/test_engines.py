@@ -21,9 +21,9 @@ from sartm_core.runtime.engines import ENGINES, Source, cache, choice, hardware
 from sartm_core.runtime.engines.base import Settings
 from sartm_core.runtime.graph.graph import FixedGraph, FoldedSARTM
 from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.device import CPU
 from test.core.conftest import PLAIN, make_batch, make_frames, make_model, train_lora
 
-CPU = torch.device("cpu")
 SIZE = (64, 96)
 CONFIDENCE = Confidence((0.8, 2.0, 3.0), ((), (0.0, 0.5, -1.0, 0.3), (0.0, -0.5, 1.0, 0.2)))
 

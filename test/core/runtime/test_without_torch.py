@@ -22,7 +22,7 @@ from sartm_core.preprocess.prepare import Pixels, prepare, prepare_arrays
 from sartm_core.preprocess.registration import Registration
 from sartm_core.preprocess.resize import resize, resized
 from sartm_core.runtime.batching import FramePair
-from sartm_core.runtime.postprocess import picture, picture_of_array
+from sartm_core.runtime.postprocess import picture, picture_of_array, probabilities, probabilities_of_array
 from test.core.conftest import stepped
 
 ROUNDING = 2e-4
@@ -122,6 +122,17 @@ def test_masks_of_scores_everywhere_uncertain(confidence: bool, threshold: float
         assert array.dtype == np.uint8 and array.flags.c_contiguous
         differing = array != expected[name].numpy()
         assert differing.mean() < 0.005, f"{name}: ties and rounding only"
+
+
+@pytest.mark.parametrize("covered", [(12, 16), (11, 19), (5, 40)])
+def test_probabilities(covered: tuple[int, int]) -> None:
+    scores = np.random.default_rng(3).normal(0, 2, (5, 12, 16)).astype(np.float32)
+    size = (covered[0] - 1, covered[1] - 2)
+    expected, found = (
+        probabilities(torch.from_numpy(scores), size, covered).numpy(), probabilities_of_array(scores, size, covered)
+    )  # fmt: skip
+    assert found.flags.c_contiguous and found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_warm_start_does_without_torch_and_gives_the_same(tmp_path: Path) -> None:
