@@ -187,13 +187,15 @@ class McapIndex:
 
     def _scan(self) -> None:
         self._forget()
-        self.size -= self._zeros()
+        whole, self.size = self.size, self.size - self._zeros()
         at, run, ended = self.data, None, False
         while at < self.size and not ended:
             head = self.at(at, PREFIX.size)
             kind, size = PREFIX.unpack(head) if len(head) == PREFIX.size else (0, 0)
             after = at + PREFIX.size + size
             ended = kind in (DATA_END, FOOTER)
+            if after == whole:  # the zeros are the last record's own
+                self.size = whole
             cut = not possible(kind) or after > self.size
             loose = not cut and kind in (SCHEMA, CHANNEL, MESSAGE)
             if run is not None and (not loose or at - run > RUN_BYTES):

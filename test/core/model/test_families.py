@@ -20,6 +20,7 @@ from sartm_core.preprocess.normalise import normalize_pixels
 from sartm_core.runtime.engines import ENGINES, Source
 from sartm_core.runtime.engines.base import Settings
 from sartm_core.runtime.segmenter import Segmenter
+from sartm_core.support.device import CPU
 from sartm_core.train import __main__ as train
 from test.core.conftest import CONVNEXT, LITE0, PLAIN, make_batch, make_frames, make_model, scramble
 from test.core.runs import command, history, write_config
@@ -33,7 +34,6 @@ RUNS = [
     *((CONVNEXT, name) for name in ("torch", "onnxruntime")),  # in openvino after the training below
     *(pytest.param(SAM2, name, marks=pytest.mark.slow) for name in ("torch", "openvino", "onnxruntime")),
 ]
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

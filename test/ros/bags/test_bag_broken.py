@@ -72,6 +72,18 @@ def test_case_15_a_file_cut_off_anywhere_gives_every_whole_message(tmp_path, sty
     assert "mcap recover cut.mcap" in faults or (len(found) == len(SMALL) and cut > ends[-1])
 
 
+def test_a_file_cut_after_a_message_that_ends_in_zeros_gives_that_message(tmp_path):
+    """A black picture's zeros were taken for those that a file system puts where the last bytes should be."""
+    style = next(style for style in STYLES if not style.per_chunk)
+    content, ends = write(SMALL, style)
+    path = tmp_path / "cut.mcap"
+    for count, end in enumerate(ends[: len(SMALL)], start=1):
+        path.write_bytes(content[:end])
+        found, faults = read(path)
+        assert found == expected(SMALL)[:count] and "mcap recover" in faults
+    assert any(content[:end].endswith(bytes(16)) for end in ends)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     style=st.sampled_from(STYLES), changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6)
