@@ -66,7 +66,8 @@ def test_case_15_a_file_cut_off_anywhere_gives_every_whole_message(tmp_path, sty
     except BagError as error:
         assert whole == 0 and str(path) in str(error)
         return
-    assert len(found) >= min(whole, len(SMALL))
+    unclear = zeros > 0 and content[:cut].endswith(b"\0")  # whose zeros they are: the last message counts as cut
+    assert len(found) >= min(whole, len(SMALL)) - unclear
     for k, (have, right) in enumerate(zip(found, expected(SMALL), strict=False)):
         assert have == right or (zeros and k == len(found) - 1 and right[2].startswith(have[2].rstrip(b"\0")))
     assert "mcap recover cut.mcap" in faults or (len(found) == len(SMALL) and cut > ends[-1])
