@@ -22,6 +22,8 @@ from sartm_core.support.device import pick_device
 from sartm_core.support.gpu import forget_most_held, most_held, on_gpu, synchronize
 from sartm_core.support.memory import peak_resident, reset_peak, resident
 
+NETWORK = ("timm", "sartm_core.model.checkpoint")
+"""Imported by what makes a network of weights."""
 QUICK = 100.0
 """Milliseconds of a forward for which caches that are still cold make a difference."""
 
@@ -159,7 +161,12 @@ class Session:
 
 
 def import_packages(engine: str) -> None:
-    """What an engine computes with belongs to the process, not to the model; with "auto" it could be any."""
+    """What an engine computes with belongs to the process, not to the model; with "auto" it could be any.
+
+    So does what the network's code imports, whether a start needs that code or not.
+    """
+    for package in NETWORK:
+        import_module(package)
     for name, kind in ENGINES.items():
         if engine in (name, "auto") and find_spec(kind.package):
             import_module(kind.package)
