@@ -11,7 +11,7 @@ from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.normalise import check_rgb, check_thermal, normalize_rgb, normalize_thermal, thermal_on
 from sartm_core.preprocess.parallax import FrameRegistration
 from sartm_core.preprocess.registration import GridMaker, Registration
-from sartm_core.preprocess.resize import pad, pad_pixels, padded, resize, resized, resized_pixels
+from sartm_core.preprocess.resize import mean_color, pad, pad_pixels, padded, resize, resized, resized_pixels
 from sartm_core.preprocess.warping import PlaceMaker, warped
 from sartm_core.support.gpu import upload
 from sartm_core.support.late import torch
@@ -80,8 +80,8 @@ def prepare_arrays(
     size, content = sizes_of(rgb, thermal, config)
     rgb_in = thermal_in = None
     if rgb is not None:
-        mean = np.array([round(255 * value) for value in config.rgb_mean], np.uint8)  # zero when it is normalised
-        rgb_in = np.ascontiguousarray(padded(resized(rgb, content), size, mean))[None]  # (1, H, W, 3)
+        whole = padded(resized(rgb, content), size, mean_color(config.rgb_mean))
+        rgb_in = np.ascontiguousarray(whole)[None]  # (1, H, W, 3)
     if thermal is not None:
         values = normalize_thermal(thermal, config.thermal)  # (h, w)
         if registration is None or rgb is None:

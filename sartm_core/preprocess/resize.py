@@ -56,8 +56,14 @@ def pad_pixels(pixels: Tensor, size: tuple[int, int], config: PreprocessConfig) 
 
 @cache
 def mean_pixel(mean: tuple[float, ...], device: torch.device) -> Tensor:
-    """(3,) uint8 of a mean in 0..1."""
-    return torch.tensor([round(255 * value) for value in mean], dtype=torch.uint8, device=device)
+    """`mean_color` as a tensor."""
+    return torch.from_numpy(mean_color(mean)).to(device)
+
+
+@cache
+def mean_color(mean: tuple[float, ...]) -> np.ndarray:
+    """(3,) uint8 of a mean in 0..1: zero when it is normalised, but for rounding."""
+    return np.array([round(255 * value) for value in mean], np.uint8)
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -68,8 +68,8 @@ class Network:
         """Whether several pairs at a time are faster than one after the other."""
         self.engine, self._choice = choice.engine, choice
         self._run, self._pixels = choice.run, choice.pixels
-        own = isinstance(choice.run, Sessions) and choice.pixels is Pixels.ALWAYS and self.device.type == "cpu"
-        self._arrays = choice.run if own and isinstance(choice.run, Sessions) else None
+        of_arrays = self.device.type == "cpu" and choice.pixels is Pixels.ALWAYS
+        self._arrays = choice.run if of_arrays and isinstance(choice.run, Sessions) else None
         """The engine again where frames go through it without torch."""
         self.watch: Watch = getattr(choice.run, "watch", Watch())
         """Whether it is being compiled for a size of frames that is new to it."""
