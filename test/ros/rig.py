@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,12 @@ class Logs:
         return [line for line in self.lines if all(part in line for part in parts)]
 
 
+def hears(node: SegmentNode, streams: Iterable[str] = ("rgb", "thermal")) -> bool:
+    """Whether the node's subscriptions to these cameras know of a publisher."""
+    cameras = node.intake.cameras
+    return all(s in cameras and cameras[s]._subscription.get_publisher_count() for s in streams)
+
+
 class Rig:
     """One domain with the node under test and a node, `peer`, that plays the cameras and listens.
 
@@ -78,7 +84,7 @@ class Rig:
         self.masks: list[Image] = []
         self.states: list[str] = []
         self.diagnostics: list[DiagnosticArray] = []
-        self.peer.create_subscription(Image, "/sartm/semantic_mask", self.masks.append, RELIABLE)
+        self.mask_reader = self.peer.create_subscription(Image, "/sartm/semantic_mask", self.masks.append, RELIABLE)
         self.peer.create_subscription(String, "/sartm/state", lambda m: self.states.append(m.data), LATCHED)
         self.peer.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, RELIABLE)
         self.executor.add_node(self.peer)
@@ -105,11 +111,12 @@ class Rig:
             self.executor.spin_once(timeout_sec=0.01)
 
     def ready(self) -> None:
-        """Wait until everybody knows everybody."""
+        """Wait until everybody knows everybody, both ways: what one side sends before the other knows it is lost."""
         self.until(
             lambda: (
                 self.node.outputs.subscribers() >= 1
-                and self.node.intake.cameras
+                and self.mask_reader.get_publisher_count()
+                and hears(self.node, self.publishers)
                 and all(p.get_subscription_count() for p in self.publishers.values())
             ),
             "discovery",

@@ -17,6 +17,7 @@ from sartm_ros.cameras import make_nodes, read_cameras
 from sartm_ros.errors import ParameterError
 from test.ros.fake_segmenter import DEADLINE_S, FakeSegmenter
 from test.ros.processes import ROOT, new_domain
+from test.ros.rig import hears
 
 pytestmark = pytest.mark.alone
 
@@ -162,6 +163,7 @@ def test_two_pairs_share_one_model_and_one_batch(tmp_path, request):
 
     publishers = [publisher for pair in cameras.values() for publisher in pair]
     until(lambda: all(p.get_subscription_count() for p in publishers), "discovery of the cameras")
+    until(lambda: all(hears(node) for node in nodes), "discovery by the nodes")
     until(lambda: all(node.outputs.wanted() for node in nodes), "discovery of the masks")
     assert len(loaded) == 1, "one model in memory"
     model = loaded[0]

@@ -2,7 +2,8 @@
 
 One good pair follows every `every` hostile messages. Nothing else is sent until its mask is there: with a reader queue
 deeper than `every`, all hostile messages have then been through the node, best effort or not, and the pair cannot be
-pushed out of a queue by what comes after it. Each good pair is sent once. Message `i` is made from (seed, i) alone.
+pushed out of a queue by what comes after it. Each good pair is sent once, but the first ones, sent until a mask shows
+that DDS has matched. Message `i` is made from (seed, i) alone.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ START_S = ANSWER_S = 120.0
 GAP_S = 0.001
 BYTES_PER_S = 200e6
 """Pause after a message: `GAP_S` and its size over this, so that shared memory keeps up."""
+FIRST_S = 1.0
+"""Between two first pairs: those before DDS has matched both ways are lost, and nobody here can see that it has."""
 GIVE_UP = 5
 """So many pairs unanswered, and the rest is left out."""
 EXAMPLES = 5
@@ -134,6 +137,7 @@ def run(folder: Path, barrage: Barrage, plant: str = "") -> Outcome:
         ready = ear.wait(lambda: ear.node.count_publishers("/sartm/semantic_mask") and sender.connected, START_S, node)
         outcome.claim(ready, f"the node does not listen after {START_S:g} s, see {node.log}")
         if ready:
+            outcome.claim(introduced(ear, sender, node), f"no first mask after {ANSWER_S:g} s: {ear.state}")
             play(ear, sender, node, outcome)
             judge_reception(ear, sender.sent, barrage.reached, outcome)
         outcome.claim(node.code is None, f"the node died with code {node.code}")
@@ -151,6 +155,18 @@ def batches(barrage: Barrage) -> Iterator[list[tuple[int, bool]]]:
     end = barrage.first + barrage.messages
     for begin in range(barrage.first, end, barrage.every):
         yield [(index, index in large) for index in range(begin, min(begin + barrage.every, end))]
+
+
+def introduced(ear: Ear, sender: Sender, node: Child) -> bool:
+    """Whether good pairs, one every `FIRST_S`, have brought a first mask.
+
+    A publisher that sees its reader proves no more than that: the reader may not know of the publisher yet.
+    """
+    for _ in range(round(ANSWER_S / FIRST_S)):
+        sender.good_pair(sender.barrage.first)
+        if ear.wait(lambda: ear.masks, FIRST_S, node) or node.code is not None:
+            break
+    return bool(ear.masks)
 
 
 def play(ear: Ear, sender: Sender, node: Child, outcome: Outcome) -> None:
