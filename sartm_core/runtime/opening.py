@@ -14,6 +14,7 @@ from sartm_core.model.info import ModelInfo
 from sartm_core.model.stored import Stored, named, read_metadata, read_stored
 from sartm_core.preprocess.config import PreprocessConfig, ThermalNorm
 from sartm_core.runtime.engines import Source, cache, exported
+from sartm_core.runtime.engines.elsewhere import Elsewhere, Order
 from sartm_core.runtime.engines.exported import Exported
 from sartm_core.runtime.engines.sharing import Shared
 from sartm_core.runtime.exported.description import at_size
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 Adapters = Sequence[str | Path] | Mapping[str, str | Path] | str | Path
 """Files, called after themselves, or by name; or one file."""
+FULL = "full"
+"""Kind of the files that need no other one."""
 DEFAULT = "default"
 """Stands for the weights shipped with the package."""
 
@@ -81,26 +84,29 @@ def name_of(path: str | Path) -> str:
 
 
 def open_weights(
-    path: str | Path, sam2: str | Path | None, device: str, engine: str, shared: Shared, untrained: bool = False
-) -> Opened:
+    path: str | Path, sam2: str | Path | None, device: str, engine: str, shared: Shared, untrained: bool = False,
+    lean: bool = False,
+) -> Opened:  # fmt: skip
     """Any kind of file that `Segmenter.load` takes."""
     file = checkpoint_path(path)
     if exported.is_exported(file):
         network = exported.open_exported(file)
         check_trained(network.info, file, untrained)
         return Opened(network, network.sha256, exported.device_of(network, device, engine))
-    stored = read_stored(file, proven=was_made)
+    stored = read_stored(file, proven=lambda stored: was_made(stored) or (lean and stored.kind == FULL))
     check_trained(stored.info, file, untrained)
     make, reload = partial(model_of, stored, sam2), partial(load_same, file, sam2, stored.sha256)
-    loaded = None if was_made(stored) else make()
-    source = Source(loaded, reload, shared, (stored.model, stored.info), make if loaded is None else None)
-    return Opened(source, stored.sha256, device)
+    elsewhere = Elsewhere(Order(str(file), stored.sha256)) if lean and stored.kind == FULL else None
+    about = stored.model, stored.info
+    return Opened(
+        Source(None, reload, shared, about, make, partial(was_made, stored), elsewhere), stored.sha256, device
+    )
 
 
 def was_made(stored: Stored) -> bool:
     """Whether a network was made of the same file before, by the same code: then it need not be tried again, and an
     engine that kept what it compiled never makes it. Not of adapters, which another file belongs to."""
-    return stored.kind == "full" and cache.read_json(mark_of(stored)) is not None
+    return stored.kind == FULL and cache.read_json(mark_of(stored)) is not None
 
 
 def mark_of(stored: Stored) -> Path:
@@ -112,7 +118,7 @@ def model_of(stored: Stored, sam2: str | Path | None) -> SARTM:
     from sartm_core.model import checkpoint  # the network takes seconds to import
 
     model = checkpoint.model_of(stored, sam2)
-    if stored.kind == "full":
+    if stored.kind == FULL:
         cache.keep_json(mark_of(stored), {"weights": stored.sha256, "path": str(stored.path)})
     return model
 

@@ -78,6 +78,7 @@ class Segmenter:
         adapters: Adapters = (),
         untrained: bool = False,
         calibration: str | Path | None = None,
+        lean: bool = False,
     ) -> Segmenter:
         """Load weights.
 
@@ -97,6 +98,8 @@ class Segmenter:
                 of a mapping. With the engines "torch" and "torch-compile" what they share is in memory once.
             untrained: take files too whose classes nobody trained: their masks mean nothing.
             calibration: folder of frames (rgb/ and thermal/) to make int8 by; None: synthetic scenes.
+            lean: for OpenVINO and ONNX Runtime on a CPU: what is not in the cache yet is compiled by another process,
+                so that this one stays small (the node does so). The first load takes as long as the first frame would.
 
         Raises:
             FileNotFoundError, ValueError: naming the file or argument.
@@ -104,7 +107,7 @@ class Segmenter:
         shared, files = Shared(), by_name(checkpoint, adapters)
 
         def opened(name: str, path: str | Path) -> Segmenter:
-            source = open_weights(path, sam2, device, engine, shared, untrained)
+            source = open_weights(path, sam2, device, engine, shared, untrained, lean)
             return cls(
                 source.weights, name=name, sha256=source.sha256, device=source.device, precision=precision,
                 engine=engine, threads=threads, preprocess=source.preprocess(thermal, input_size),

@@ -31,6 +31,7 @@ def segmenter_of(values: dict[str, Any]) -> Segmenter:
         threads=values["threads"] or None,
         adapters=parameter_checks.adapters(values),
         untrained=values.get("untrained", False),
+        lean=True,
     )
 
 

@@ -66,10 +66,16 @@ class Source:
         shared: Shared | None = None,
         about: tuple[ModelConfig, ModelInfo] | None = None,
         make: Callable[[], SARTM] | None = None,
+        proven: Callable[[], bool] = lambda: True,
+        elsewhere: Callable[..., None] | None = None,
     ) -> None:
-        """model: None: `make` makes it of what was read already, if it is needed; `about` is what is known of it."""
+        """model: None: `make` makes it of what was read already, if it is needed; `about` is what is known of it.
+        proven: whether a network was made of these weights before. elsewhere: has it made ready in another process
+        (`elsewhere.Elsewhere`), where this one should stay small."""
         self._model = model
         self._make, self._reload = make, reload
+        self._proven = proven
+        self.elsewhere = elsewhere
         if about is None:
             assert model is not None
             about = model.config, model.info
@@ -83,6 +89,11 @@ class Source:
             assert make is not None
             self._model = make()
         return self._model.eval()
+
+    @property
+    def proven(self) -> bool:
+        """Whether the weights are known to make a network."""
+        return self._model is not None or self._proven()
 
     def release(self) -> None:
         """Forget the model if it can be loaded again."""
@@ -150,6 +161,10 @@ class Kind:
     """Why it does not offer all precisions everywhere."""
     quantises: bool = False
     """Whether it runs int8, on CPUs."""
+
+    def keeps_on(self, device: Device) -> bool:
+        """Whether frames need nothing but what it has kept on disk."""
+        return device.type == "cpu" and self.pixels is Pixels.ALWAYS
 
     def obstacle(self, device: Device) -> str:
         """Why it cannot run here, empty when it can."""

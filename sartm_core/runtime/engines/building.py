@@ -6,25 +6,18 @@ python -m sartm_core.runtime.engines.building network.onnx providers.json
 from __future__ import annotations
 
 import json
-import logging
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
-log = logging.getLogger(__name__)
+from sartm_core.support import child
 
 Providers = Sequence[tuple[str, dict[str, Any]]]
-NEWS = 30.0
-"""Seconds between two lines that say it still goes on."""
-LAST_LINES = 3
-"""Of what the process said, told when it fails."""
 
 
-def build(network: bytes, providers: Providers, done: Path, patience: float, news: float = NEWS) -> None:
+def build(network: bytes, providers: Providers, done: Path, patience: float, news: float = child.NEWS) -> None:
     """Make a session of an ONNX file's content, then the file `done`.
 
     Raises:
@@ -33,32 +26,14 @@ def build(network: bytes, providers: Providers, done: Path, patience: float, new
     """
     done.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        file, options, said = (Path(folder) / name for name in ("network.onnx", "providers.json", "said.txt"))
+        file, options = (Path(folder) / name for name in ("network.onnx", "providers.json"))
         file.write_bytes(network)
         options.write_text(json.dumps(list(providers)), encoding="utf-8")
-        command = [sys.executable, "-m", __name__, str(file), str(options)]
-        with said.open("wb") as words, subprocess.Popen(command, stdout=words, stderr=words) as process:
-            try:
-                wait(process, patience, news)
-            finally:
-                process.kill()  # nothing where it has ended
-        if process.returncode:
-            lines = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-LAST_LINES:]
-            raise ValueError(f"engine: the build ended with exit code {process.returncode}: {' '.join(lines)}")
-    done.touch()
-
-
-def wait(process: subprocess.Popen[bytes], patience: float, news: float) -> None:
-    """Until it ends; TimeoutError when that takes too long."""
-    started = monotonic()
-    while process.poll() is None:
-        left = patience - (monotonic() - started)
-        if left <= 0:
-            raise TimeoutError(f"not built within {patience:g} s")
         try:
-            process.wait(min(news, left))
-        except subprocess.TimeoutExpired:
-            log.info("still building after %.0f of at most %.0f s", monotonic() - started, patience)
+            child.run(__name__, [str(file), str(options)], "building", patience, news)
+        except child.ChildError as error:
+            raise ValueError(f"engine: the build {error}") from error
+    done.touch()
 
 
 def main(network: str, providers: str) -> None:
@@ -79,4 +54,5 @@ def check(running: Sequence[str], wanted: Providers) -> None:
 
 
 if __name__ == "__main__":
+    child.end_with_parent()
     main(*sys.argv[1:])

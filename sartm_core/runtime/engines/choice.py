@@ -71,6 +71,7 @@ def choose(source: Source, wish: Wish, preprocess: PreprocessConfig) -> Choice:
     """
     name, why = pick_engine(wish)
     kind = engines.ENGINES[name]
+    prove(source, wish, kind, preprocess)
     offered = kind.precisions(wish.device)
 
     def chosen(run: Engine, precision: str, reason: str) -> Choice:
@@ -104,6 +105,19 @@ def choose(source: Source, wish: Wish, preprocess: PreprocessConfig) -> Choice:
             return chosen(kind.make(source, replace(settings, precision=INT8, otherwise=precision)), INT8, better)
         return chosen(run, precision, reason)
     raise ValueError(f"precision: engine {name} offers no fp32 on {wish.device.type}{refused}; name a precision")
+
+
+def prove(source: Source, wish: Wish, kind: engines.Kind, preprocess: PreprocessConfig) -> None:
+    """Make a network of weights that nobody tried yet. ValueError when they are none."""
+    if source.proven:
+        return
+    if source.elsewhere is not None and kind.keeps_on(wish.device):
+        source.elsewhere(
+            engine=wish.engine, precision=wish.precision, threads=wish.threads, calibration=wish.calibration,
+            size=preprocess.input_size,
+        )  # fmt: skip
+    if not source.proven:
+        source()
 
 
 def int8_settings(wish: Wish) -> Settings:

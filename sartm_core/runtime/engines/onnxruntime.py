@@ -51,11 +51,18 @@ def providers_here() -> list[str]:
 def make(source: Source, settings: Settings) -> Engine:
     """ONNX files are kept on disk under the weights' SHA-256; with one kept, the model is not touched."""
 
-    def build(size: Size) -> Session:
-        path = cache.path_of(
+    def path_of(size: Size) -> Path:
+        return cache.path_of(
             "onnxruntime", ".onnx", weights=settings.weights, size=size, precision=settings.precision,
             version=[version("onnx"), version("torch")],
         )  # fmt: skip
+
+    def prepare(size: Size) -> None:
+        if source.elsewhere is not None and settings.device.type == "cpu" and not path_of(size).is_file():
+            source.elsewhere(engine="onnxruntime", precision=settings.precision, threads=settings.threads, size=size)
+
+    def build(size: Size) -> Session:
+        path = path_of(size)
         if settings.weights and path.is_file():
             try:
                 return session_of(cache.read(path), settings)
@@ -70,7 +77,7 @@ def make(source: Source, settings: Settings) -> Engine:
             cache.keep(path, data)
         return session_of(data, settings)
 
-    return Sessions(build, built=source.release, device=settings.device)
+    return Sessions(build, built=source.release, device=settings.device, prepare=prepare)
 
 
 def write_onnx(

@@ -83,14 +83,40 @@ def make(source: Source, settings: Settings) -> Engine:
             return session(lambda: to_compile(graph(size)), size, replace(settings, precision=settings.otherwise))
         return session(lambda: core().read_model(found.xml, found.weights), size, settings, found.digest)
 
-    sessions = Sessions(build, built=source.release)
+    def prepare(size: Size) -> None:
+        missing = "" if source.elsewhere is None else not_kept(size, settings)
+        if missing and source.elsewhere is not None:
+            calibration = settings.calibration.folder if missing == INT8 and settings.calibration else None
+            source.elsewhere(
+                engine="openvino", precision=missing, threads=settings.threads, calibration=calibration, size=size
+            )
+
+    sessions = Sessions(build, built=source.release, prepare=prepare)
     return sessions
+
+
+def not_kept(size: Size, settings: Settings) -> str:
+    """The precision for which `make` would need the model; "" where the last start kept all."""
+    if settings.precision == INT8:
+        found = read(settings.weights, size)
+        if is_to_make(found, settings):
+            return INT8
+        if found and found.about.report.verdict.is_good:
+            return ""
+        settings = replace(settings, precision=settings.otherwise)
+    return "" if blob_of(size, settings).is_file() else settings.precision
+
+
+def is_to_make(found: Kept | None, settings: Settings) -> bool:
+    """Whether a network is to be quantised in place of what is kept."""
+    calibration = settings.calibration
+    return bool(calibration and has_nncf() and not (found and calibration.fits(found.about.calibration)))
 
 
 def kept_int8(network: Callable[[], Any], source: Source, size: Size, settings: Settings) -> Kept | None:
     """The network in int8, made if that is asked for; None, with a warning, where there is none that agrees."""
     found, calibration = read(settings.weights, size), settings.calibration
-    if calibration and has_nncf() and not (found and calibration.fits(found.about.calibration)):
+    if calibration and is_to_make(found, settings):
         log.info("quantising for %dx%d by %s, once; this takes some minutes", *size, calibration)
         info, classes = source().info, source().config.classes
         frames = frames_of(calibration, info.preprocess, size, Pixels.ALWAYS)
@@ -115,13 +141,7 @@ def session(network: Callable[[], Any], size: Size, settings: Settings, version:
 
     version: tells several networks of the same weights apart.
     """
-    import openvino
-
-    options = compile_options(settings)
-    path = cache.path_of(
-        "openvino", ".blob", weights=settings.weights, size=size, options=options,
-        version=[openvino.__version__, version_of("torch"), version], cpu=sorted(cpu_flags()),
-    )  # fmt: skip
+    path, options = blob_of(size, settings, version), compile_options(settings)
     if settings.weights and path.is_file() and (known := imported(path, options)):
         return known
     made = compiled(network(), settings)
@@ -136,6 +156,16 @@ def session(network: Callable[[], Any], size: Size, settings: Settings, version:
                 return lean
             made = compiled(network(), settings)
     return session_of(made)
+
+
+def blob_of(size: Size, settings: Settings, version: str = "") -> Path:
+    """Where a compiled network is kept."""
+    import openvino
+
+    return cache.path_of(
+        "openvino", ".blob", weights=settings.weights, size=size, options=compile_options(settings),
+        version=[openvino.__version__, version_of("torch"), version], cpu=sorted(cpu_flags()),
+    )  # fmt: skip
 
 
 def imported(path: Path, options: dict[str, Any]) -> Session | None:
@@ -187,16 +217,18 @@ def compile_options(settings: Settings) -> dict[str, Any]:
 
 
 def convert(graph: Traceable) -> Any:
-    """The graph as an `openvino.Model` of its one size, ready to be quantised or written."""
+    """The graph as an `openvino.Model` of its one size, ready to be quantised or written: operations have the names of
+    their modules."""
     import openvino
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return openvino.convert_model(traced(graph), input=inputs_of(graph))
+        return openvino.convert_model(traced(graph.eval(), graph), input=inputs_of(graph))
 
 
 def to_compile(graph: Traceable) -> Any:
-    """The same, to be compiled at once: in a quarter of the time, by the step of `convert_model` that reads torch."""
+    """The same, to be compiled at once: in a quarter of the time, by the step of `convert_model` that reads torch, and
+    as a function, in which weights are constants, and not a tree of modules."""
     import openvino
 
     try:
@@ -204,7 +236,9 @@ def to_compile(graph: Traceable) -> Any:
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
         frontend = FrontEndManager().load_by_framework("pytorch")
-        decoder = TorchScriptPythonDecoder(traced(graph), example_input=graph.example())  # read again while converting
+        ready = graph.eval()
+        flat = traced(lambda *inputs: ready(*inputs), graph)  # read again while converting
+        decoder = TorchScriptPythonDecoder(flat, example_input=graph.example())
         loaded = frontend.load(decoder)
         for place, (shape, kind) in zip(loaded.get_inputs(), inputs_of(graph), strict=True):
             loaded.set_partial_shape(place, openvino.PartialShape(shape))
@@ -215,11 +249,11 @@ def to_compile(graph: Traceable) -> Any:
         return convert(graph)
 
 
-def traced(graph: Traceable) -> Any:
+def traced(call: Callable[..., Any], graph: Traceable) -> Any:
     """As TorchScript: tracing is deprecated, and what OpenVINO reads best."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.jit.trace(graph.eval(), graph.example(), check_trace=False)
+        return torch.jit.trace(call, graph.example(), check_trace=False)
 
 
 def inputs_of(graph: Traceable) -> list[tuple[list[int], Any]]:

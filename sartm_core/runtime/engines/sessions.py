@@ -41,14 +41,15 @@ class Traceable(Protocol):
 class Sessions:
     """Calls like an `Engine`; `build` makes the session of a size.
 
-    pixels: whether its rgb input is uint8 pixels. built: called after each session.
+    pixels: whether its rgb input is uint8 pixels. prepare: called before each session, `built` after it.
     """
 
     def __init__(
         self, build: Callable[[Size], Session], pixels: bool = True, built: Callable[[], None] = lambda: None,
-        device: str = "cpu",
+        device: str = "cpu", prepare: Callable[[Size], None] = lambda _: None,
     ) -> None:  # fmt: skip
-        self._build, self._pixels, self._built, self._device = build, pixels, built, device
+        self._build, self._pixels, self._device = build, pixels, device
+        self._prepare, self._built = prepare, built
         self._sessions: OrderedDict[Size, Session] = OrderedDict()
         self._dropped: set[Size] = set()
         self.watch = Watch()
@@ -80,6 +81,7 @@ class Sessions:
         log.info("compiling the network for %dx%d, new to it; up to a minute, unless it was kept", *size)
         started = perf_counter()
         with self.watch.compiling(size):
+            self._prepare(size)
             session = self._sessions[size] = self._build(size)
         self._built()
         give_back_memory()
