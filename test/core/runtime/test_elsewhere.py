@@ -97,9 +97,7 @@ def test_a_process_that_dies_is_told(weights: Path, empty: Path, monkeypatch: py
         raise child.ChildError(-9, [])
 
     monkeypatch.setattr(child, "run", killed)
-    with pytest.raises(
-        ValueError, match="nano.safetensors: the process that .* signal 9; most often .* memory ran"
-    ):
+    with pytest.raises(ValueError, match="nano.safetensors: the process that .* signal 9; most often .* memory ran"):
         Segmenter.load(weights, "cpu", "fp32", "openvino", lean=True)
 
 
