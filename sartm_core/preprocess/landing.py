@@ -11,13 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from sartm_core.preprocess.camera import RAYS_KEPT, Camera
 from sartm_core.support.device import Device
-from sartm_core.support.gpu import upload
+from sartm_core.support.gpu import on_gpu, upload
 from sartm_core.support.late import torch
 
 if TYPE_CHECKING:
@@ -25,37 +25,36 @@ if TYPE_CHECKING:
 
 CACHED = 1 << 16
 """Pixels that are worked on together on a CPU: 256 KiB for each of some six intermediate results."""
-
-
 Lens = tuple[float, float, float, float]
 """fx, fy, cx, cy of a camera without distortion."""
 LENSLESS: Lens = (1.0, 1.0, 0.0, 0.0)
 """Leaves points as they are."""
+Values = Any
+"""A NumPy array, or a tensor on a GPU: what is done to them here reads the same for both, but for `Tools`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Landing:
-    """Where the pixels of an rgb view fall in a thermal picture; (H, W) each."""
+    """Where the pixels of an rgb view fall in a thermal picture; (H, W) each, arrays, or tensors on a GPU."""
 
-    u: Tensor
-    """x in the thermal picture, pixels; anything where not `visible`, as the next two."""
-    v: Tensor
+    u: Values
+    """x in the thermal picture, pixels, float32; anything where not `visible`, as the next two."""
+    v: Values
     """y."""
-    nearness: Tensor
+    nearness: Values
     """1 / distance from the thermal camera, 1/m."""
-    known: Tensor
+    known: Values
     """bool: there is a depth."""
-    visible: Tensor
+    visible: Values
     """bool: within the thermal picture, and not occluded."""
-    occluded: Tensor
+    occluded: Values
     """bool: within it, but behind something nearer."""
 
     @classmethod
-    def empty(cls, size: tuple[int, int], device: torch.device | Device) -> Landing:
+    def empty(cls, size: tuple[int, int], tools: Tools) -> Landing:
         """For an rgb view of (width, height); nothing is occluded yet."""
         shape = size[1], size[0]
-        floats = (torch.empty(shape, device=device) for _ in range(3))
-        return cls(*floats, *(torch.zeros(shape, dtype=torch.bool, device=device) for _ in range(3)))
+        return cls(*(tools.zeros(shape) for _ in range(3)), *(tools.zeros(shape, flags=True) for _ in range(3)))
 
     def rows(self, rows: slice) -> Landing:
         """Views of some rows."""
@@ -79,45 +78,50 @@ def land(
         tolerance: rgb pixels of parallax between two points on one thermal pixel; with more, the farther one is hidden.
         device: to work on.
     """
+    tools: Tools = OnGpu(device) if on_gpu(device) else OnCpu()
     step = max(t / r for t, r in zip(thermal.focal, rgb.focal, strict=True))  # thermal pixels for each rgb pixel
     cells = Cells(thermal.size, max(1, math.ceil(step)))
-    buffer = torch.zeros(cells.count, device=device)
+    buffer = tools.zeros((cells.count,))
     lens = LENSLESS if any(thermal.distortion) else (*thermal.focal, *thermal.centre)
-    turned = turned_rays(rgb, rgb_to_thermal, lens, device)  # (3, H, W)
+    turned = turned_rays(rgb, rgb_to_thermal, lens, tools)  # (3, H, W)
     shift = through(lens, np.array(rgb_to_thermal).reshape(4, 4)[:3, 3:]).ravel().tolist()
-    metres = upload(at_size(depth, rgb.size), device)  # (H, W)
-    whole, targets = Landing.empty(rgb.size, device), []
-    for rows in blocks(rgb.size, device):
+    metres = tools.put(at_size(depth, rgb.size))  # (H, W)
+    whole, targets = Landing.empty(rgb.size, tools), []
+    for rows in tools.blocks(rgb.size):
         part = whole.rows(rows)
-        torch.gt(metres[rows], 0, out=part.known)
-        fill_in(part, turned[:, rows], metres[rows], shift, thermal)
-        targets.append(cells.of(part).flatten())
-        cells.fill(targets[-1], part.nearness, buffer)
+        part.known[...] = metres[rows] > 0
+        with np.errstate(all="ignore"):  # NaN where there is no depth
+            fill_in(part, turned[:, rows], metres[rows], shift, thermal)
+            targets.append(cells.of(part, tools))
+        tools.raise_to(buffer, targets[-1], tools.where(part.visible, part.nearness, 0))
     parallax = max(rgb.focal) * math.dist(rgb_to_thermal[3:12:4], (0, 0, 0))  # of something at 1 m, rgb pixels
     apart = tolerance * max(1.0, cells.side / step) / parallax if parallax else math.inf
-    for rows, target in zip(blocks(rgb.size, device), targets, strict=True):
+    for rows, target in zip(tools.blocks(rgb.size), targets, strict=True):
         part = whole.rows(rows)
-        nearer = buffer.index_select(0, target).view_as(part.nearness).sub_(part.nearness)
-        torch.logical_and(part.visible, nearer > apart, out=part.occluded)
-        part.visible.logical_xor_(part.occluded)
+        nearer = buffer[target]
+        nearer -= part.nearness
+        part.occluded[...] = (nearer > apart) & part.visible
+        part.visible[...] ^= part.occluded
     return whole
 
 
-def fill_in(part: Landing, turned: Tensor, depth: Tensor, shift: Sequence[float], thermal: Camera) -> None:
+def fill_in(part: Landing, turned: Values, depth: Values, shift: Sequence[float], thermal: Camera) -> None:
     """u, v, nearness and visible of some rows, in place; turned (3, h, W), depth (h, W), shift x, y, z."""
-    x, y, z = ((turned[i] * depth).add_(shift[i]) for i in range(3))
-    nearness = torch.reciprocal(z, out=part.nearness)
-    u, v = torch.mul(x, nearness, out=part.u), torch.mul(y, nearness, out=part.v)
-    # one number that is below 1 where all is well: comparing is what costs on a CPU
-    off = 1 - z  # behind the camera, or nearer than 0 m
-    if any(thermal.distortion):  # u and v are x / z and y / z so far
+    x, y, z = (turned[i] * depth for i in range(3))
+    for place, moved in zip((x, y, z), shift, strict=True):
+        place += moved
+    part.nearness[...] = 1 / z
+    x *= part.nearness
+    y *= part.nearness
+    seen = z > 0  # in front of the camera; False for NaN
+    if any(thermal.distortion):  # x and y are x / z and y / z so far
         if thermal.widest() < math.inf:
-            off = torch.maximum(off, (u * u + v * v).mul_(thermal.widest() ** -2))
-        for place, seen in zip((u, v), thermal.pixels(u, v), strict=True):
-            place.copy_(seen)
-    for place, length in zip((u, v), thermal.size, strict=True):
-        off = torch.maximum(off, place.sub((length - 1) / 2).abs_().mul_(2 / length))
-    torch.lt(off, 1, out=part.visible)  # False for NaN
+            seen &= x * x + y * y < thermal.widest() ** 2
+        x, y = thermal.pixels(x, y)
+    for place, length in zip((x, y), thermal.size, strict=True):
+        seen &= place > -0.5
+        seen &= place < length - 0.5
+    part.u[...], part.v[...], part.visible[...] = x, y, seen
 
 
 @dataclass(frozen=True)
@@ -138,20 +142,92 @@ class Cells:
         """One more than there are squares: the last is for what is not within the picture."""
         return self.across * -(-self.size[1] // self.side) + 1
 
-    def of(self, landed: Landing) -> Tensor:
-        """(h, W) int64: the square of each pixel; whole numbers up to 2^24 in float32."""
-        column, row = (place.add(0.5).mul_(1 / self.side).floor_() for place in (landed.u, landed.v))
-        return torch.where(landed.visible, column.add_(row, alpha=self.across), self.count - 1).long()
-
-    def fill(self, target: Tensor, nearness: Tensor, buffer: Tensor) -> None:
-        """Put the largest nearness of all that go to a square into a buffer (count,)."""
-        buffer.scatter_reduce_(0, target.flatten(), nearness.flatten(), "amax")
+    def of(self, landed: Landing, tools: Tools) -> Values:
+        """(h, w) integers: the square of each pixel; whole numbers up to 2^24 in float32."""
+        column, row = (tools.floor((place + 0.5) / self.side) for place in (landed.u, landed.v))
+        row *= self.across
+        column += row
+        return tools.indices(tools.where(landed.visible, column, self.count - 1))
 
 
-def blocks(size: tuple[int, int], device: torch.device | Device) -> list[slice]:
-    """Rows of a picture (width, height) to work on together: on a CPU so few that they stay in its cache."""
-    rows = max(1, CACHED // size[0]) if device.type == "cpu" else size[1]
-    return [slice(first, first + rows) for first in range(0, size[1], rows)]
+class Tools(Protocol):
+    """Where arrays and tensors differ."""
+
+    def zeros(self, shape: tuple[int, ...], flags: bool = False) -> Values:
+        """float32, or bool."""
+
+    def put(self, image: np.ndarray) -> Values:
+        """An array to where the work is done."""
+
+    def where(self, condition: Values, one: Values, other: Values | float) -> Values: ...
+
+    def floor(self, values: Values) -> Values:
+        """The same values, rounded down."""
+
+    def indices(self, values: Values) -> Values:
+        """Whole numbers as integers."""
+
+    def raise_to(self, buffer: Values, target: Values, values: Values) -> None:
+        """Put the largest of all `values` that go to one place of the buffer there."""
+
+    def blocks(self, size: tuple[int, int]) -> list[slice]:
+        """Rows of a picture (width, height) to work on together."""
+
+
+@dataclass(frozen=True)
+class OnCpu:
+    """With NumPy, in half the time that torch takes on one core."""
+
+    def zeros(self, shape: tuple[int, ...], flags: bool = False) -> np.ndarray:
+        return np.zeros(shape, bool if flags else np.float32)
+
+    def put(self, image: np.ndarray) -> np.ndarray:
+        return image
+
+    def where(self, condition: np.ndarray, one: np.ndarray, other: np.ndarray | float) -> np.ndarray:
+        return np.where(condition, one, other)
+
+    def floor(self, values: np.ndarray) -> np.ndarray:
+        return np.floor(values, out=values)
+
+    def indices(self, values: np.ndarray) -> np.ndarray:
+        return values.astype(np.intp)
+
+    def raise_to(self, buffer: np.ndarray, target: np.ndarray, values: np.ndarray) -> None:
+        np.maximum.at(buffer, target.ravel(), values.ravel())
+
+    def blocks(self, size: tuple[int, int]) -> list[slice]:
+        """So few that they stay in the cache."""
+        rows = max(1, CACHED // size[0])
+        return [slice(first, first + rows) for first in range(0, size[1], rows)]
+
+
+@dataclass(frozen=True)
+class OnGpu:
+    """With torch."""
+
+    device: torch.device | Device
+
+    def zeros(self, shape: tuple[int, ...], flags: bool = False) -> Tensor:
+        return torch.zeros(shape, dtype=torch.bool if flags else torch.float32, device=self.device)
+
+    def put(self, image: np.ndarray) -> Tensor:
+        return upload(image, self.device)
+
+    def where(self, condition: Tensor, one: Tensor, other: Tensor | float) -> Tensor:
+        return torch.where(condition, one, other)
+
+    def floor(self, values: Tensor) -> Tensor:
+        return values.floor_()
+
+    def indices(self, values: Tensor) -> Tensor:
+        return values.long()
+
+    def raise_to(self, buffer: Tensor, target: Tensor, values: Tensor) -> None:
+        buffer.scatter_reduce_(0, target.flatten(), values.flatten(), "amax")
+
+    def blocks(self, size: tuple[int, int]) -> list[slice]:
+        return [slice(0, size[1])]
 
 
 def through(lens: Lens, points: np.ndarray) -> np.ndarray:
@@ -161,13 +237,13 @@ def through(lens: Lens, points: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(RAYS_KEPT)
-def turned_rays(camera: Camera, matrix: tuple[float, ...], lens: Lens, device: torch.device | Device) -> Tensor:
+def turned_rays(camera: Camera, matrix: tuple[float, ...], lens: Lens, tools: Tools) -> Values:
     """(3, H, W): what one metre of depth along each pixel's ray adds to a point in the other camera's frame, `through`
     its lens."""
     x, y = camera.rays()
     turn = np.array(matrix).reshape(4, 4)[:3, :3]
     turned = np.einsum("ij,jhw->ihw", turn, np.stack([x, y, np.ones_like(x)]))
-    return torch.from_numpy(through(lens, turned).astype(np.float32)).to(device)
+    return tools.put(through(lens, turned).astype(np.float32))
 
 
 def at_size(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -17,9 +17,10 @@ import numpy as np
 
 from sartm_core.preprocess.camera import Camera
 from sartm_core.preprocess.depth import metres
-from sartm_core.preprocess.landing import Cells, Landing, land
+from sartm_core.preprocess.landing import Cells, Landing, OnCpu, land
 from sartm_core.preprocess.registration import GridMaker, Registration, SamplingGrid, sampling_grid
 from sartm_core.preprocess.resize import resize
+from sartm_core.preprocess.warping import PlaceMaker, Places, places, places_at
 from sartm_core.support.device import CPU, Device
 from sartm_core.support.late import F, torch
 
@@ -100,52 +101,81 @@ class DepthView:
     ) -> SamplingGrid:
         """As the function of this name, sizes (width, height); `inside` is 0 where occluded."""
         landed = self.land(thermal_size, rgb_size, size, device)
-        inside, where = landed.visible, torch.zeros(*landed.u.shape, 2, device=device)  # (H, W), (H, W, 2)
+        u, v, known, visible = (
+            torch.as_tensor(x) for x in (landed.u, landed.v, landed.known, landed.visible)
+        )  # (H, W) each
+        inside, where = visible, torch.zeros(*u.shape, 2, device=device)  # (H, W), (H, W, 2)
         if self.cameras.fallback is not None:
             other = (grid or sampling_grid)(self.cameras.fallback, thermal_size, rgb_size, size, device)
-            inside = inside | (~landed.known & (other.inside[0, 0] > 0))
+            inside = inside | (~known & (other.inside[0, 0] > 0))
             where.copy_(other.where[0])
-        for axis, place in enumerate((landed.u, landed.v)):
+        for axis, place in enumerate((u, v)):
             unit = place.add(0.5).mul_(2 / thermal_size[axis]).sub_(1)  # (H, W), -1..1 over the thermal frame
-            where[..., axis] = torch.where(landed.visible, unit, where[..., axis])
+            where[..., axis] = torch.where(visible, unit, where[..., axis])
+        return SamplingGrid(where[None], inside[None, None].float(), self.shrink_to(thermal_size, size))
+
+    def places(
+        self,
+        thermal_size: tuple[int, int],
+        rgb_size: tuple[int, int],
+        size: tuple[int, int],
+        make: PlaceMaker | None = None,
+    ) -> Places:
+        """The same for arrays, as `warping.places`; `make` is for the fallback's."""
+        landed = self.land(thermal_size, rgb_size, size)
+        shrunk = self.shrink_to(thermal_size, size)
+        x, y = (
+            np.where(landed.visible, (place + 0.5) * (length / full) - 0.5, 0)  # (H, W) float32
+            for place, length, full in zip((landed.u, landed.v), shrunk[::-1], thermal_size, strict=True)
+        )
+        found = places_at(x, y, landed.visible, shrunk)
+        if self.cameras.fallback is None or landed.known.all():
+            return found
+        return found.or_else(
+            (make or places)(self.cameras.fallback, thermal_size, rgb_size, size, shrunk), ~landed.known
+        )
+
+    def shrink_to(self, thermal_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+        """(h', w') the thermal frame is resized to before it is sampled; sizes (width, height)."""
         rgb, thermal = self.cameras.rgb.resized(size), self.cameras.thermal.resized(thermal_size)
         steps = (thermal.focal[i] / rgb.focal[i] for i in (0, 1))
         width, height = (max(1, round(n / max(1.0, step))) for n, step in zip(thermal_size, steps, strict=True))
-        return SamplingGrid(where[None], inside[None, None].float(), (height, width))
+        return height, width
 
     def occluded(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
         """(H, W) bool: pixels with a depth that the thermal camera cannot see behind something nearer.
 
         Both sizes are (height, width).
         """
-        return self.land(thermal_size[::-1], rgb_size[::-1], rgb_size[::-1], CPU).occluded.numpy()
+        return self.land(thermal_size[::-1], rgb_size[::-1], rgb_size[::-1]).occluded
 
     def rgb_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
         """As `Registration.rgb_pixels`: the nearest of the rgb pixels that land on each thermal pixel."""
         height, width = thermal_size
-        landed = self.land((width, height), rgb_size[::-1], rgb_size[::-1], CPU)
+        landed = self.land((width, height), rgb_size[::-1], rgb_size[::-1])
         cells = Cells((width, height), 1)
         # one number for each rgb pixel: its nearness above, its place below; bits of positive floats are in their order
-        rank = landed.nearness.numpy().view(np.int32).ravel().astype(np.int64) << 32
+        rank = landed.nearness.view(np.int32).ravel().astype(np.int64) << 32
         rank |= np.arange(rank.size)
         nearest = np.full(cells.count, -1, np.int64)
-        np.maximum.at(nearest, cells.of(landed).numpy().ravel(), rank)
+        with np.errstate(invalid="ignore"):  # NaN where nothing is seen
+            np.maximum.at(nearest, cells.of(landed, OnCpu()).ravel(), rank)
         seen = nearest[:-1].astype(np.int32).reshape(height, width)
         if self.cameras.fallback is None:
             return seen
         other = self.cameras.fallback.rgb_pixels(thermal_size, rgb_size)
-        known = np.append(landed.known.numpy().ravel(), True)  # place -1 is the last
+        known = np.append(landed.known.ravel(), True)  # place -1 is the last
         return np.where((seen < 0) & ~known[other], other, seen)
 
     def thermal_pixels(self, thermal_size: tuple[int, int], rgb_size: tuple[int, int]) -> np.ndarray:
         """As `Registration.thermal_pixels`; -1 too where the view is occluded."""
         height, width = thermal_size
-        landed = self.land((width, height), rgb_size[::-1], rgb_size[::-1], CPU)
-        x, y = landed.u.round().clamp_(0, width - 1), landed.v.round().clamp_(0, height - 1)
-        places: np.ndarray = torch.where(landed.visible, y.mul_(width).add_(x), -1).int().numpy()
+        landed = self.land((width, height), rgb_size[::-1], rgb_size[::-1])
+        x, y = landed.u.round().clip(0, width - 1), landed.v.round().clip(0, height - 1)
+        found = np.where(landed.visible, y * width + x, -1).astype(np.int32)
         if self.cameras.fallback is None:
-            return places
-        return np.where(landed.known.numpy(), places, self.cameras.fallback.thermal_pixels(thermal_size, rgb_size))
+            return found
+        return np.where(landed.known, found, self.cameras.fallback.thermal_pixels(thermal_size, rgb_size))
 
     def land(
         self,

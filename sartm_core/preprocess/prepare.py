@@ -10,13 +10,13 @@ import numpy as np
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.normalise import check_rgb, check_thermal, normalize_rgb, normalize_thermal, thermal_on
 from sartm_core.preprocess.parallax import FrameRegistration
-from sartm_core.preprocess.registration import GridMaker, Registration
+from sartm_core.preprocess.registration import GridMaker
 from sartm_core.preprocess.resize import mean_color, pad, pad_pixels, padded, resize, resized, resized_pixels
 from sartm_core.preprocess.warping import PlaceMaker, warped
 from sartm_core.support.gpu import upload
-from sartm_core.support.late import torch
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -71,12 +71,8 @@ def prepare_arrays(
     config: PreprocessConfig,
     registration: FrameRegistration | None = None,
     places: PlaceMaker | None = None,
-    grid: GridMaker | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The same on a CPU, (1, H, W, 3) uint8 and (1, 1, H, W) float32, without torch unless the registration has depth.
-
-    places, grid: caches of `warping.places`, and of `sampling_grid` for where the depth is missing.
-    """
+    """The same on a CPU, (1, H, W, 3) uint8 and (1, 1, H, W) float32, without torch; places: cached `warping.places`."""
     size, content = sizes_of(rgb, thermal, config)
     rgb_in = thermal_in = None
     if rgb is not None:
@@ -86,11 +82,8 @@ def prepare_arrays(
         values = normalize_thermal(thermal, config.thermal)  # (h, w)
         if registration is None or rgb is None:
             values = resized(values, content)  # (h, w)
-        elif isinstance(registration, Registration):
-            values = warped(values, registration, rgb.shape[:2], content, places)  # (h, w)
         else:
-            seen = registration.warp(torch.from_numpy(values)[None, None], rgb.shape[:2], content, grid)
-            values = seen[0, 0].numpy()  # (h, w)
+            values = warped(values, registration, rgb.shape[:2], content, places)  # (h, w)
         thermal_in = padded(values, size)[None, None]  # (1, 1, H, W)
     return rgb_in, thermal_in
 

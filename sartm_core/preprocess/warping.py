@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sartm_core.preprocess.registration import Registration, located
 from sartm_core.preprocess.resize import between, resized
+
+if TYPE_CHECKING:
+    from sartm_core.preprocess.parallax import FrameRegistration
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,32 +30,60 @@ class Places:
     shrink_to: tuple[int, int]
     """(h', w') the thermal frame is resized to before."""
 
+    def or_else(self, other: Places, lacking: np.ndarray) -> Places:
+        """With those of another mapping where (H, W) bool `lacking`; changes this one."""
+        for own, its in zip(
+            (self.upper_left, self.right, self.below, self.inside),
+            (other.upper_left, other.right, other.below, other.inside),
+            strict=True,
+        ):
+            np.copyto(own, its, where=lacking)
+        return self
 
-PlaceMaker = Callable[[Registration, tuple[int, int], tuple[int, int], tuple[int, int]], Places]
+
+PlaceMaker = Callable[..., Places]
 """`places` or a cache of it."""
 
 
 def places(
-    registration: Registration, thermal_size: tuple[int, int], rgb_size: tuple[int, int], size: tuple[int, int]
+    registration: Registration,
+    thermal_size: tuple[int, int],
+    rgb_size: tuple[int, int],
+    size: tuple[int, int],
+    shrink_to: tuple[int, int] | None = None,
 ) -> Places:
-    """As `registration.sampling_grid`, sizes (width, height)."""
-    where, inside, shrink_to = located(registration, thermal_size, rgb_size, size)
-    lengths = np.array(shrink_to[::-1])
-    pixels = (((where + 1) * lengths - 1) / 2).clip(0, lengths - 1)  # (H, W, 2) x, y
-    first = np.floor(pixels)
-    right, below = np.moveaxis((pixels - first).astype(np.float32), -1, 0)
-    left, top = np.moveaxis(first.astype(np.intp), -1, 0)
-    return Places(
-        top * (shrink_to[1] + 1) + left, np.ascontiguousarray(right), np.ascontiguousarray(below), inside, shrink_to
-    )
+    """As `registration.sampling_grid`, sizes (width, height); shrink_to: (h', w') in place of what is best for it."""
+    where, inside, best = located(registration, thermal_size, rgb_size, size)
+    shrunk = shrink_to or best
+    x, y = (((where[..., axis] + 1) * length - 1) / 2 for axis, length in enumerate(shrunk[::-1]))  # (H, W) each
+    return places_at(x, y, inside, shrunk)
+
+
+def places_at(x: np.ndarray, y: np.ndarray, inside: np.ndarray, shrunk: tuple[int, int]) -> Places:
+    """Of (H, W) pixels of a frame resized to (h', w'): anything finite, kept within it."""
+    shares = []
+    index = np.zeros(x.shape, np.intp)
+    for place, length, step in ((y, shrunk[0], shrunk[1] + 1), (x, shrunk[1], 1)):
+        pixel = place.clip(0, length - 1)
+        first = np.floor(pixel)
+        pixel -= first
+        shares.append(pixel.astype(np.float32, copy=False))
+        first *= step
+        index += first.astype(np.intp)
+    below, right = shares
+    return Places(index, right, below, inside, shrunk)
 
 
 def warped(
-    thermal: np.ndarray, registration: Registration, rgb_size: tuple[int, int], size: tuple[int, int],
+    thermal: np.ndarray, registration: FrameRegistration, rgb_size: tuple[int, int], size: tuple[int, int],
     make: PlaceMaker | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """(h, w) float32 -> (*size), as `Registration.warp`; make: a cached `places`. ValueError as of that."""
-    there = (make or places)(registration, thermal.shape[::-1], rgb_size[::-1], size[::-1])
+    """(h, w) float32 -> (*size), as its own `warp`; make: a cached `places`. ValueError as of that."""
+    sizes = thermal.shape[::-1], rgb_size[::-1], size[::-1]
+    if isinstance(registration, Registration):
+        there = (make or places)(registration, *sizes)
+    else:
+        there = registration.places(*sizes, make)
     image = np.pad(resized(thermal, there.shrink_to), ((0, 1), (0, 1)), "edge")  # (h' + 1, w' + 1)
     flat, row = image.ravel(), image.shape[1]
     upper, lower = (

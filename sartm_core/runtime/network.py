@@ -109,7 +109,7 @@ class Network:
         if self._arrays is None:
             return self.inputs(pair, config)
         config = self._config(pair, config)
-        return prepare_arrays(pair.rgb, pair.thermal, config, pair.registration, self._places, self._grid)
+        return prepare_arrays(pair.rgb, pair.thermal, config, pair.registration, self._places)
 
     def scores(self, inputs: Inputs) -> Tensor:
         """The network alone: prepared inputs -> (N, C, H / 4, W / 4) float32 on `device`.

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.sartm import SARTM
+from sartm_core.preprocess import landing
 from sartm_core.preprocess.camera import Camera
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.parallax import DepthRegistration
@@ -23,6 +24,7 @@ from sartm_core.preprocess.registration import Registration
 from sartm_core.preprocess.resize import resize, resized
 from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.postprocess import picture, picture_of_array, probabilities, probabilities_of_array
+from sartm_core.support.device import CPU
 from test.core.conftest import stepped
 
 ROUNDING = 2e-4
@@ -31,6 +33,8 @@ TURNED = Registration((0.9, 0.05, 3.0, -0.04, 1.1, -2.0, 1e-4, 0.0, 1.0))
 RUN = """
 import json, sys
 import numpy as np
+from sartm_core.preprocess.camera import Camera
+from sartm_core.preprocess.parallax import DepthRegistration
 from sartm_core.preprocess.registration import Registration
 from sartm_core.runtime.segmenter import Segmenter
 segmenter = Segmenter.load(sys.argv[1], device="auto", precision="fp32", threads=1)
@@ -38,8 +42,13 @@ random = np.random.default_rng(0)
 rgb, thermal = random.integers(0, 256, (64, 96, 3), np.uint8), random.integers(0, 9999, (50, 70)).astype(np.uint16)
 result = segmenter(rgb, thermal, registration=Registration.scale_shift((0.9, 0.9), (2, 1)), confidence_threshold=0.1)
 segmenter.check(rgb, None)
+eye, seen = Camera.of(96, 64, (80, 0, 48, 0, 80, 32, 0, 0, 1)), Camera.of(70, 50, (60, 0, 35, 0, 60, 25, 0, 0, 1))
+view = DepthRegistration(eye, seen, tuple(np.eye(4).ravel())).at(np.full((64, 96), 5, np.float32))
+deep = segmenter(rgb, thermal, registration=view)
+view.thermal_pixels((50, 70), (64, 96)), view.rgb_pixels((50, 70), (64, 96)), view.occluded((50, 70), (64, 96))
 segmenter.free_memory()
-print(json.dumps({"torch": "torch" in sys.modules, "mask": result.mask.tolist(), "sure": result.confidence.tolist()}))
+masks = {"mask": result.mask.tolist(), "sure": result.confidence.tolist(), "deep": deep.mask.tolist()}
+print(json.dumps({"torch": "torch" in sys.modules, **masks}))
 """
 
 
@@ -79,14 +88,47 @@ def test_one_camera_alone_and_depth() -> None:
     compare(FramePair(None, thermal, TURNED), config)
 
 
-def test_depth_goes_through_torch_as_before() -> None:
-    rgb, thermal = frames((48, 64), (30, 40))
-    cameras = [Camera.of(w, h, (f, 0, w / 2, 0, f, h / 2, 0, 0, 1)) for w, h, f in ((64, 48, 50.0), (40, 30, 30.0))]
-    beside = np.eye(4)
+def cameras_and_depth(
+    thermal: tuple[int, int], lens: tuple[float, ...], fallback: Registration | None
+) -> tuple[DepthRegistration, np.ndarray]:
+    """An rgb camera of 64x48, a thermal one beside it, and a wall behind a box, with holes."""
+    (height, width), beside = thermal, np.eye(4)
     beside[0, 3] = 0.1
-    depth = np.random.default_rng(1).uniform(1, 9, (48, 64)).astype(np.float32)
-    view = DepthRegistration(cameras[0], cameras[1], tuple(beside.ravel()), TURNED).at(depth)
-    compare(FramePair(rgb, thermal, view), PreprocessConfig(input_size=(64, 96)))
+    cameras = (
+        Camera.of(64, 48, (50, 0, 32, 0, 50, 24, 0, 0, 1)),
+        Camera.of(width, height, (0.75 * width, 0, width / 2, 0, 0.75 * width, height / 2, 0, 0, 1), lens),
+    )
+    depth = np.random.default_rng(1).uniform(7, 9, (48, 64)).astype(np.float32)
+    depth[10:30, 20:40] = 2.0
+    depth[30:40, :9] = np.nan
+    return DepthRegistration(*cameras, tuple(beside.ravel()), fallback), depth
+
+
+@pytest.mark.parametrize("thermal", [(30, 40), (120, 160)])
+@pytest.mark.parametrize("lens", [(), (-0.2, 0.05, 0.001, 0.001, 0.0)])
+@pytest.mark.parametrize("fallback", [None, TURNED])
+def test_inputs_through_depth_are_those_of_torch(
+    thermal: tuple[int, int], lens: tuple[float, ...], fallback: Registration | None
+) -> None:
+    cameras, depth = cameras_and_depth(thermal, lens, fallback)
+    rgb, seen = frames((48, 64), thermal)
+    for size in ((64, 96), None):
+        compare(FramePair(rgb, seen, cameras.at(depth)), PreprocessConfig(input_size=size))
+
+
+@pytest.mark.parametrize("lens", [(), (-0.2, 0.05, 0.001, 0.001, 0.0)])
+def test_pixels_land_on_a_gpu_as_on_a_cpu(lens: tuple[float, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    cameras, depth = cameras_and_depth((120, 160), lens, None)
+    given = cameras.rgb, cameras.thermal, cameras.rgb_to_thermal, cameras.at(depth).depth, cameras.tolerance, CPU
+    found = landing.land(*given)
+    monkeypatch.setattr(landing, "on_gpu", lambda _: True)
+    expected = landing.land(*given)
+    assert isinstance(expected.u, torch.Tensor) and found.occluded.any() and not found.known.all()
+    for name in ("known", "visible", "occluded"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name).numpy())
+    for name in ("u", "v", "nearness"):
+        where = found.visible
+        np.testing.assert_allclose(getattr(found, name)[where], getattr(expected, name).numpy()[where], rtol=1e-5)
 
 
 def test_both_missing_or_of_a_wrong_shape_is_refused() -> None:
