@@ -72,7 +72,7 @@ def prepare_arrays(
     registration: FrameRegistration | None = None,
     places: PlaceMaker | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The same on a CPU, (1, H, W, 3) uint8 and (1, 1, H, W) float32, without torch; places: cached `warping.places`."""
+    """The same on a CPU, (1, H, W, 3) uint8 and (1, 1, H, W) float32, without torch; places: cached ones."""
     size, content = sizes_of(rgb, thermal, config)
     rgb_in = thermal_in = None
     if rgb is not None:
