@@ -54,7 +54,7 @@ class Landing:
     def empty(cls, size: tuple[int, int], tools: Tools) -> Landing:
         """For an rgb view of (width, height); nothing is occluded yet."""
         shape = size[1], size[0]
-        return cls(*(tools.zeros(shape) for _ in range(3)), *(tools.zeros(shape, flags=True) for _ in range(3)))
+        return cls(*(tools.empty(shape) for _ in range(3)), *(tools.empty(shape, flags=True) for _ in range(3)))
 
     def rows(self, rows: slice) -> Landing:
         """Views of some rows."""
@@ -81,7 +81,8 @@ def land(
     tools: Tools = OnGpu(device) if on_gpu(device) else OnCpu()
     step = max(t / r for t, r in zip(thermal.focal, rgb.focal, strict=True))  # thermal pixels for each rgb pixel
     cells = Cells(thermal.size, max(1, math.ceil(step)))
-    buffer = tools.zeros((cells.count,))
+    buffer = tools.empty((cells.count,))
+    buffer[...] = 0
     lens = LENSLESS if any(thermal.distortion) else (*thermal.focal, *thermal.centre)
     turned = turned_rays(rgb, rgb_to_thermal, lens, tools)  # (3, H, W)
     shift = through(lens, np.array(rgb_to_thermal).reshape(4, 4)[:3, 3:]).ravel().tolist()
@@ -98,9 +99,10 @@ def land(
     apart = tolerance * max(1.0, cells.side / step) / parallax if parallax else math.inf
     for rows, target in zip(tools.blocks(rgb.size), targets, strict=True):
         part = whole.rows(rows)
-        nearer = buffer[target]
+        nearer = buffer.take(target)
         nearer -= part.nearness
-        part.occluded[...] = (nearer > apart) & part.visible
+        part.occluded[...] = nearer > apart
+        part.occluded[...] &= part.visible
         part.visible[...] ^= part.occluded
     return whole
 
@@ -144,7 +146,11 @@ class Cells:
 
     def of(self, landed: Landing, tools: Tools) -> Values:
         """(h, w) integers: the square of each pixel; whole numbers up to 2^24 in float32."""
-        column, row = (tools.floor((place + 0.5) / self.side) for place in (landed.u, landed.v))
+        column, row = (place + 0.5 for place in (landed.u, landed.v))
+        if self.side > 1:
+            column /= self.side
+            row /= self.side
+        column, row = tools.floor(column), tools.floor(row)
         row *= self.across
         column += row
         return tools.indices(tools.where(landed.visible, column, self.count - 1))
@@ -153,8 +159,8 @@ class Cells:
 class Tools(Protocol):
     """Where arrays and tensors differ."""
 
-    def zeros(self, shape: tuple[int, ...], flags: bool = False) -> Values:
-        """float32, or bool."""
+    def empty(self, shape: tuple[int, ...], flags: bool = False) -> Values:
+        """float32, or bool, of any content."""
 
     def put(self, image: np.ndarray) -> Values:
         """An array to where the work is done."""
@@ -178,8 +184,8 @@ class Tools(Protocol):
 class OnCpu:
     """With NumPy, in half the time that torch takes on one core."""
 
-    def zeros(self, shape: tuple[int, ...], flags: bool = False) -> np.ndarray:
-        return np.zeros(shape, bool if flags else np.float32)
+    def empty(self, shape: tuple[int, ...], flags: bool = False) -> np.ndarray:
+        return np.empty(shape, bool if flags else np.float32)
 
     def put(self, image: np.ndarray) -> np.ndarray:
         return image
@@ -208,8 +214,8 @@ class OnGpu:
 
     device: torch.device | Device
 
-    def zeros(self, shape: tuple[int, ...], flags: bool = False) -> Tensor:
-        return torch.zeros(shape, dtype=torch.bool if flags else torch.float32, device=self.device)
+    def empty(self, shape: tuple[int, ...], flags: bool = False) -> Tensor:
+        return torch.empty(shape, dtype=torch.bool if flags else torch.float32, device=self.device)
 
     def put(self, image: np.ndarray) -> Tensor:
         return upload(image, self.device)

@@ -75,9 +75,15 @@ def normalize_pixels(pixels: Tensor, config: PreprocessConfig) -> Tensor:
 
 @cache
 def rgb_gain(config: PreprocessConfig, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(x / 255 - mean) / std = gain * x + offset, (3, 1, 1) each. Kept for good: CUDA graphs read them where they
-    are."""
-    mean, std = (
-        torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (config.rgb_mean, config.rgb_std)
+    """`rgb_factors` as gain and offset (3, 1, 1). Kept for good: CUDA graphs read them where they are."""
+    gain, offset = (
+        torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)
+        for values in zip(*rgb_factors(config), strict=True)
     )
-    return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+    return gain, offset
+
+
+def rgb_factors(config: PreprocessConfig) -> list[tuple[np.float32, np.float32]]:
+    """(x / 255 - mean) / std = gain * x + offset: both, of each channel."""
+    pairs = zip(config.rgb_mean, config.rgb_std, strict=True)
+    return [(np.float32(1 / (255 * std)), np.float32(-mean / std)) for mean, std in pairs]

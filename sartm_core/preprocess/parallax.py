@@ -9,7 +9,7 @@ there shows something nearer, and is not read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -120,20 +120,22 @@ class DepthView:
         rgb_size: tuple[int, int],
         size: tuple[int, int],
         make: PlaceMaker | None = None,
-    ) -> Places:
-        """The same for arrays, as `warping.places`; `make` is for the fallback's."""
+    ) -> Iterator[tuple[slice, Places]]:
+        """The same for arrays, as `warping.places`, by some rows at a time; `make` is for the fallback's."""
         landed = self.land(thermal_size, rgb_size, size)
-        shrunk = self.shrink_to(thermal_size, size)
-        x, y = (
-            np.where(landed.visible, (place + 0.5) * (length / full) - 0.5, 0)  # (H, W) float32
-            for place, length, full in zip((landed.u, landed.v), shrunk[::-1], thermal_size, strict=True)
-        )
-        found = places_at(x, y, landed.visible, shrunk)
-        if self.cameras.fallback is None or landed.known.all():
-            return found
-        return found.or_else(
-            (make or places)(self.cameras.fallback, thermal_size, rgb_size, size, shrunk), ~landed.known
-        )
+        shrunk, fallback = self.shrink_to(thermal_size, size), None
+        if self.cameras.fallback is not None and not landed.known.all():
+            fallback = (make or places)(self.cameras.fallback, thermal_size, rgb_size, size, shrunk)
+        for rows in OnCpu().blocks(size):
+            part = landed.rows(rows)
+            x, y = (np.where(part.visible, place, 0) for place in (part.u, part.v))
+            for place, length, full in ((x, shrunk[1], thermal_size[0]), (y, shrunk[0], thermal_size[1])):
+                if length != full:
+                    place += 0.5
+                    place *= length / full
+                    place -= 0.5
+            found = places_at(x, y, part.visible.copy(), shrunk)
+            yield rows, found if fallback is None else found.or_else(fallback.rows(rows), ~part.known)
 
     def shrink_to(self, thermal_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
         """(h', w') the thermal frame is resized to before it is sampled; sizes (width, height)."""

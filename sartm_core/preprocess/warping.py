@@ -30,6 +30,11 @@ class Places:
     shrink_to: tuple[int, int]
     """(h', w') the thermal frame is resized to before."""
 
+    def rows(self, rows: slice) -> Places:
+        """Views of some rows."""
+        parts = self.upper_left, self.right, self.below, self.inside
+        return Places(*(part[rows] for part in parts), self.shrink_to)
+
     def or_else(self, other: Places, lacking: np.ndarray) -> Places:
         """With those of another mapping where (H, W) bool `lacking`; changes this one."""
         for own, its in zip(
@@ -82,9 +87,20 @@ def warped(
     sizes = thermal.shape[::-1], rgb_size[::-1], size[::-1]
     if isinstance(registration, Registration):
         there = (make or places)(registration, *sizes)
-    else:
-        there = registration.places(*sizes, make)
-    image = np.pad(resized(thermal, there.shrink_to), ((0, 1), (0, 1)), "edge")  # (h' + 1, w' + 1)
+        return seen_at(there, widened(thermal, there.shrink_to))
+    image, found = widened(thermal, registration.shrink_to(sizes[0], sizes[2])), np.empty(size, np.float32)
+    for rows, part in registration.places(*sizes, make):
+        found[rows] = seen_at(part, image)
+    return found
+
+
+def widened(thermal: np.ndarray, shrink_to: tuple[int, int]) -> np.ndarray:
+    """(h, w) -> (h' + 1, w' + 1), the last row and column twice."""
+    return np.pad(resized(thermal, shrink_to), ((0, 1), (0, 1)), "edge")
+
+
+def seen_at(there: Places, image: np.ndarray) -> np.ndarray:
+    """(H, W) of a `widened` frame, 0 where it is not seen."""
     flat, row = image.ravel(), image.shape[1]
     upper, lower = (
         between(flat[at:].take(there.upper_left), flat[at + 1 :].take(there.upper_left), there.right) for at in (0, row)

@@ -1,7 +1,7 @@
 """Files of `sartm export` as engines: the network in the middle of one runs, the rest is done here.
 
 So frames of any size and type, registration and batches work as with a checkpoint; only the size of the network's input
-is that of the file.
+is that of the file. On a CPU without torch.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sartm_core.model.config import ModelConfig
 from sartm_core.model.info import ModelInfo
 from sartm_core.preprocess.config import PreprocessConfig
+from sartm_core.preprocess.normalise import rgb_factors
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines import ENGINES, onnxruntime, openvino, tensorrt
 from sartm_core.runtime.engines.agreement import ENOUGH
@@ -80,6 +83,7 @@ def choose(exported: Exported, wish: Wish, preprocess: PreprocessConfig) -> Choi
     engine, why = pick_engine(exported, wish)
     own = exported.about.precision
     offered = ENGINES[engine].precisions(wish.device) if engine == "openvino" and own == EXACT else (own,)
+    pixels = Pixels.ALWAYS if takes_pixels(wish.device) else Pixels.NEVER
     if wish.precision not in ("auto", *offered):
         raise ValueError(
             f"precision: {wish.precision!r} asked for, but {exported.path.name} runs in {', '.join(offered)} on "
@@ -97,12 +101,12 @@ def choose(exported: Exported, wish: Wish, preprocess: PreprocessConfig) -> Choi
             reason = refused or " of the file"
         else:
             exact = partial(make, exported, engine, settings_of(wish, EXACT))
-            share = known_agreement(run, engine, precision, exact, wish, preprocess, Pixels.NEVER)
+            share = known_agreement(run, engine, precision, exact, wish, preprocess, pixels)
             if share >= ENOUGH:
                 reason = f": {share:.2%} of pixels as in fp32"
         if reason:
             text = f"engine {engine} ({why}), {precision}{reason}"
-            return Choice(run, engine, precision, text, Pixels.NEVER, batches=False)
+            return Choice(run, engine, precision, text, pixels, batches=False)
         refused += f"; {precision} agrees on {share:.2%} of pixels only, {ENOUGH:.1%} is asked for"
     raise AssertionError("the file's own precision is always offered")
 
@@ -132,6 +136,10 @@ def make(exported: Exported, engine: str, settings: Settings) -> Engine:
     about, path = exported.about, exported.path
 
     def build(size: Size) -> Session:
+        run = network(size)
+        return of_pixels(run, about.preprocess) if takes_pixels(settings.device) else run
+
+    def network(size: Size) -> Session:
         parts = FORMATS[path.suffix].parts_of(path)
         if digest_of(parts) != exported.sha256:
             raise ValueError(f"checkpoint: {path} has changed since it was loaded; load it again (node: ~/reload)")
@@ -143,7 +151,26 @@ def make(exported: Exported, engine: str, settings: Settings) -> Engine:
             return tensorrt.session_of(onnx_file.network_of(path, parts), settings, size, (*JOINTS, PRESENT))
         return openvino.session(lambda: network_for_openvino(path, parts), size, settings)
 
-    return Sessions(build, pixels=False, device=settings.device)
+    return Sessions(build, pixels=takes_pixels(settings.device), device=settings.device)
+
+
+def takes_pixels(device: Device) -> bool:
+    """Whether rgb comes as pixels (NumPy normalises them), not as torch's floats."""
+    return device.type == "cpu"
+
+
+def of_pixels(run: Session, config: PreprocessConfig) -> Session:
+    """A session that takes rgb (1, H, W, 3) uint8, of one that takes (1, 3, H, W) float32."""
+    factors = rgb_factors(config)
+
+    def normalized(rgb: np.ndarray, thermal: np.ndarray, present: np.ndarray) -> np.ndarray:
+        image = np.empty((1, 3, *rgb.shape[1:3]), np.float32)
+        for channel, (gain, offset) in enumerate(factors):
+            np.multiply(rgb[0, ..., channel], gain, out=image[0, channel])
+            image[0, channel] += offset
+        return run(image, thermal, present)
+
+    return normalized
 
 
 def network_for_openvino(path: Path, parts: tuple[bytes, ...]) -> Any:

@@ -112,8 +112,10 @@ def test_inputs_through_depth_are_those_of_torch(
 ) -> None:
     cameras, depth = cameras_and_depth(thermal, lens, fallback)
     rgb, seen = frames((48, 64), thermal)
-    for size in ((64, 96), None):
-        compare(FramePair(rgb, seen, cameras.at(depth)), PreprocessConfig(input_size=size))
+    view = cameras.at(depth)
+    for size in ((64, 96), None, (64, 96)):  # nothing is left behind by who asked before
+        compare(FramePair(rgb, seen, view), PreprocessConfig(input_size=size))
+    assert not (view.land(thermal[::-1], (64, 48), (64, 48)).visible & ~np.isfinite(depth)).any()
 
 
 @pytest.mark.parametrize("lens", [(), (-0.2, 0.05, 0.001, 0.001, 0.0)])
