@@ -77,7 +77,7 @@ def normalize_pixels(pixels: Tensor, config: PreprocessConfig) -> Tensor:
 def rgb_gain(config: PreprocessConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     """`rgb_factors` as gain and offset (3, 1, 1). Kept for good: CUDA graphs read them where they are."""
     gain, offset = (
-        torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)
+        torch.tensor(values, dtype=torch.float32).view(3, 1, 1).to(device)
         for values in zip(*rgb_factors(config), strict=True)
     )
     return gain, offset

@@ -19,7 +19,7 @@ from sartm_core.runtime.batching import FramePair
 from sartm_core.runtime.engines import ENGINES
 from sartm_core.runtime.exported import openvino_file
 from sartm_core.runtime.segmenter import Segmenter
-from test.core.conftest import PLAIN, make_frames
+from test.core.conftest import make_frames
 from test.core.exports import SIZE, File, frames, of_format, write_files
 
 
@@ -40,7 +40,9 @@ def file(request: pytest.FixtureRequest, files: dict[str, File]) -> File:
 
 @pytest.fixture(scope="module")
 def plain(checkpoint: Path) -> Segmenter:
-    return Segmenter.load(checkpoint, **PLAIN)
+    """An engine that takes rgb as pixels, too: they are rounded after resizing."""
+    pytest.importorskip("openvino")
+    return Segmenter.load(checkpoint, device="cpu", engine="openvino", precision="fp32")
 
 
 @pytest.fixture
