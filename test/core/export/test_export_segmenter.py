@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,16 @@ from sartm_core.runtime.exported import openvino_file
 from sartm_core.runtime.segmenter import Segmenter
 from test.core.conftest import make_frames
 from test.core.exports import SIZE, File, frames, of_format, write_files
+
+
+RUN = """
+import sys
+import numpy as np
+from sartm_core.runtime.segmenter import Segmenter
+segmenter = Segmenter.load(sys.argv[1], device="cpu", precision="fp32")
+segmenter(np.zeros((70, 100, 3), np.uint8), np.zeros((50, 60), np.uint16))
+print("torch" in sys.modules)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +82,11 @@ def test_segmenter_runs_the_file_as_the_checkpoint(segmenter: Segmenter, plain: 
     batch = [FramePair(rgb, thermal), FramePair(rgb[::-1].copy(), thermal)]
     for found, expected in zip(segmenter.batch(batch), plain.batch(batch), strict=True):
         assert (found.mask == expected.mask).mean() >= 0.995
+
+
+def test_a_file_runs_without_torch(file: File) -> None:
+    out = subprocess.run([sys.executable, "-c", RUN, str(file.path)], capture_output=True, text=True, timeout=200)
+    assert out.stdout.split() == ["False"], out.stderr
 
 
 def test_frames_of_any_aspect_are_stretched_to_the_files_size(segmenter: Segmenter) -> None:
