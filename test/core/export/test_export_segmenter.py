@@ -24,7 +24,6 @@ from sartm_core.runtime.segmenter import Segmenter
 from test.core.conftest import make_frames
 from test.core.exports import SIZE, File, frames, of_format, write_files
 
-
 RUN = """
 import sys
 import numpy as np
