@@ -1,4 +1,4 @@
-"""The one place where the node meets the model. torch is imported here, lazily."""
+"""The one place where the node meets the model, whose code is imported when it is loaded."""
 
 from __future__ import annotations
 

@@ -63,10 +63,7 @@ def alarm(values: dict[str, Any]) -> list[str]:
 
 
 def registration(values: dict[str, Any]) -> list[str]:
-    """What is wrong with the registration.* values, in use or not: the mode can be changed at any time.
-
-    Imports torch: to be called only where something is registered.
-    """
+    """What is wrong with the registration.* values, in use or not: the mode can be changed at any time."""
     from sartm_core.preprocess.parallax import rigid
     from sartm_core.preprocess.registration import Registration
 
