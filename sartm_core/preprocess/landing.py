@@ -159,6 +159,8 @@ class Cells:
 class Tools(Protocol):
     """Where arrays and tensors differ."""
 
+    def __hash__(self) -> int: ...
+
     def empty(self, shape: tuple[int, ...], flags: bool = False) -> Values:
         """float32, or bool, of any content."""
 

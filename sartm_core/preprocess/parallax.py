@@ -124,7 +124,7 @@ class DepthView:
         """The same for arrays, as `warping.places`, by some rows at a time; `make` is for the fallback's."""
         landed = self.land(thermal_size, rgb_size, size)
         shrunk, fallback = self.shrink_to(thermal_size, size), None
-        if self.cameras.fallback is not None and not landed.known.all():
+        if self.cameras.fallback is not None:
             fallback = (make or places)(self.cameras.fallback, thermal_size, rgb_size, size, shrunk)
         for rows in OnCpu().blocks(size):
             part = landed.rows(rows)

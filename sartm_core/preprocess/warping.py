@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -32,8 +31,7 @@ class Places:
 
     def rows(self, rows: slice) -> Places:
         """Views of some rows."""
-        parts = self.upper_left, self.right, self.below, self.inside
-        return Places(*(part[rows] for part in parts), self.shrink_to)
+        return Places(self.upper_left[rows], self.right[rows], self.below[rows], self.inside[rows], self.shrink_to)
 
     def or_else(self, other: Places, lacking: np.ndarray) -> Places:
         """With those of another mapping where (H, W) bool `lacking`; changes this one."""
@@ -46,8 +44,18 @@ class Places:
         return self
 
 
-PlaceMaker = Callable[..., Places]
-"""`places` or a cache of it."""
+class PlaceMaker(Protocol):
+    """`places` or a cache of it."""
+
+    def __call__(
+        self,
+        registration: Registration,
+        thermal_size: tuple[int, int],
+        rgb_size: tuple[int, int],
+        size: tuple[int, int],
+        shrink_to: tuple[int, int] | None = None,
+        /,
+    ) -> Places: ...
 
 
 def places(

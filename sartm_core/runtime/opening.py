@@ -93,24 +93,28 @@ def open_weights(
         network = exported.open_exported(file)
         check_trained(network.info, file, untrained)
         return Opened(network, network.sha256, exported.device_of(network, device, engine))
-    stored = read_stored(file, proven=lambda stored: was_made(stored) or (lean and stored.kind == FULL))
+    stored = read_stored(
+        file, proven=lambda stored: was_made(stored.kind, stored.sha256) or (lean and stored.kind == FULL)
+    )
     check_trained(stored.info, file, untrained)
     make, reload = partial(model_of, stored, sam2), partial(load_same, file, sam2, stored.sha256)
     elsewhere = Elsewhere(Order(str(file), stored.sha256)) if lean and stored.kind == FULL else None
     about = stored.model, stored.info
     return Opened(
-        Source(None, reload, shared, about, make, partial(was_made, stored), elsewhere), stored.sha256, device
+        Source(None, reload, shared, about, make, partial(was_made, stored.kind, stored.sha256), elsewhere),
+        stored.sha256,
+        device,
     )
 
 
-def was_made(stored: Stored) -> bool:
+def was_made(kind: str, sha256: str) -> bool:
     """Whether a network was made of the same file before, by the same code: then it need not be tried again, and an
     engine that kept what it compiled never makes it. Not of adapters, which another file belongs to."""
-    return stored.kind == FULL and cache.read_json(mark_of(stored)) is not None
+    return kind == FULL and cache.read_json(mark_of(sha256)) is not None
 
 
-def mark_of(stored: Stored) -> Path:
-    return cache.path_of("made", ".json", weights=stored.sha256)
+def mark_of(sha256: str) -> Path:
+    return cache.path_of("made", ".json", weights=sha256)
 
 
 def model_of(stored: Stored, sam2: str | Path | None) -> SARTM:
@@ -119,7 +123,7 @@ def model_of(stored: Stored, sam2: str | Path | None) -> SARTM:
 
     model = checkpoint.model_of(stored, sam2)
     if stored.kind == FULL:
-        cache.keep_json(mark_of(stored), {"weights": stored.sha256, "path": str(stored.path)})
+        cache.keep_json(mark_of(stored.sha256), {"weights": stored.sha256, "path": str(stored.path)})
     return model
 
 

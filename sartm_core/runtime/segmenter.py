@@ -98,8 +98,7 @@ class Segmenter:
                 of a mapping. With the engines "torch" and "torch-compile" what they share is in memory once.
             untrained: take files too whose classes nobody trained: their masks mean nothing.
             calibration: folder of frames (rgb/ and thermal/) to make int8 by; None: synthetic scenes.
-            lean: for OpenVINO and ONNX Runtime on a CPU: what is not in the cache yet is compiled by another process,
-                so that this one stays small (the node does so). The first load takes as long as the first frame would.
+            lean: on a CPU with OpenVINO or ONNX Runtime: another process compiles, so that this one stays small.
 
         Raises:
             FileNotFoundError, ValueError: naming the file or argument.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -18,10 +19,20 @@ NEWS = 30.0
 """Seconds between two lines that say it still goes on."""
 LAST_LINES = 3
 """Of what the process said, told when it fails."""
+START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.path[:] = filter(None, sys.path)
+import runpy
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+"""`python -m` without the current folder among its paths. A Ctrl-C is for who started it. (In a session of its own it
+would not hear of one, but Linux gives each session its share of the processors: beside other work that took twice as
+long.)"""
 
 
 def run(module: str, arguments: Sequence[str], what: str, patience: float, news: float = NEWS) -> None:
-    """`python -m module arguments...`, until it ends; what it prints is told only where it fails.
+    """Run a module by its name until it ends; what it prints is told only where it fails.
 
     what: what it does, for the log ("building").
 
@@ -30,11 +41,11 @@ def run(module: str, arguments: Sequence[str], what: str, patience: float, news:
         TimeoutError: after `patience` seconds; the process has ended then.
         ChildError: what went wrong, in its last words.
     """
-    paths = os.pathsep.join(path for path in sys.path if path)
+    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=said, stderr=said,
+            [sys.executable, "-c", START, module, *arguments], stdin=subprocess.PIPE, stdout=said, stderr=said,
             env=os.environ | {"PYTHONPATH": paths},
         ) as process,
     ):  # fmt: skip
@@ -68,19 +79,16 @@ def wait(process: subprocess.Popen[bytes], what: str, patience: float, news: flo
         try:
             process.wait(min(news, left))
         except subprocess.TimeoutExpired:
-            log.info("still %s after %.0f of at most %.0f s", what, monotonic() - started, patience)
+            limit = f" of at most {patience:.0f}" if patience < math.inf else ""
+            log.info("still %s after %.0f%s s", what, monotonic() - started, limit)
 
 
 def end_with_parent() -> None:
-    """In such a process: end it at once when the one that started it is gone, however that ended, and only then.
-
-    A Ctrl-C is for that one. (In a session of its own this one would not hear of it, but Linux gives each session its
-    share of the processors: beside other work it took twice as long.)
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In such a process: end it at once when the one that started it is gone, however that ended."""
 
     def watch() -> None:
         os.read(0, 1)  # comes back when nobody holds the other end
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    if stat.S_ISFIFO(os.fstat(0).st_mode):  # not by hand
+        threading.Thread(target=watch, daemon=True).start()

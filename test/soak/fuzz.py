@@ -166,6 +166,7 @@ def introduced(ear: Ear, sender: Sender, node: Child) -> bool:
         sender.good_pair(sender.barrage.first)
         if ear.wait(lambda: ear.masks, FIRST_S, node) or node.code is not None:
             break
+    sender.sent.per_stream.clear()  # the first ones need not have reached anybody
     return bool(ear.masks)
 
 

@@ -30,15 +30,19 @@ ENOUGH = 0.995
 """Share of pixels that must get the same class."""
 
 
-def agreement(engine: Engine, exact: Engine, preprocess: PreprocessConfig, device: Device, pixels: Pixels) -> float:
-    """Share of pixels (0..1), at camera size, that get the class they have by `exact`; `pixels` as of `prepare`."""
+def agreement(
+    engine: Engine, exact: Engine, preprocess: PreprocessConfig, device: Device, pixels: Pixels,
+    exact_pixels: Pixels = Pixels.NEVER,
+) -> float:  # fmt: skip
+    """Share of pixels (0..1), at camera size, that get the class they have by `exact`; `pixels` as of `prepare`, those
+    of the engine and of the exact one."""
     same = total = 0
     for seed, condition in SCENES.items():
         scene = render_scene(seed, SceneConfig(*CAMERA), condition)
         thermal = as_camera(scene.kelvin, preprocess.thermal)
         masks = [
             class_ids(run(*prepare(scene.rgb, thermal, preprocess, device, pixels=kind))[0].cpu(), CAMERA)
-            for run, kind in ((engine, pixels), (exact, Pixels.NEVER))
+            for run, kind in ((engine, pixels), (exact, exact_pixels))
         ]
         same += int((masks[0] == masks[1]).sum())
         total += masks[0].numel()

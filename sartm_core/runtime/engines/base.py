@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines.sharing import Shared
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # the network takes seconds to import, and is not made where 
     from sartm_core.model.config import ModelConfig
     from sartm_core.model.info import ModelInfo
     from sartm_core.model.sartm import SARTM
+
+log = logging.getLogger(__name__)
 
 INT8 = "int8"
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", INT8: "float32"}
@@ -70,8 +73,8 @@ class Source:
         elsewhere: Callable[..., None] | None = None,
     ) -> None:
         """model: None: `make` makes it of what was read already, if it is needed; `about` is what is known of it.
-        proven: whether a network was made of these weights before. elsewhere: has it made ready in another process
-        (`elsewhere.Elsewhere`), where this one should stay small."""
+        proven: whether a network was made of these weights before. elsewhere: has it made ready in another process,
+        where this one should stay small; takes the fields of an `elsewhere.Order`."""
         self._model = model
         self._make, self._reload = make, reload
         self._proven = proven
@@ -89,6 +92,16 @@ class Source:
             assert make is not None
             self._model = make()
         return self._model.eval()
+
+    def have_ready(self, is_ready: Callable[[], bool], **wanted: Any) -> None:
+        """Have what is `wanted` made ready elsewhere, unless it is, or this process may do it itself. ValueError as of
+        loading. Where nothing comes of it (a full disk), it is done here from now on."""
+        if self.elsewhere is None or is_ready():
+            return
+        self.elsewhere(**wanted)
+        if not is_ready():
+            log.warning("nothing of it is in the cache (a full disk?): this process makes its networks itself")
+            self.elsewhere = None
 
     @property
     def proven(self) -> bool:

@@ -35,7 +35,12 @@ BLOCK = 1 << 20
 def path_of(kind: str, suffix: str, **key: Any) -> Path:
     """Where the thing described by `key` is kept. Values are JSON-able."""
     text = json.dumps({"code": code_digest(), **key}, sort_keys=True)
-    return cache_folder() / "engines" / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}{suffix}"
+    return folder() / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}{suffix}"
+
+
+def folder() -> Path:
+    """Where all of it is."""
+    return cache_folder() / "engines"
 
 
 @cache

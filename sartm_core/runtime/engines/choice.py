@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.prepare import Pixels
@@ -93,6 +95,9 @@ def choose(source: Source, wish: Wish, preprocess: PreprocessConfig) -> Choice:
         run = kind.make(source, settings)
         reason = refused or " (fastest here)"
         if precision != EXACT:
+            if kind.keeps_on(wish.device) and wish.weights:
+                path = agreement_file(name, precision, wish, preprocess)
+                source.have_ready(path.is_file, **wanted(wish, preprocess))
             share = known_agreement(
                 run, name, precision, lambda: plain(source(), wish.device), wish, preprocess, kind.pixels
             )
@@ -111,13 +116,18 @@ def prove(source: Source, wish: Wish, kind: engines.Kind, preprocess: Preprocess
     """Make a network of weights that nobody tried yet. ValueError when they are none."""
     if source.proven:
         return
-    if source.elsewhere is not None and kind.keeps_on(wish.device):
-        source.elsewhere(
-            engine=wish.engine, precision=wish.precision, threads=wish.threads, calibration=wish.calibration,
-            size=preprocess.input_size,
-        )  # fmt: skip
+    if kind.keeps_on(wish.device):
+        source.have_ready(lambda: source.proven, **wanted(wish, preprocess))
     if not source.proven:
         source()
+
+
+def wanted(wish: Wish, preprocess: PreprocessConfig) -> dict[str, Any]:
+    """For a process of its own, which then keeps all that `choose` and the first frame ask for."""
+    return {
+        "engine": wish.engine, "precision": wish.precision, "threads": wish.threads, "calibration": wish.calibration,
+        "size": preprocess.input_size, "thermal": preprocess.thermal,
+    }  # fmt: skip
 
 
 def int8_settings(wish: Wish) -> Settings:
@@ -158,22 +168,27 @@ def settings_of(wish: Wish, precision: str) -> Settings:
 
 def known_agreement(
     run: Engine, name: str, precision: str, exact: Callable[[], Engine], wish: Wish, preprocess: PreprocessConfig,
-    pixels: Pixels,
+    pixels: Pixels, exact_pixels: Pixels = Pixels.NEVER,
 ) -> float:  # fmt: skip
     """As `agreement`; measured once for weights of a file, then remembered. `exact` is made only where needed."""
-    path = cache.path_of(
-        "agreement", ".json", weights=wish.weights, engine=name, precision=precision, preprocess=to_dict(preprocess),
-        device=device_name(wish.device), cpu=sorted(cpu_flags()),
-        versions=versions({"torch", engines.ENGINES[name].package}),
-    )  # fmt: skip
+    path = agreement_file(name, precision, wish, preprocess)
     if wish.weights and (kept := cache.read_json(path)) and isinstance(kept.get("agreement"), float):
         return float(kept["agreement"])
     started = perf_counter()
-    share = agreement(run, exact(), preprocess, wish.device, pixels)
+    share = agreement(run, exact(), preprocess, wish.device, pixels, exact_pixels)
     log.info("%s agrees with fp32 on %.2f %% of pixels (%.1f s)", precision, share * 100, perf_counter() - started)
     if wish.weights:
         cache.keep_json(path, {"agreement": share, "engine": name, "precision": precision, "weights": wish.weights})
     return share
+
+
+def agreement_file(name: str, precision: str, wish: Wish, preprocess: PreprocessConfig) -> Path:
+    """Where that is remembered."""
+    return cache.path_of(
+        "agreement", ".json", weights=wish.weights, engine=name, precision=precision, preprocess=to_dict(preprocess),
+        device=device_name(wish.device), cpu=sorted(cpu_flags()),
+        versions=versions({"torch", engines.ENGINES[name].package}),
+    )  # fmt: skip
 
 
 def device_name(device: Device) -> str:

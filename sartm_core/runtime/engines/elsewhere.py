@@ -1,14 +1,16 @@
 """A network made ready in a process of its own, for what it leaves in the cache: torch, the tracing and the compiler
 take a gigabyte, which the process that segments never has.
 
-python -m sartm_core.runtime.engines.elsewhere order.json error.txt
+python -m sartm_core.runtime.engines.elsewhere '{"checkpoint": ...}' error.json
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -16,14 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
+from sartm_core.preprocess.config import ThermalNorm
+from sartm_core.runtime.engines import cache
+from sartm_core.runtime.engines.base import INT8
 from sartm_core.support import child
 from sartm_core.support.fields import from_dict, to_dict
-from sartm_core.support.files import cache_folder
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 1800.0
-"""Seconds it may take; int8 takes minutes."""
+"""Seconds it may take, but int8, whose time is that of the user's frames."""
+KINDS: dict[str, type[Exception]] = {"ValueError": ValueError, "FileNotFoundError": FileNotFoundError}
+"""Errors that come back as they are."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,13 @@ class Order:
     calibration: str | None = None
     size: tuple[int, int] | None = None
     """(H, W) to be compiled for; None: the weights are only tried."""
+    thermal: ThermalNorm | None = None
+    """As of `load`; None: that of the weights."""
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else f" for {self.size[0]}x{self.size[1]}"
+        numbers = "" if self.precision == "auto" else f" in {self.precision}"
+        return f"making the network ready{size}{numbers}"
 
 
 @dataclass(frozen=True)
@@ -56,28 +69,45 @@ def make_ready(order: Order) -> None:
     """Do it in another process. ValueError tells what went wrong there."""
     if not keeps():
         return
-    log.info("making the network ready in a process of its own, once for these weights; up to a minute")
+    many = "several minutes" if order.precision == INT8 else "a minute"
+    log.info("%s in a process of its own, once; up to %s", order, many)
+    try:
+        failure = attempted(order)
+    except OSError as problem:
+        log.warning("no process for %s (%s); it is done in this one", order, problem)
+        return
+    if failure is not None:
+        raise failure
+
+
+def attempted(order: Order) -> Exception | None:
+    """What went wrong there. OSError: there could be no such process."""
     with tempfile.TemporaryDirectory() as folder:
-        file, error = Path(folder) / "order.json", Path(folder) / "error.txt"
-        file.write_text(json.dumps(to_dict(order)), encoding="utf-8")
+        error = Path(folder) / "error.json"
+        words = [json.dumps(to_dict(order)), str(error)]
         try:
-            child.run(__name__, [str(file), str(error)], "making the network ready", PATIENCE)
+            child.run(__name__, words, str(order), math.inf if order.precision == INT8 else PATIENCE)
         except TimeoutError as late:
-            raise ValueError(f"checkpoint: {order.checkpoint}: making the network ready: {late}") from late
-        except OSError as problem:
-            log.warning("no process to make the network ready in (%s); it is done in this one", problem)
+            return ValueError(f"checkpoint: {order.checkpoint}: {order}: {late}")
         except child.ChildError as failed:
-            raise ValueError(
-                error.read_text(encoding="utf-8")
-                if error.is_file()
-                else f"checkpoint: {order.checkpoint}: the process that makes the network ready {failed}"
-                + ("; most often the system's memory ran out" if failed.code < 0 else "")
-            ) from failed
+            return told(error, order, failed)
+    return None
+
+
+def told(error: Path, order: Order, failed: child.ChildError) -> Exception:
+    """What the other process raised, as far as it could tell."""
+    if error.is_file():
+        kind, text = json.loads(error.read_text(encoding="utf-8"))
+        if kind in KINDS:
+            return KINDS[kind](text)
+        return ValueError(f"checkpoint: {order.checkpoint}: {kind}: {text}")
+    hint = "; most often the system's memory ran out" if failed.code == -signal.SIGKILL else ""
+    return ValueError(f"checkpoint: {order.checkpoint}: the process that makes the network ready {failed}{hint}")
 
 
 def keeps() -> bool:
     """Whether what another process leaves in the cache would be found."""
-    folder = cache_folder()
+    folder = cache.folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -88,10 +118,10 @@ def keeps() -> bool:
 def main(order: str, error: str) -> None:
     """Do it in this process."""
     try:
-        fill(from_dict(Order, json.loads(Path(order).read_text(encoding="utf-8"))))
+        fill(from_dict(Order, json.loads(order)))
     except Exception as problem:
-        kind = "" if isinstance(problem, ValueError) else f"{type(problem).__name__}: "
-        Path(error).write_text(f"{kind}{problem}", encoding="utf-8")
+        kind = next((name for name, known in KINDS.items() if isinstance(problem, known)), type(problem).__name__)
+        Path(error).write_text(json.dumps([kind, str(problem)]), encoding="utf-8")
         raise
 
 
@@ -100,8 +130,8 @@ def fill(order: Order) -> None:
     from sartm_core.runtime.segmenter import Segmenter
 
     segmenter = Segmenter.load(
-        order.checkpoint, "cpu", order.precision, order.engine, input_size=order.size, threads=order.threads,
-        untrained=True, calibration=order.calibration,
+        order.checkpoint, "cpu", order.precision, order.engine, thermal=order.thermal, input_size=order.size,
+        threads=order.threads, untrained=True, calibration=order.calibration,
     )  # fmt: skip
     if segmenter.sha256 != order.sha256:
         raise ValueError(f"checkpoint: {order.checkpoint} has changed since it was loaded; load it again")

@@ -101,7 +101,7 @@ def choose(exported: Exported, wish: Wish, preprocess: PreprocessConfig) -> Choi
             reason = refused or " of the file"
         else:
             exact = partial(make, exported, engine, settings_of(wish, EXACT))
-            share = known_agreement(run, engine, precision, exact, wish, preprocess, pixels)
+            share = known_agreement(run, engine, precision, exact, wish, preprocess, pixels, pixels)
             if share >= ENOUGH:
                 reason = f": {share:.2%} of pixels as in fp32"
         if reason:

@@ -58,8 +58,11 @@ def make(source: Source, settings: Settings) -> Engine:
         )  # fmt: skip
 
     def prepare(size: Size) -> None:
-        if source.elsewhere is not None and settings.device.type == "cpu" and not path_of(size).is_file():
-            source.elsewhere(engine="onnxruntime", precision=settings.precision, threads=settings.threads, size=size)
+        if settings.device.type == "cpu":
+            source.have_ready(
+                path_of(size).is_file,
+                engine="onnxruntime", precision=settings.precision, threads=settings.threads, size=size,
+            )  # fmt: skip
 
     def build(size: Size) -> Session:
         path = path_of(size)

@@ -85,11 +85,12 @@ def make(source: Source, settings: Settings) -> Engine:
 
     def prepare(size: Size) -> None:
         missing = "" if source.elsewhere is None else not_kept(size, settings)
-        if missing and source.elsewhere is not None:
-            calibration = settings.calibration.folder if missing == INT8 and settings.calibration else None
-            source.elsewhere(
-                engine="openvino", precision=missing, threads=settings.threads, calibration=calibration, size=size
-            )
+        calibration = settings.calibration.folder if missing == INT8 and settings.calibration else None
+        if missing:
+            source.have_ready(
+                lambda: not not_kept(size, settings),
+                engine="openvino", precision=missing, threads=settings.threads, calibration=calibration, size=size,
+            )  # fmt: skip
 
     sessions = Sessions(build, built=source.release, prepare=prepare)
     return sessions

@@ -139,6 +139,18 @@ def test_openvino_picks_the_precision_that_agrees(
     assert "fp32; bf16 agrees on 50.00% of pixels only" in Segmenter.load(path).choice
 
 
+def test_openvino_measures_the_precision_that_agrees(
+    files: dict[str, File], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on a CPU with bf16. Regression: the exact network got floats where it takes pixels."""
+    path = of_format("openvino", files).path
+    monkeypatch.setenv("SARTM_CACHE", str(tmp_path))
+    kind = replace(ENGINES["openvino"], precisions=lambda device: ("bf16", "fp32"))
+    monkeypatch.setitem(ENGINES, "openvino", kind)
+    choice = Segmenter.load(path, device="cpu").choice
+    assert float(choice.split("%")[0].split()[-1]) > 80, choice
+
+
 def test_a_second_start_compiles_nothing(
     files: dict[str, File], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sartm_core.runtime.engines import cache, elsewhere
+from sartm_core.model.stored import Stored
+from sartm_core.preprocess.config import ThermalNorm
+from sartm_core.runtime.engines import ENGINES, cache, elsewhere
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support import child
 from test.core.conftest import make_frames, make_model
@@ -92,30 +97,71 @@ def test_what_is_wrong_with_weights_is_told_as_ever(tmp_path: Path, empty: Path,
     assert told[0] == told[1] and not list(empty.glob("engines/made-*"))
 
 
-def test_a_process_that_dies_is_told(weights: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_the_file_stays_in_memory(weights: Path, empty: Path) -> None:
+    for lean in (True, False):
+        segmenter = Segmenter.load(weights, "cpu", "fp32", "openvino", input_size=(64, 96), lean=lean)
+        segmenter(*make_frames(64, 96))
+        gc.collect()
+        assert not [one for one in gc.get_objects() if type(one) is Stored]
+
+
+def test_what_is_known_of_a_precision_is_found_out_there_too(
+    weights: Path, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a CPU with bf16. Regression: another input size had the plain network run in this process."""
+    orders = []
+
+    def run(module: str, words: list[str], *_: object) -> None:
+        orders.append(json.loads(words[0])["size"])
+        elsewhere.main(*words)
+
+    kind = replace(ENGINES["openvino"], precisions=lambda device: ("bf16", "fp32"))
+    monkeypatch.setitem(ENGINES, "openvino", kind)
+    monkeypatch.setattr(child, "run", run)
+    norm = ThermalNorm("range", 0.0, 255.0)
+    for size, thermal in (((64, 96), None), ((96, 96), None), ((64, 96), None), ((64, 96), norm)):
+        segmenter = Segmenter.load(weights, "cpu", "auto", "openvino", input_size=size, thermal=thermal, lean=True)
+        assert "% of pixels" in segmenter.choice
+    assert orders == [[64, 96], [96, 96], [64, 96]]
+    monkeypatch.setattr("sartm_core.runtime.engines.choice.agreement", lambda *_: pytest.fail("in this process"))
+    Segmenter.load(weights, "cpu", "auto", "openvino", input_size=(96, 96), lean=True)
+
+
+@pytest.mark.parametrize(("number", "hint"), [(9, True), (15, False)])
+def test_a_process_that_dies_is_told(
+    weights: Path, empty: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: bool
+) -> None:
     def killed(*_: object) -> None:
-        raise child.ChildError(-9, [])
+        raise child.ChildError(-number, [])
 
     monkeypatch.setattr(child, "run", killed)
-    with pytest.raises(ValueError, match="nano.safetensors: the process that .* signal 9; most often .* memory ran"):
+    with pytest.raises(ValueError, match=f"nano.safetensors: the process that .* signal {number}") as error:
         Segmenter.load(weights, "cpu", "fp32", "openvino", lean=True)
+    assert ("memory ran out" in str(error.value)) == hint
 
 
-@pytest.mark.parametrize("obstacle", ["no process", "no cache", "nothing kept"])
+@pytest.mark.parametrize("obstacle", ["no process", "no cache", "nothing kept", "no temporary folder"])
 def test_where_it_cannot_be_done_elsewhere_it_is_done_here(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, obstacle: str
 ) -> None:
-    def run(*_: object) -> None:
+    calls = []
+
+    def run(*words: object) -> None:
+        calls.append(words)
         if obstacle == "no process":
             raise OSError("no such interpreter")
-        assert obstacle == "nothing kept"
 
     (tmp_path / "file").touch()
     monkeypatch.setenv("SARTM_CACHE", str(tmp_path / ("file/cache" if obstacle == "no cache" else "cache")))
     monkeypatch.setattr(child, "run", run)
+    if obstacle == "no temporary folder":
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     segmenter = Segmenter.load(weights, "cpu", "fp32", "openvino", input_size=(64, 96), lean=True)
-    assert len(np.unique(segmenter(*make_frames(64, 96)).mask)) > 1
+    for size in ((64, 96), (96, 64)):
+        assert len(np.unique(segmenter(*make_frames(*size)).mask)) > 1
+    assert len(calls) == (obstacle in ("no process", "nothing kept")), "once, not for each size again"
     assert ("no such interpreter" in caplog.text) == (obstacle == "no process")
+    assert caplog.text.count("nothing of it is in the cache") == 1
 
 
 def test_a_file_that_changes_meanwhile_is_told(weights: Path, empty: Path, tmp_path: Path) -> None:

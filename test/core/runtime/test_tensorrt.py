@@ -91,7 +91,7 @@ def test_a_build_that_takes_too_long_is_stopped_and_said(
     monkeypatch.setattr(tensorrt, "PATIENCE", 0.0)
     with caplog.at_level(logging.WARNING):
         tensorrt.session_of(network, Settings(CPU, "fp32"), (64, 96))
-    assert "TensorRT: not built within 0 s" in caplog.text and "the next start tries again" in caplog.text
+    assert "TensorRT: not done within 0 s" in caplog.text and "the next start tries again" in caplog.text
     assert not list(by_cpu.glob(f"tensorrt-*/{tensorrt.DONE}"))
 
 

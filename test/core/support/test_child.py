@@ -34,6 +34,16 @@ def test_it_runs_with_the_arguments_and_paths_of_this_process(module: str, tmp_p
     assert (tmp_path / "done").exists()
 
 
+def test_what_lies_in_the_current_folder_is_not_imported(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a user's json.py kept the node from starting."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "json.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path / "here")
+    child.run(module, ["import json; json.dumps"], "testing", patience=600)
+
+
 def test_its_last_words_are_told(module: str) -> None:
     with pytest.raises(child.ChildError, match="ended with exit code 3: b c d") as failed:
         child.run(module, ["print('a\\nb\\nc\\nd'); sys.exit(3)"], "testing", patience=600)
