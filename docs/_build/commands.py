@@ -56,6 +56,7 @@ NODES = ("sartm_ros.segment_node", "sartm_ros.cameras", "sartm_ros.replay_node")
 INTERNAL = (
     *(f"sartm_ros.benchmarking.{name}" for name in ("monitor", "playback", "stand_in")),
     "sartm_core.runtime.engines.building",
+    "sartm_core.runtime.ready",
 )
 """Processes that a command starts; not for users."""
 OVERVIEW = "sartm_core"

@@ -20,7 +20,7 @@ from sartm_core.preprocess.depth import metres
 from sartm_core.preprocess.landing import Cells, Landing, OnCpu, land
 from sartm_core.preprocess.registration import GridMaker, Registration, SamplingGrid, sampling_grid
 from sartm_core.preprocess.resize import resize
-from sartm_core.preprocess.warping import PlaceMaker, Places, places, places_at
+from sartm_core.preprocess.warping import PlaceMaker, Places, places, places_at, seen_at, widened
 from sartm_core.support.device import CPU, Device
 from sartm_core.support.late import F, torch
 
@@ -91,6 +91,16 @@ class DepthView:
         warped = F.grid_sample(shrunk, where, mode="bilinear", padding_mode="border", align_corners=False)
         return warped * points.inside  # (N, 1, H, W)
 
+    def warped(
+        self, thermal: np.ndarray, rgb_size: tuple[int, int], size: tuple[int, int], make: PlaceMaker | None = None
+    ) -> np.ndarray:
+        """The same for arrays, (h, w) float32 -> (*size); `make` is a cached `warping.places`, for the fallback's."""
+        sizes = thermal.shape[::-1], rgb_size[::-1], size[::-1]
+        image, found = widened(thermal, self.shrink_to(sizes[0], sizes[2])), np.empty(size, np.float32)
+        for rows, part in self.places(*sizes, make):
+            found[rows] = seen_at(part, image)
+        return found
+
     def sampling_grid(
         self,
         thermal_size: tuple[int, int],
@@ -121,7 +131,7 @@ class DepthView:
         size: tuple[int, int],
         make: PlaceMaker | None = None,
     ) -> Iterator[tuple[slice, Places]]:
-        """The same for arrays, as `warping.places`, by some rows at a time; `make` is for the fallback's."""
+        """The same for arrays, as `warping.places`, by some rows at a time."""
         landed = self.land(thermal_size, rgb_size, size)
         shrunk, fallback = self.shrink_to(thermal_size, size), None
         if self.cameras.fallback is not None:

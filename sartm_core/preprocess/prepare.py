@@ -10,7 +10,7 @@ import numpy as np
 from sartm_core.preprocess.config import PreprocessConfig
 from sartm_core.preprocess.normalise import check_rgb, check_thermal, normalize_rgb, normalize_thermal, thermal_on
 from sartm_core.preprocess.parallax import FrameRegistration
-from sartm_core.preprocess.registration import GridMaker
+from sartm_core.preprocess.registration import GridMaker, Registration
 from sartm_core.preprocess.resize import mean_color, pad, pad_pixels, padded, resize, resized, resized_pixels
 from sartm_core.preprocess.warping import PlaceMaker, warped
 from sartm_core.support.gpu import upload
@@ -82,8 +82,10 @@ def prepare_arrays(
         values = normalize_thermal(thermal, config.thermal)  # (h, w)
         if registration is None or rgb is None:
             values = resized(values, content)  # (h, w)
-        else:
+        elif isinstance(registration, Registration):
             values = warped(values, registration, rgb.shape[:2], content, places)  # (h, w)
+        else:
+            values = registration.warped(values, rgb.shape[:2], content, places)  # (h, w)
         thermal_in = padded(values, size)[None, None]  # (1, 1, H, W)
     return rgb_in, thermal_in
 

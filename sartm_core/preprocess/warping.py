@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from sartm_core.preprocess.registration import Registration, located
 from sartm_core.preprocess.resize import between, resized
-
-if TYPE_CHECKING:
-    from sartm_core.preprocess.parallax import FrameRegistration
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,18 +85,12 @@ def places_at(x: np.ndarray, y: np.ndarray, inside: np.ndarray, shrunk: tuple[in
 
 
 def warped(
-    thermal: np.ndarray, registration: FrameRegistration, rgb_size: tuple[int, int], size: tuple[int, int],
+    thermal: np.ndarray, registration: Registration, rgb_size: tuple[int, int], size: tuple[int, int],
     make: PlaceMaker | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """(h, w) float32 -> (*size), as its own `warp`; make: a cached `places`. ValueError as of that."""
-    sizes = thermal.shape[::-1], rgb_size[::-1], size[::-1]
-    if isinstance(registration, Registration):
-        there = (make or places)(registration, *sizes)
-        return seen_at(there, widened(thermal, there.shrink_to))
-    image, found = widened(thermal, registration.shrink_to(sizes[0], sizes[2])), np.empty(size, np.float32)
-    for rows, part in registration.places(*sizes, make):
-        found[rows] = seen_at(part, image)
-    return found
+    """(h, w) float32 -> (*size), as `Registration.warp`; make: a cached `places`. ValueError as of that."""
+    there = (make or places)(registration, thermal.shape[::-1], rgb_size[::-1], size[::-1])
+    return seen_at(there, widened(thermal, there.shrink_to))
 
 
 def widened(thermal: np.ndarray, shrink_to: tuple[int, int]) -> np.ndarray:

@@ -1,7 +1,5 @@
 """A network made ready in a process of its own, for what it leaves in the cache: torch, the tracing and the compiler
 take a gigabyte, which the process that segments never has.
-
-python -m sartm_core.runtime.engines.elsewhere '{"checkpoint": ...}' error.json
 """
 
 from __future__ import annotations
@@ -11,21 +9,20 @@ import logging
 import math
 import os
 import signal
-import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from sartm_core.preprocess.config import ThermalNorm
 from sartm_core.runtime.engines import cache
 from sartm_core.runtime.engines.base import INT8
 from sartm_core.support import child
-from sartm_core.support.fields import from_dict, to_dict
+from sartm_core.support.fields import to_dict
 
 log = logging.getLogger(__name__)
 
+MODULE = "sartm_core.runtime.ready"
+"""Does it."""
 PATIENCE = 1800.0
 """Seconds it may take, but int8, whose time is that of the user's frames."""
 KINDS: dict[str, type[Exception]] = {"ValueError": ValueError, "FileNotFoundError": FileNotFoundError}
@@ -86,7 +83,7 @@ def attempted(order: Order) -> Exception | None:
         error = Path(folder) / "error.json"
         words = [json.dumps(to_dict(order)), str(error)]
         try:
-            child.run(__name__, words, str(order), math.inf if order.precision == INT8 else PATIENCE)
+            child.run(MODULE, words, str(order), math.inf if order.precision == INT8 else PATIENCE)
         except TimeoutError as late:
             return ValueError(f"checkpoint: {order.checkpoint}: {order}: {late}")
         except child.ChildError as failed:
@@ -113,32 +110,3 @@ def keeps() -> bool:
     except OSError:
         return False
     return os.access(folder, os.W_OK)
-
-
-def main(order: str, error: str) -> None:
-    """Do it in this process."""
-    try:
-        fill(from_dict(Order, json.loads(order)))
-    except Exception as problem:
-        kind = next((name for name, known in KINDS.items() if isinstance(problem, known)), type(problem).__name__)
-        Path(error).write_text(json.dumps([kind, str(problem)]), encoding="utf-8")
-        raise
-
-
-def fill(order: Order) -> None:
-    """Load and run once. ValueError as of that, or when the file has changed."""
-    from sartm_core.runtime.segmenter import Segmenter
-
-    segmenter = Segmenter.load(
-        order.checkpoint, "cpu", order.precision, order.engine, thermal=order.thermal, input_size=order.size,
-        threads=order.threads, untrained=True, calibration=order.calibration,
-    )  # fmt: skip
-    if segmenter.sha256 != order.sha256:
-        raise ValueError(f"checkpoint: {order.checkpoint} has changed since it was loaded; load it again")
-    if order.size is not None:
-        segmenter.check(np.zeros((*order.size, 3), np.uint8), None)
-
-
-if __name__ == "__main__":
-    child.end_with_parent()
-    main(*sys.argv[1:])

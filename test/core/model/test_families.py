@@ -80,7 +80,9 @@ def test_exported_file_gives_the_segmenters_masks(checkpoint: Path, tmp_path: Pa
     path = tmp_path / f"tiny{FORMATS[name].SUFFIX}"
     given = ["--format", name, "--checkpoint", str(checkpoint), "--output", str(path), "--camera", "72x100"]
     assert export.main(given) == 0
-    exported, plain = Segmenter.load(path, device="cpu", precision="fp32"), Segmenter.load(checkpoint, **PLAIN)
+    exported = Segmenter.load(path, device="cpu", precision="fp32")
+    pytest.importorskip("openvino")  # which takes pixels as exported files do, rounded after resizing
+    plain = Segmenter.load(checkpoint, device="cpu", engine="openvino", precision="fp32")
     rgb, thermal = make_frames(72, 100)
     for frames in ((rgb, thermal), (None, thermal)):
         assert (exported(*frames).mask == plain(*frames).mask).mean() >= 0.999

@@ -16,6 +16,7 @@ import pytest
 
 from sartm_core.model.stored import Stored
 from sartm_core.preprocess.config import ThermalNorm
+from sartm_core.runtime import ready
 from sartm_core.runtime.engines import ENGINES, cache, elsewhere
 from sartm_core.runtime.segmenter import Segmenter
 from sartm_core.support import child
@@ -113,7 +114,7 @@ def test_what_is_known_of_a_precision_is_found_out_there_too(
 
     def run(module: str, words: list[str], *_: object) -> None:
         orders.append(json.loads(words[0])["size"])
-        elsewhere.main(*words)
+        ready.main(*words)
 
     kind = replace(ENGINES["openvino"], precisions=lambda device: ("bf16", "fp32"))
     monkeypatch.setitem(ENGINES, "openvino", kind)
