@@ -1,7 +1,7 @@
 """Files of `sartm export` as engines: the network in the middle of one runs, the rest is done here.
 
 So frames of any size and type, registration and batches work as with a checkpoint; only the size of the network's input
-is that of the file. On a CPU without torch.
+is that of the file. On a CPU without torch, but for the first start of one with bf16, which measures that once.
 """
 
 from __future__ import annotations

@@ -123,13 +123,19 @@ def test_openvino_runs_onnx_files_too(files: dict[str, File], plain: Segmenter) 
     assert (segmenter(*frames()).mask == plain(*frames()).mask).mean() >= 0.999
 
 
-def test_openvino_picks_the_precision_that_agrees(
-    files: dict[str, File], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    path = of_format("openvino", files).path
+@pytest.fixture
+def of_two_precisions(files: dict[str, File], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A file for OpenVINO as on a CPU with bf16, and an empty cache."""
     monkeypatch.setenv("SARTM_CACHE", str(tmp_path))
     kind = replace(ENGINES["openvino"], precisions=lambda device: ("bf16", "fp32"))
     monkeypatch.setitem(ENGINES, "openvino", kind)
+    return of_format("openvino", files).path
+
+
+def test_openvino_picks_the_precision_that_agrees(
+    of_two_precisions: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = of_two_precisions
     share = {"now": 0.999}
     monkeypatch.setattr("sartm_core.runtime.engines.choice.agreement", lambda *_: share["now"])
     assert Segmenter.load(path).choice == "engine openvino (for tiny.xml), bf16: 99.90% of pixels as in fp32"
@@ -139,15 +145,9 @@ def test_openvino_picks_the_precision_that_agrees(
     assert "fp32; bf16 agrees on 50.00% of pixels only" in Segmenter.load(path).choice
 
 
-def test_openvino_measures_the_precision_that_agrees(
-    files: dict[str, File], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """As on a CPU with bf16. Regression: the exact network got floats where it takes pixels."""
-    path = of_format("openvino", files).path
-    monkeypatch.setenv("SARTM_CACHE", str(tmp_path))
-    kind = replace(ENGINES["openvino"], precisions=lambda device: ("bf16", "fp32"))
-    monkeypatch.setitem(ENGINES, "openvino", kind)
-    choice = Segmenter.load(path, device="cpu").choice
+def test_openvino_measures_the_precision_that_agrees(of_two_precisions: Path) -> None:
+    """Regression: the exact network got floats where it takes pixels."""
+    choice = Segmenter.load(of_two_precisions, device="cpu").choice
     assert float(choice.split("%")[0].split()[-1]) > 80, choice
 
 
