@@ -1,13 +1,15 @@
 """A camera as its own process: `python -m test.soak.camera --stream rgb --rate 30 --stamps rgb.stamps`.
 
 640x480 rgb8 or 16UC1, best effort, stamped with the time of publishing. Frames differ from one to the next, as those of
-a real sensor do, so that nobody takes it for frozen. Before a frame is published its stamp (ns, one a line) is written.
+a real sensor do, so that nobody takes it for frozen. Cameras of one rate expose together, as with a common trigger.
+Before a frame is published its stamp (ns, one a line) is written.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TextIO
@@ -54,7 +56,9 @@ class Camera(Node):
         self._pictures = pictures(stream)
         self._sent = 0
         self._publisher = self.create_publisher(Image, f"{stream}/image_raw", qos_profile_sensor_data)
-        self.create_timer(1.0 / rate, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        period = 1.0 / rate
+        time.sleep(period - time.monotonic() % period)  # the machine's clock is the trigger
+        self.create_timer(period, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _tick(self) -> None:
         message = write_pixels(Image(), self._pictures[self._sent % FRAMES], self._encoding)
