@@ -90,10 +90,11 @@ def run(options: argparse.Namespace) -> int:
         except Exception as error:  # a part that breaks must not cost the others' results
             outcomes.append(Outcome(name, violated=[f"the part broke: {type(error).__name__}: {error}"]))
         report.write(options.output / "soak.json", report.collect(head, outcomes))
-    plot.draw(options.output / "soak.png", outcomes)
+    drawn = plot.draw(options.output / "soak.png", outcomes)
     result = report.collect(head, outcomes)
     print(report.text(result))
-    print(f"\n{options.output / 'soak.json'}, soak.png, and the logs in the folders beside them")
+    written = f"{options.output / 'soak.json'}, soak.png" if drawn else f"{options.output / 'soak.json'}"
+    print(f"\n{written} and the logs in the folders beside it")
     return 1 if result["violated"] else 0
 
 

@@ -128,7 +128,7 @@ def reload_beside_a_rewriter(
     outcome.claim(answers[HALF] <= MOST_HALVES * count, f"{answers[HALF]} of {count} reloads took half of each file")
     outcome.claim(sum(answers.values()) == count, f"only {sum(answers.values())} of {count} reloads were answered")
     judge_memory(samples, outcome)
-    outcome.series["VmRSS of the reloads, MB"] = [(at, value / MB) for at, value in samples]
+    outcome.series["VmRSS"] = samples
     masks_go_on("the reloads", ear, node, outcome)
 
 

@@ -39,7 +39,7 @@ def draw(path: Path, outcomes: list[Outcome]) -> bool:
             axes.set_ylabel("memory, MB")
             axes.legend(loc="lower right", fontsize=8)
         axes.set_title(outcome.part, fontsize=9)
-        axes.set_xlabel("seconds" if outcome.part == "slow" else "hostile messages", fontsize=8)
+        axes.set_xlabel("hostile messages" if outcome.part.startswith("fuzz") else "seconds", fontsize=8)
         axes.grid(alpha=0.3)
         axes.set_ylim(0, axes.get_ylim()[1] * HEADROOM)
     figure.tight_layout()
