@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,14 @@ from pathlib import Path
 CPU_INFO = Path("/proc/cpuinfo")
 BF16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}
 """Names of bfloat16 arithmetic in the kernel's list of a CPU's abilities, x86 and ARM."""
+LIMIT = "ONEDNN_MAX_CPU_ISA"
+"""Environment variable by which oneDNN, and so OpenVINO, does as if the CPU could less."""
+BEYOND = {
+    "AVX2": ("avx512", "avx_vnni", "amx"),
+    "AVX512_CORE": ("avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx"),
+    "AVX512_CORE_VNNI": ("avx512_bf16", "avx512_fp16", "amx"),
+}
+"""Abilities that a limit takes away, by the beginning of their names."""
 
 
 def give_back_memory() -> None:
@@ -23,12 +32,19 @@ def give_back_memory() -> None:
 
 @cache
 def cpu_flags() -> frozenset[str]:
-    """Abilities of the CPU by the kernel's names, none where it does not tell."""
+    """Abilities of the CPU by the kernel's names, those that `LIMIT` leaves; none where it does not tell."""
     lines = CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else []
     listed = (line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features")))
-    return frozenset(next(listed, "").split())
+    beyond = BEYOND.get(os.environ.get(LIMIT, "").upper(), ())
+    return frozenset(one for one in next(listed, "").split() if not one.startswith(beyond))
 
 
 def cpu_has_bf16() -> bool:
     """Whether bf16 is arithmetic here; without, every product goes through fp32 and is slower than it."""
     return bool(BF16_FLAGS & cpu_flags())
+
+
+def cpu_has_avx2_alone() -> bool:
+    """AVX2 and nothing of what came after it, such as products of bytes."""
+    flags = cpu_flags()
+    return "avx2" in flags and not any(one.startswith(BEYOND["AVX2"]) for one in flags)

@@ -20,10 +20,11 @@ import numpy as np
 from sartm_core.preprocess.prepare import Pixels
 from sartm_core.runtime.engines import cache
 from sartm_core.runtime.engines.base import INT8, Engine, Settings, Source
-from sartm_core.runtime.engines.hardware import cpu_flags, cpu_has_bf16
+from sartm_core.runtime.engines.hardware import cpu_flags, cpu_has_avx2_alone, cpu_has_bf16
 from sartm_core.runtime.engines.sessions import Session, Sessions, Size, Traceable
 from sartm_core.runtime.quantisation.frames import Frames, frames_of
 from sartm_core.runtime.quantisation.kept import About, Kept, keep, read
+from sartm_core.runtime.quantisation.products import as_convolutions
 from sartm_core.runtime.quantisation.quantise import Report, has_nncf, quantise
 from sartm_core.support.device import Device
 from sartm_core.support.late import torch
@@ -189,6 +190,8 @@ def imported(path: Path, options: dict[str, Any]) -> Session | None:
 
 def compiled(network: Any, settings: Settings) -> Any:
     """An `openvino.CompiledModel`."""
+    if settings.precision == INT8 and cpu_has_avx2_alone():
+        network = as_convolutions(network)
     return (compact if settings.precision == "bf16" else whole)(network, compile_options(settings))
 
 
