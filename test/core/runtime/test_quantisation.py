@@ -43,6 +43,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def few_frames(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SARTM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(openvino, "cpu_has_bf16", lambda: False)  # on all CPUs the same
     monkeypatch.setattr(frames, "MEASURED", 4)
     monkeypatch.setattr(frames, "JUDGED", 2)
 
