@@ -29,7 +29,7 @@ from sartm_ros.node import arguments, parameters
 from sartm_ros.node.delivery import Delivery
 from sartm_ros.node.guards import survives
 from sartm_ros.node.intake import Intake
-from sartm_ros.node.lifecycle import StartupError, guarded
+from sartm_ros.node.lifecycle import StartupError, guarded, refuse_impossible
 from sartm_ros.node.outputs import Outputs
 from sartm_ros.node.plain_log import PlainNode
 from sartm_ros.node.reload import Reloader, strangers
@@ -58,7 +58,6 @@ class SegmentNode(PlainNode):
             self.get_logger().warning(warning)
         parameters.declare(self)
         self.values = parameters.read(self)
-
         self.server = server or ModelServer(load, parameters.MODEL)
         self.server.members.append(self)
         self.outputs = Outputs(self)
@@ -70,7 +69,7 @@ class SegmentNode(PlainNode):
         self.mailbox: Box | None = None
         self._dropped_before, self._restoring = 0, False
         self.monitor.lifecycle("unconfigured")
-
+        refuse_impossible(self)
         self.add_on_set_parameters_callback(self._on_parameters)
         own_group = MutuallyExclusiveCallbackGroup()  # while it awaits the new weights, the other callbacks run on
         self.create_service(Trigger, "~/reload", self.reloader.serve, callback_group=own_group)
@@ -277,16 +276,16 @@ class SegmentNode(PlainNode):
             self.intake.update_mode(now)
             self.intake.use_leftover(now)
             self.delivery.listen_beside()
-            paired, sharers = self.intake.pairer.counters, len(self.server.inference.clients)
             compiling = self.model.compiling if self.model else ""
-            self.monitor.check(self.intake.cameras, self.values, now, paired, sharers, compiling)
+            shared = len(self.server.inference.clients), compiling, self.server.reloading
+            self.monitor.check(self.intake.cameras, self.values, now, self.intake.pairer.counters, *shared)
 
     @survives
     def report(self) -> None:
         """Publish the diagnostics."""
         self.monitor.look_for_namesakes()
-        busy = self._dropped_before + (self.mailbox.dropped if self.mailbox else 0)
-        dropped = {"dropped_busy": busy, "dropped_outputs": self.delivery.aside.dropped}
+        passed_over = self._dropped_before + (self.mailbox.dropped if self.mailbox else 0)
+        dropped = {"dropped_busy": passed_over, "dropped_outputs": self.delivery.aside.dropped}
         model = model_facts(self.model, self.weights, self.reloader.last)
         self.monitor.publish(self.intake.pairer.counters, dropped, model)
 

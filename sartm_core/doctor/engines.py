@@ -49,6 +49,6 @@ def engine(name: str, device: torch.device, auto: str) -> Iterator[Finding]:
         return
     offered = kind.precisions(device)
     version = f"{kind.package} {metadata.version(kind.package)}: " if kind.package != "torch" else ""
-    limits = f" ({kind.limits})" if set(offered) < set(PRECISIONS) else ""
+    limits = f" ({kind.limits})" if kind.limits and set(offered) < set(PRECISIONS) else ""
     default = "; `auto` takes it" if name == auto else ""
     yield Finding(OK, name, f"{version}{', '.join(offered)} on {device.type}{limits}{default}")

@@ -14,7 +14,12 @@ PROBES: dict[str, dict[str, Probe]] = {
         "masks": masks.masks,
     },
     "Engines": {"engines": engines.engines},
-    "ROS 2": {"rclpy": ros.ros, "Fast DDS": ros.profile, "shared memory": ros.shared_memory},
+    "ROS 2": {
+        "rclpy": ros.ros,
+        "companions": ros.companions,
+        "Fast DDS": ros.profile,
+        "shared memory": ros.shared_memory,
+    },
     "Disk": {"caches": installed.caches},
     "Optional extras": {"extras": installed.extras},
 }

@@ -31,6 +31,12 @@ SHARED_MEMORY = Path("/dev/shm")
 PROCESSES = 3
 """Two cameras and the node: each has a segment of its own."""
 MORE = "in a container: docker run --ipc=host, or --shm-size=1g; what crashed processes left: fastdds shm clean"
+COMPANIONS = {
+    "vision_msgs": "no topic label_info",
+    "message_filters": "sync.policy nearest only",
+    "cv_bridge": "no Bayer and YUV frames of colour cameras",
+}
+"""Packages of a distro that the node can do without -> what it then lacks."""
 MIB = 2**20
 
 
@@ -63,6 +69,18 @@ def ros() -> Iterator[Finding]:
         also = f"; also installed: {', '.join(others)}" if others else ""
         why = f"by {CHOICE}" if wanted else f"by default, {CHOICE} is not set"
         yield Finding(OK, "middleware", f"{child.stdout.strip()} {why}{also}")
+
+
+def companions() -> Iterator[Finding]:
+    """Packages beside rclpy that the node takes where it finds them."""
+    lacking = [name for name in COMPANIONS if find_spec(name) is None]
+    if not lacking:
+        yield Finding(OK, "companions", ", ".join(COMPANIONS))
+        return
+    found = "; ".join(f"{name} not found: {COMPANIONS[name]}" for name in lacking)
+    distro = os.environ.get("ROS_DISTRO", "DISTRO")
+    names = " ".join(f"ros-{distro}-{name.replace('_', '-')}" for name in lacking)
+    yield Finding(NOTE, "companions", found, f"on a distro: sudo apt install {names}")
 
 
 def way_in() -> str:

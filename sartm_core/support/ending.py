@@ -1,12 +1,18 @@
-"""The end of a process is quiet: from the moment it begins, Ctrl-C and SIGTERM do nothing any more."""
+"""The end of a process is quiet: from the moment it begins, Ctrl-C and SIGTERM do nothing any more. So is an end that
+whoever read its output brought about, as `head` does."""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+NOBODY_READS = 128 + signal.SIGPIPE
+"""Exit code, as of a process that the signal ended."""
 
 
 class Gate:
@@ -41,6 +47,12 @@ def quiet_exit() -> Iterator[Gate]:
         signal.signal(signal.SIGINT, gate)
     try:
         yield gate
+        if sys.stdout is sys.__stdout__ is not None and not sys.stdout.closed:
+            sys.stdout.flush()  # here the next lines are told if nobody reads any more
+    except BrokenPipeError:
+        if sys.__stdout__ is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # for Python's own last flush
+        raise SystemExit(NOBODY_READS) from None
     finally:
         if in_main and isinstance(signal.getsignal(signal.SIGINT), Gate):
             gate.close()

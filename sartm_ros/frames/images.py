@@ -224,6 +224,11 @@ def _thermal_view(message: Any, topic: str, crop: Crop) -> np.ndarray:
 def _color_view(message: Any, topic: str) -> np.ndarray:
     if message.encoding in COLOR:
         return _view(message, topic, "u1", COLOR[message.encoding][0])
+    if message.encoding in THERMAL:
+        raise _bad(
+            topic, message,
+            "a thermal or depth camera sends that; expected colour, as rgb8 or bgr8. Are the two cameras swapped?",
+        )  # fmt: skip
     if DEEP.search(message.encoding):
         raise _bad(
             topic, message,

@@ -14,6 +14,8 @@ from sartm_ros.pairing.stamps import NS
 
 CLOCKS_APART_S = 10.0
 """Stamps that differ by more come from clocks that nobody synchronised."""
+JUMP_S = 1.0
+"""The difference of the stamps changes by more only where a clock was set; no tolerance is the remedy."""
 STAMPS_OFF_S = 5.0
 """Stamps this far from the node's clock are worth a word, where something is wrong anyway."""
 LATE_S = 0.25
@@ -194,6 +196,8 @@ def explain_skew(
     if spread <= tolerance_s:
         advised = offsets_s[THERMAL] - median
         return f"{text}: the difference is constant, sync.thermal_offset: {advised:.3f} would remove it"
+    if spread > JUMP_S:
+        return f"{text}: the stamps of a camera jumped by {spread:.1f} s lately; if this stays, synchronise the cameras"
     return f"{text}: raise sync.tolerance or synchronise the cameras"
 
 

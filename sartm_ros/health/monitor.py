@@ -27,7 +27,7 @@ from sartm_ros.health.rest import Rest
 from sartm_ros.health.seams import Camera, Outputs
 from sartm_ros.health.swapped import Swapped
 from sartm_ros.health.vitals import Vitals
-from sartm_ros.health.watchdog import Watchdog
+from sartm_ros.health.watchdog import RELOADING, Watchdog
 from sartm_ros.health.why import NOTHING_PAIRS_S, why_nothing_pairs
 from sartm_ros.health.work import Work
 from sartm_ros.pairing.nearest import STREAMS, Counters
@@ -40,10 +40,8 @@ class Monitor:
     """
 
     def __init__(self, node: Any, outputs: Outputs, report: Callable[[], None] = lambda: None) -> None:
-        self._node = node
-        self._log = node.get_logger()
-        self._outputs = outputs
-        self._report = report
+        self._node, self._log = node, node.get_logger()
+        self._outputs, self._report = outputs, report
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._throttle = health.Throttle(REPEAT_S)
         self._refusing = threading.Lock()
@@ -61,11 +59,8 @@ class Monitor:
         self._namesakes = self._trouble = ""
         self.beat, self.leftover = Beat(), Leftover()
         self._mistakes = Mistakes(self._log, self._throttle)
-        self.active = False
-        self.mode = health.BOTH
-        self.problem = ""
-        self.last_pair = 0.0
-        self._anew = 0.0
+        self.active, self.mode, self.problem = False, health.BOTH, ""
+        self.last_pair = self._anew = 0.0
 
     def lifecycle(self, state: str, active: bool = False) -> None:
         """The lifecycle state changed; while active, the `state` topic tells about the cameras instead."""
@@ -178,11 +173,11 @@ class Monitor:
 
     def check(
         self, cameras: dict[str, Camera], values: dict[str, Any], now: float, counters: Counters | None = None,
-        sharers: int = 1, compiling: str = "",
+        sharers: int = 1, compiling: str = "", reloading: bool = False,
     ) -> None:  # fmt: skip
         """Bring the state up to date; when nothing pairs or frames are lost on the way, find out why and say it.
 
-        counters: the pairing's. sharers: nodes that take turns with the model. compiling: see `Watchdog`.
+        counters: the pairing's. sharers: nodes that take turns with the model. compiling, reloading: see `Watchdog`.
         """
         for stream, camera in cameras.items():
             self.vitals[stream].mark_lost(camera.lost)
@@ -200,10 +195,11 @@ class Monitor:
         else:
             state = self._look_at_the_shares(state, counters, sharers, now)
         reasons += [explain.explain_unusable(s, self.vitals[s]) for s in STREAMS if self._faults[s] == health.UNUSABLE]
-        self.problem = "; ".join(reason for reason in (*reasons, self.losses.too_few) if reason)
+        reasons.append(RELOADING if reloading and self.losses.too_few else self.losses.too_few)
+        self.problem = "; ".join(filter(None, reasons))
         if self.problem and self._throttle.ready(f"why {CHANGING.sub('', self.problem)}", now):
             self._log.warning(f"{state}. {self.problem}")
-        self._look_at_the_model(values, compiling, now)
+        self._look_at_the_model(values, compiling, reloading, now)
         self._state(state if state.startswith(NO_INPUT) else self._trouble or state, now)
 
     def look_for_namesakes(self) -> None:
@@ -249,17 +245,18 @@ class Monitor:
         words = self.losses.words(self._faults, self.liveness, now)
         return health.describe_mode(mode, values["degraded.enabled"], words)
 
-    def _look_at_the_model(self, values: dict[str, Any], compiling: str, now: float) -> None:
+    def _look_at_the_model(self, values: dict[str, Any], compiling: str, reloading: bool, now: float) -> None:
         """Whether masks come of the frames that go to the model; the reason goes to `problem`, and once to the log."""
         fed = self.last_pair if self.last_pair > self._anew else 0.0
         if self.mode in STREAMS and values["degraded.enabled"]:
             fed = self.vitals[self.mode].last_good or 0.0
         before = self._trouble
-        self._trouble, why = self._watchdog.verdict(fed, self._outputs.subscribers() > 0, now, compiling)
+        served = self._outputs.subscribers() > 0
+        self._trouble, why = self._watchdog.verdict(fed, served, now, compiling, reloading)
         if self._trouble:
             self.problem = "; ".join(text for text in (why, self.problem) if text)
             if self._trouble != before and self._throttle.ready(self._trouble, now):
-                (self._log.info if compiling else self._log.error)(f"{self._trouble}. {why}")
+                (self._log.info if compiling or reloading else self._log.error)(f"{self._trouble}. {why}")
         elif before:
             self._log.info("masks come again")
 

@@ -17,6 +17,8 @@ HANGS = "no masks: the model does not answer"
 FAILS = "no masks: the model fails"
 COMPILING = "compiling for {}"
 """Texts of the `state` topic; the last one with the size WxH."""
+RELOADING = "new weights are being loaded (~/reload), which takes time from the model; nothing is to be done"
+"""Why masks are late or few meanwhile."""
 
 
 class Watchdog:
@@ -32,11 +34,13 @@ class Watchdog:
         self._asked = None
         self._work.restart()
 
-    def verdict(self, fed: float, served: bool, now: float, compiling: str = "") -> tuple[str, str]:
+    def verdict(
+        self, fed: float, served: bool, now: float, compiling: str = "", reloading: bool = False
+    ) -> tuple[str, str]:
         """State and cause when no masks come of the frames, else two empty texts.
 
         fed: when the last frames were given to the model. served: whether anybody listens; else nothing is computed.
-        compiling: the size for which a network is being compiled.
+        compiling: the size for which a network is being compiled. reloading: other weights are being loaded.
         """
         seen = self._work.progress()
         if not served or fed <= seen.answered:
@@ -54,6 +58,8 @@ class Watchdog:
         if seen.failures >= FAILURES and now - seen.failing_since >= FAILING_S:
             return FAILS, f"the model failed {seen.failures} times in a row, the last time with {seen.last_failure}"
         waiting = now - max(self._compiled, min(self._asked or now, seen.busy_since or now))
+        if waiting > seen.patience_s and reloading:
+            return HANGS, RELOADING
         if waiting > seen.patience_s:
             usual = f" (it usually takes {seen.usual_s:.2g} s)" if seen.usual_s else ""
             return HANGS, (

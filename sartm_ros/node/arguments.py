@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 
 from sartm_core.support.ending import quiet_exit
-from sartm_core.support.files import LONGEST_NAME
+from sartm_core.support.files import LONGEST_NAME, need_file
 from sartm_core.support.text import plain
 from sartm_core.support.yaml_text import parse_yaml, read_yaml
 
@@ -22,6 +23,7 @@ ROS_OPTIONS = {
 }  # fmt: skip
 """Options of ROS that are taken without `--ros-args` before them, each with one value."""
 ASSIGN, PARAMETER = ":=", ("-p", "--param")
+TRUTHS = ("true", "false")
 WIDTH = 100
 USAGE_ERROR = 2
 Parameters = Sequence[tuple[str, object, str]]
@@ -73,9 +75,9 @@ def ros_arguments(args: Sequence[str], parameters: Parameters) -> list[str]:
     """
     ours, found = split(args)
     defaults = {name: default for name, default, _ in parameters}
-    words = iter(ours)
-    for word in words:
-        found += understood(word, words, defaults)
+    words = deque(ours)
+    while words:
+        found += understood(words.popleft(), words, defaults)
     return [ROS, *found] if found else []
 
 
@@ -84,6 +86,7 @@ def check_yaml(args: Sequence[str]) -> None:
     for option, value in pairwise(args):
         try:
             if option == "--params-file":
+                need_file(value, option)
                 read_yaml(value, as_text=True)
             elif option in PARAMETER:
                 name, _, text = value.partition(ASSIGN)
@@ -92,8 +95,8 @@ def check_yaml(args: Sequence[str]) -> None:
             raise UsageError(str(error)) from error
 
 
-def understood(word: str, words: Iterator[str], defaults: dict[str, object]) -> list[str]:
-    """One argument with its value, which may be the next of `words`."""
+def understood(word: str, words: deque[str], defaults: dict[str, object]) -> list[str]:
+    """One argument with its value, which may be the next of `words`, and is taken from there."""
     if word in ROS_OPTIONS:
         return [ROS_OPTIONS[word], value_of(word, words)]
     name, assign, value = word.partition(ASSIGN)
@@ -105,17 +108,26 @@ def understood(word: str, words: Iterator[str], defaults: dict[str, object]) -> 
     name = name.replace("-", "_")
     if word.startswith("--") and name in defaults:
         if not equals:
-            value = "true" if isinstance(defaults[name], bool) else value_of(word, words)
+            value = (truth_of if isinstance(defaults[name], bool) else value_of)(word, words)
         return ["-p", f"{name}{ASSIGN}{value}"]
     if word.startswith("--") and name == "params_file":
         return ["--params-file", value]
     raise UsageError(f"{word!r}: no argument of this node{near(word, defaults)}")
 
 
-def value_of(word: str, words: Iterator[str]) -> str:
-    value = next(words, None)
-    if value is None:
+def value_of(word: str, words: deque[str]) -> str:
+    if not words:
         raise UsageError(f"{word}: expected a value behind it")
+    return words.popleft()
+
+
+def truth_of(word: str, words: deque[str]) -> str:
+    """Of a switch, which may stand alone."""
+    if not words or words[0].startswith("-") or ASSIGN in words[0]:
+        return TRUTHS[0]
+    value = words.popleft().lower()
+    if value not in TRUTHS:
+        raise UsageError(f"{word}: got {value!r}, expected {' or '.join(TRUTHS)}")
     return value
 
 

@@ -69,6 +69,7 @@ class Reloader:
         server.reloading, server.reload_obstacle = True, ""
         try:
             self.last = "loading"
+            self._node.get_logger().info("reload: loading; masks go on from the old weights meanwhile")
             self._node.report()
             loading = Loading(lambda: self._load(before, values), "sartm-reload")
             await self._patiently(loading, values["load_timeout"])
