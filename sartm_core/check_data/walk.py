@@ -14,7 +14,7 @@ from sartm_core.check_data.findings import Findings
 from sartm_core.check_data.frame import check_frame
 from sartm_core.check_data.shift import CONFIDENT, SMALLEST_OUTLIER, Shift, odd_shifts, usual_shift
 from sartm_core.data.pairs import Pairs
-from sartm_core.data.swapped import swapped_cameras
+from sartm_core.data.swapped import false_color, swapped_cameras
 
 
 @dataclass
@@ -81,11 +81,14 @@ def walk(splits: dict[str, Pairs], findings: Findings) -> Counts:
 
 
 def check_cameras(splits: dict[str, Pairs], findings: Findings) -> None:
-    """One fault where they are swapped."""
+    """One fault where they are swapped, or a warning where no thermal camera is."""
     for frames in splits.values():
-        reason = swapped_cameras((files.rgb, files.thermal) for files in frames.files.values())
-        if reason:
+        pairs = [(files.rgb, files.thermal) for files in frames.files.values()]
+        if reason := swapped_cameras(pairs):
             findings.fault("cameras", frames.root, reason)
+            return
+        if doubt := false_color(pairs):
+            findings.warn("cameras", frames.root, doubt)
             return
 
 

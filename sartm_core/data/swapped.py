@@ -1,4 +1,4 @@
-"""Cameras given the wrong way round: a network trained or run so gives masks, and nothing tells."""
+"""Cameras given the wrong way round, or wrong ones: a network trained or run so gives masks, and nothing tells."""
 
 from __future__ import annotations
 
@@ -28,6 +28,33 @@ def swapped_cameras(pairs: Iterable[tuple[Path | None, Path | None]]) -> str:
     except (ValueError, OSError):  # files that cannot be read are told of where they are
         pass
     return ""
+
+
+def false_color(pairs: Iterable[tuple[Path | None, Path | None]]) -> str:
+    """Why the first (rgb, thermal) files are hardly those of a thermal camera, every thermal one in colour; else ""."""
+    first = [(rgb, thermal) for rgb, thermal in islice(pairs, LOOKED_AT) if thermal is not None]
+    if any(rgb == thermal and is_four_channels(thermal) for rgb, thermal in first):
+        return ""  # MFNet's way
+    try:
+        if not first or not all(coloring(thermal) > COLORED for _, thermal in first):
+            return ""
+    except (ValueError, OSError):  # told of where they are read
+        return ""
+    rgb, thermal = first[0]
+    same = ", and the same file as for rgb" if rgb == thermal else ""
+    return (
+        f"{thermal} is in colour{same}: of thermal pictures only the first channel is read, which false colours do not "
+        "keep the order of temperatures in; give what the camera measured (grey, 8 or 16 bits)"
+    )
+
+
+def is_four_channels(path: Path) -> bool:
+    """Colour and heat in one picture."""
+    try:
+        stored = read_stored(path, ids=False)
+    except (ValueError, OSError):
+        return False
+    return stored.ndim == 3 and stored.shape[2] == 4
 
 
 def look_swapped(rgb: float, thermal: float) -> bool:

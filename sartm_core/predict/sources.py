@@ -8,7 +8,7 @@ from pathlib import Path
 from sartm_core.data.datasets import detect_dataset, open_dataset
 from sartm_core.data.images import IMAGE_SUFFIXES, files_by_name, read_rgb, read_thermal, unread
 from sartm_core.data.pairs import Pairs
-from sartm_core.data.swapped import swapped_cameras
+from sartm_core.data.swapped import false_color, swapped_cameras
 from sartm_core.predict.config import PredictConfig
 from sartm_core.predict.frames import Arrays, Frame, Source, modified
 from sartm_core.predict.video import VideoFrames
@@ -55,6 +55,8 @@ def open_source(config: PredictConfig) -> Source:
     reason = swapped_cameras(source.files.values()) if isinstance(source, ImageFiles) else ""
     if reason:
         raise ValueError(f"{reason} Give --rgb the colour camera, --thermal the other")
+    if isinstance(source, ImageFiles) and (doubt := false_color(source.files.values())):
+        source.notes.append(doubt)
     return source
 
 

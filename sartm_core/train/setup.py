@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from sartm_core.data.datasets import open_dataset
 from sartm_core.data.seen import in_both
 from sartm_core.data.sources import open_source, sources_of
-from sartm_core.data.swapped import swapped_cameras
+from sartm_core.data.swapped import false_color, swapped_cameras
 from sartm_core.losses.teachers.text import text_embeddings
 from sartm_core.model.config import ModelConfig
 from sartm_core.preprocess.statistics import InputStatistics, input_statistics, problems
@@ -84,9 +84,11 @@ def check_inputs(config: TrainConfig) -> dict[str, list[InputStatistics]]:
     data, inputs = config.data, {}
     for source in sources_of(data):
         frames = open_dataset(source.dataset, data.folder(source), source.train_split, source.label_set)
-        reason = swapped_cameras((files.rgb, files.thermal) for files in frames.files.values())
-        if reason:
+        pairs = [(files.rgb, files.thermal) for files in frames.files.values()]
+        if reason := swapped_cameras(pairs):
             raise ValueError(f"{frames.root}: {reason}")
+        if doubt := false_color(pairs):
+            log.warning("%s: %s", frames.root, doubt)
         found = input_statistics(frames.some_images(), config.preprocess)
         log.info("inputs from %s: %s", frames.root, "; ".join(map(str, found)))
         for problem in problems(found, config.preprocess):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sartm_core.check_data import __main__ as check_data
 from sartm_core.data.config import DataConfig
-from sartm_core.data.swapped import swapped_cameras
+from sartm_core.data.swapped import false_color, swapped_cameras
 from sartm_core.predict.config import PredictConfig
 from sartm_core.predict.sources import open_source
 from test.core.layouts import rgb_of, save, thermal_of, write_folder_with_classes
@@ -66,3 +66,22 @@ def test_check_data_and_the_trainer_refuse_them(tmp_path: Path, capsys: pytest.C
     assert len(faults) == 1 and "swapped?" in faults[0]
     with pytest.raises(ValueError, match=r"swapped\?"):
         setup.check_inputs(TrainConfig(sam2="x.pt", data=DataConfig(dataset="folder", root=str(root))))
+
+
+def test_a_thermal_camera_in_colour_is_doubted(tmp_path: Path) -> None:
+    right = files(tmp_path, False)
+    assert false_color(right) == false_color([(right[0][0], None)]) == false_color([]) == ""
+    colors = [(rgb, rgb) for rgb, _ in right]
+    assert "is in colour, and the same file as for rgb: of thermal pictures only the first channel" in false_color(
+        colors
+    )
+    assert "is in colour: of" in false_color([(None, rgb) for rgb, _ in right])
+    assert false_color([(None, colors[0][0]), right[1]]) == "", "one of them is no proof"
+    four = tmp_path / "four.png"
+    Image.fromarray(np.dstack([rgb_of("a"), thermal_of("a")])).save(four)
+    assert false_color([(four, four)]) == "", "MFNet keeps both in one file"
+
+
+def test_predict_notes_it(tmp_path: Path) -> None:
+    folder = str(files(tmp_path, False)[0][0].parent)
+    assert "only the first channel" in open_source(PredictConfig(rgb=folder, thermal=folder)).notes[0]
