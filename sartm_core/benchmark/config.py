@@ -42,7 +42,7 @@ class BenchmarkConfig:
     threads: int = 0
     """CPU threads; the measuring processes get as many CPUs. 0: as many as there are CPUs."""
     runs: int = 10
-    """Rounds; in each, every engine and the baseline segment one frame in each way."""
+    """Rounds, at least 5; in each, every engine and the baseline segment one frame in each way."""
     warmup: int = 2
     """Frames before the first round."""
     data: str | None = None

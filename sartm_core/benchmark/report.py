@@ -10,6 +10,8 @@ from sartm_core.support.reports import markdown_table
 
 MB, GIGA = 1e6, 1e9
 MISSING = "-"
+UNEVEN = 1.5
+"""A slowest twentieth of more than so many medians is not the engine's doing."""
 PER_SECOND = 1e3
 
 Line = tuple[str, ...]
@@ -86,7 +88,19 @@ def summary(case: Case) -> str:
     if "square" in best.ratios:
         text += f", {best.ratios['square']:.2f}x of bound (a), {best.ratios['products']:.2f}x of bound (b)"
     total = best.mask["total"].p50
-    return f"{text}. Whole call {total:.1f} ms, {PER_SECOND / total:.1f} frames a second."
+    return f"{text}. Whole call {total:.1f} ms, {PER_SECOND / total:.1f} frames a second.{doubt(case)}"
+
+
+def doubt(case: Case) -> str:
+    """A sentence where the times are too uneven to be believed."""
+    uneven = {row.engine: row.forward.p95 / row.forward.p50 for row in all_rows(case) if row.forward is not None}
+    name = max(uneven, key=lambda one: uneven[one])
+    if uneven[name] < UNEVEN:
+        return ""
+    return (
+        f" **The machine was busy**: the 95th percentile of {name} is {uneven[name]:.1f} times its median. Do not "
+        "trust these numbers; repeat with nothing else running."
+    )
 
 
 def rate_lines(case: Case) -> list[Line]:

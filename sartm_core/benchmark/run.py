@@ -41,7 +41,7 @@ def benchmark(config: BenchmarkConfig) -> Found:
     found = Found(describe(threads), to_dict(config), Path(config.data).name if config.data else "synthetic scenes")
     with TemporaryDirectory(prefix="sartm-benchmark-") as text:
         folder = Path(text)
-        with tqdm(unit="step") as bar:
+        with tqdm(total=steps_of(config), unit="step") as bar:
             for weights in subjects(config, folder):
                 for size in config.sizes:
                     frames = frames_file(config, size, folder)
@@ -52,6 +52,14 @@ def benchmark(config: BenchmarkConfig) -> Found:
 
                     found.cases.append(measure(config, weights, size, frames, threads, folder, tell))
     return found
+
+
+def steps_of(config: BenchmarkConfig) -> int:
+    """How often `measure` tells what it does, at most: ways that cannot run take none."""
+    engines, meters = len(config.ways), len({precision for _, precision in config.ways} | {FP32})
+    ways = 1 + engines + (len(config.peer) * len(peers.installed()) if config.peer else 0)
+    steps = 2 + engines * (2 if config.startup else 1) + ways + meters + config.runs * (ways + meters)
+    return steps * len(config.sizes) * (len(config.names) + bool(config.checkpoint))
 
 
 def subjects(config: BenchmarkConfig, folder: Path) -> Iterator[Weights]:

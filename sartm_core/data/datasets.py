@@ -55,7 +55,7 @@ def open_pairs(root: str | Path, split: str | None = None, label_set: str | None
 def need_both(frames: F, root: object) -> F:
     """The same frames, or ValueError where they are those of one camera alone."""
     if isinstance(frames, Pairs) and frames.cameras != CAMERAS:
-        raise ValueError(f"{root}: has images of {frames.cameras[0]} alone; this needs both cameras: {frames.expects}")
+        raise ValueError(f"{root}: has images of {frames.cameras[0]} alone; this needs both cameras")
     return frames
 
 

@@ -16,9 +16,9 @@ class ModelInfo:
 
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     """Input size and normalisation it was trained with."""
-    protocol: dict[str, Any] = field(default_factory=dict)
+    protocol: dict[str, Any] = field(default_factory=dict, repr=False)
     """How it was trained: the whole training configuration, epochs, steps, seconds."""
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict, repr=False)
     """Validation scores at the time of saving."""
     base_name: str = ""
     """Name of the SAM2 file it started from."""
@@ -26,7 +26,7 @@ class ModelInfo:
     """SHA-256 of that file."""
     confidence: Confidence = field(default_factory=Confidence)
     """What makes the scores' softmax a probability; applied at inference, `SARTM` itself gives plain scores."""
-    seen: tuple[SeenFrames, ...] = ()
+    seen: tuple[SeenFrames, ...] = field(default=(), repr=False)
     """Frames that trained and chose these weights and those they started from; empty where nobody took note."""
     untrained: bool = False
     """Whether the classes were still as drawn at random when `SARTM.save` wrote them: the masks mean nothing yet."""

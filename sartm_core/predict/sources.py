@@ -70,7 +70,8 @@ def opened_source(config: PredictConfig) -> Source:
     paths = {kind: Path(text) for kind, text in (("rgb", config.rgb), ("thermal", config.thermal)) if text}
     kinds = {kind: what_is(kind, path) for kind, path in paths.items()}
     if len(set(kinds.values())) > 1:
-        raise ValueError(f"--rgb is {kinds['rgb']}, --thermal {kinds['thermal']}; give two of a kind")
+        named = (f"--{kind} {paths[kind]} is, by its name, {what}" for kind, what in kinds.items())
+        raise ValueError(f"{'; '.join(named)}; give two of a kind")
     rgb, thermal = paths.get("rgb"), paths.get("thermal")
     match next(iter(kinds.values())):
         case "a folder":

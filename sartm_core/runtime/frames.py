@@ -81,9 +81,10 @@ def array_of(frame: object, name: str, read: Callable[[Path], np.ndarray]) -> np
     if frame is None or isinstance(frame, np.ndarray):
         return frame
     if not isinstance(frame, str | PathLike):
+        many = "; for several frames: seg.stream(pairs)" if isinstance(frame, list | tuple) else ""
         raise ValueError(
             f"{name}: got {type(frame).__name__}, expected a numpy array, a torch tensor, a Pillow image, a path of an "
-            "image file or None"
+            f"image file or None{many}"
         )
     try:
         return read(Path(frame))

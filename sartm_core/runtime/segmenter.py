@@ -65,11 +65,7 @@ class Segmenter:
 
     @classmethod
     def load(
-        cls,
-        checkpoint: str | Path = DEFAULT,
-        device: str = "auto",
-        precision: str = "auto",
-        engine: str = "auto",
+        cls, checkpoint: str | Path = DEFAULT, device: str = "auto", precision: str = "auto", engine: str = "auto",
         *,
         sam2: str | Path | None = None,
         thermal: ThermalNorm | None = None,
@@ -79,7 +75,7 @@ class Segmenter:
         untrained: bool = False,
         calibration: str | Path | None = None,
         lean: bool = False,
-    ) -> Segmenter:
+    ) -> Segmenter:  # fmt: skip
         """Load weights.
 
         Args:
@@ -124,6 +120,9 @@ class Segmenter:
                 kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
                 raise kind(f"adapters: {name}: {error}") from error
         return segmenter
+
+    def __repr__(self) -> str:
+        return f"Segmenter({self.name}: {', '.join(self.classes)}; {self.engine} {self.precision} on {self.device})"
 
     @property
     def adapters(self) -> Mapping[str, Network]:

@@ -69,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
 
     log = options.output / "node.log"
     clear_overlays(options.output / "overlays")
+    for name in ("contact.png", "report.json"):  # else an interrupted demo leaves those of another one
+        (options.output / name).unlink(missing_ok=True)
     isolate()
     print(f"starting the segment node (ROS domain {os.environ['ROS_DOMAIN_ID']}, log in {log})")
     phases = [Phase(f"{options.rate:g} Hz" if options.rate else "paced (next pair at mask)")]

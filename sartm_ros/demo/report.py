@@ -56,7 +56,9 @@ class Scores:
         return {"mIoU": _number(mean), **dict(zip(self.classes, map(_number, iou), strict=True))}
 
     def unknown(self) -> list[str]:
-        """Classes of the labels that the weights lack; their pixels count as class 0."""
+        """Classes of the labels that the weights lack; their pixels count as class 0. None without labels."""
+        if not self._by_condition:
+            return []
         return [name for name in self._truth_classes[1:] if name not in self.classes]
 
 

@@ -227,7 +227,7 @@ def _color_view(message: Any, topic: str) -> np.ndarray:
     if message.encoding in THERMAL:
         raise _bad(
             topic, message,
-            "a thermal or depth camera sends that; expected colour, as rgb8 or bgr8. Are the two cameras swapped?",
+            "a thermal or depth camera sends that; expected colour, as rgb8 or bgr8: are the two cameras swapped?",
         )  # fmt: skip
     if DEEP.search(message.encoding):
         raise _bad(

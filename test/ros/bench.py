@@ -71,7 +71,7 @@ class Bench:
         self.now = time.monotonic()
         for severity in ("info", "warning", "error"):
             monkeypatch.setattr(self.node.get_logger(), severity, lambda t, s=severity: self.log.append(f"{s}: {t}"))
-        self.heard = []
+        self.heard, self.reloading = [], False
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self.heard.append, 10)
         self.outputs, self.reports = States(), []
         self.monitor = monitor.Monitor(self.node, self.outputs, lambda: self.reports.append(self.outputs.current_state))
@@ -111,7 +111,7 @@ class Bench:
                     (answer or self.mask)()
             if k % 10 == 9:
                 self.monitor.update_mode(VALUES, self.now)
-                self.monitor.check(self.cameras, VALUES, self.now)
+                self.monitor.check(self.cameras, VALUES, self.now, reloading=self.reloading)
 
     def convert(self, stream, fails):
         """What the model's thread says of a frame."""

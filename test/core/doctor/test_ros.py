@@ -148,3 +148,13 @@ def test_no_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setattr(ros, "SHARED_MEMORY", tmp_path / "none")
     (finding,) = ros.shared_memory()
     assert finding.status == NOTE
+
+
+def test_companions_that_the_node_does_without_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ros, "find_spec", lambda name: None if name == "vision_msgs" else ModuleSpec(name, None))
+    (finding,) = ros.companions()
+    assert finding.status == NOTE and finding.found == "vision_msgs not found: no topic label_info"
+    assert finding.remedy == "on a distro: sudo apt install ros-DISTRO-vision-msgs"
+    monkeypatch.setattr(ros, "find_spec", lambda name: ModuleSpec(name, None))
+    (finding,) = ros.companions()
+    assert finding == Finding(OK, "companions", "vision_msgs, message_filters, cv_bridge")

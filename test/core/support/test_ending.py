@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import threading
 
 import pytest
 
-from sartm_core.support.ending import Gate, quiet_exit
+from sartm_core.support.ending import NOBODY_READS, Gate, quiet_exit
 from test.patience import patience
 
 
@@ -55,3 +56,14 @@ def test_what_ignores_signals_and_other_threads_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_an_end_that_nobody_reads_is_quiet(lines: int) -> None:
+    """Regression: `sartm node --help | head` printed a traceback."""
+    code = f"from sartm_core.support.ending import *\nwith quiet_exit():\n    print('a line\\n' * {lines})\n"
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as nobody:
+        run = subprocess.run([sys.executable, "-c", code], stdout=nobody, stderr=subprocess.PIPE, text=True)
+    assert (run.returncode, run.stderr) == (NOBODY_READS, "")

@@ -128,13 +128,19 @@ def test_other_encodings_name_cv_bridge(picture, monkeypatch):
         parse(encode(picture[..., 0], "bayer_rggb8"), "rgb", TOPIC)
 
 
-@pytest.mark.parametrize("encoding", ["mono16", "rgb16", "bgra16", "16UC3", "32FC3", "bayer_rggb16"])
+@pytest.mark.parametrize("encoding", ["rgb16", "bgra16", "16UC3", "32FC3", "bayer_rggb16"])
 def test_colour_of_more_than_8_bits_is_refused(encoding, monkeypatch):
     monkeypatch.setattr(colors, "has_cv_bridge", lambda: True)
     sent = encode(np.zeros((4, 6), np.uint16), "mono16")
     sent.encoding = encoding
     with pytest.raises(ImageError, match="more than 8 bits a channel"):
         parse(sent, "rgb", TOPIC)
+
+
+@pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
+def test_heat_on_the_colour_topic_asks_whether_they_are_swapped(encoding):
+    with pytest.raises(ImageError, match="expected colour, as rgb8 or bgr8: are the two cameras swapped?"):
+        parse(encode(np.zeros((4, 6), np.uint16), encoding), "rgb", TOPIC)
 
 
 @pytest.mark.parametrize("big", [False, True])

@@ -200,6 +200,7 @@ def test_skew_is_measured_to_the_nearest_frame_of_the_faster_camera():
         (range(0, 5000, 500), range(10**8, 10**8 + 5000, 500), ("clocks are apart",)),
         ([10**9], [0], ("thermal stamps are zero",)),
         ([0, 500, 1000], [100, 720, 1200], ("raise sync.tolerance",)),
+        (range(0, 5000, 500), [120, 620, 1120, *range(9120, 12000, 500)], ("jumped by", "lately")),
     ],
 )
 def test_skew_is_explained(rgb, thermal, parts):

@@ -60,6 +60,19 @@ def test_a_model_that_hangs_with_another_nodes_frames_is_told_too(bench):
     assert bench.outputs.current_state == "no masks: the model does not answer", "with one camera as well"
 
 
+def test_a_reload_that_takes_the_models_time_is_named(bench):
+    """It was said to hang, with the advice to restart the node."""
+    bench.activate()
+    bench.play(1.0)
+    bench.reloading = True
+    bench.play(12.0, answer=lambda: hang(bench))
+    assert "new weights are being loaded" in bench.monitor.problem and "restart" not in bench.monitor.problem
+    assert not [line for line in bench.log if line.startswith("error")]
+    bench.reloading = False
+    bench.play(12.0, answer=lambda: hang(bench))
+    assert "restart the node" in bench.monitor.problem
+
+
 def test_a_slow_model_gets_its_time(bench):
     bench.activate()
     bench.play(4.5, answer=lambda: hang(bench))

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
@@ -111,6 +113,20 @@ def test_lifecycle_by_hand_and_a_failing_configure(rig):
         assert not [t for t in threading.enumerate() if t.name == "sartm-worker"]
     assert r.node.trigger_cleanup() == segment_node.SUCCESS
     assert r.node.model is None and r.node.server.model is None
+
+
+@pytest.mark.parametrize("asked", [Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN])
+def test_a_transition_that_is_not_possible_is_refused_and_masks_go_on(rig, asked):
+    """Regression: rclpy raised in the executor, and the node's process ended."""
+    r = rig()
+    r.ready()
+    client = r.node.create_client(ChangeState, "~/change_state")
+    r.until(client.service_is_ready, "service")
+    answer = client.call_async(ChangeState.Request(transition=Transition(id=asked)))
+    r.until(answer.done, "answer")
+    assert not answer.result().success
+    assert r.logs.having("error", "change_state:", "is not possible in this state", "autostart")
+    r.masks_after(1)
 
 
 def test_loading_leaves_the_executor_free_and_is_seen(rig):
