@@ -19,6 +19,7 @@ from sartm_ros.errors import ParameterError
 from sartm_ros.frames import transport
 from sartm_ros.node.lifecycle import StartupError
 from sartm_ros.node.parameter_files import without_effect
+from sartm_ros.node.plain_log import forwarding
 from sartm_ros.node.signals import quiet_end
 
 LINGER_S = 3.0
@@ -29,9 +30,14 @@ exit would cut the thread off inside a library, and abort."""
 def run(make: Callable[[], Iterable[Any]], args: list[str] | None = None, name: str = "segment") -> int:
     """Make the nodes, rclpy's with a `close`, and spin them until Ctrl-C or SIGTERM. Exit code 0 then, 1 if they could
     not start."""
+    log = get_logger(name)
+    with forwarding(log):
+        return _run(make, args, log)
+
+
+def _run(make: Callable[[], Iterable[Any]], args: list[str] | None, log: Any) -> int:
     free = transport.shared_memory_free()
     transport.use_shipped_profile()
-    log = get_logger(name)
     small = transport.too_small(free, transport.SHIPPED_SEGMENT_BYTES)
     if small:
         log.warning(small)

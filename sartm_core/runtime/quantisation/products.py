@@ -87,6 +87,6 @@ def bias_of(product: Any, out: int) -> tuple[Any, np.ndarray | None]:
     after = readers[0].get_node()
     if len(readers) == 1 and after.get_type_name() == "Add":
         other = after.input_value(1 - readers[0].get_index()).get_node()
-        if other.get_type_name() == "Constant" and other.get_data().size == out:
+        if other.get_type_name() == "Constant" and other.get_data().shape[-1:] == (out,) == (other.get_data().size,):
             return after, other.get_data()
     return product, None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +13,12 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS 2 here: pip install '.[ros]', or source a distro")
 from sensor_msgs.msg import Image
 
+from sartm_core.preprocess.shapes import warn_of_shape
+from sartm_core.support.text import plain
 from sartm_ros import installed
 from sartm_ros.frames.transport import DEFAULT_SEGMENT_BYTES, USER_VARIABLES
 from sartm_ros.health import pace, rest
+from sartm_ros.node.plain_log import forwarding
 from test.ros.processes import ROOT
 from test.ros.rig import RELIABLE
 
@@ -108,3 +113,17 @@ def test_a_package_of_a_distro_is_advised_where_there_is_one(monkeypatch, distro
     monkeypatch.setenv("ROS_DISTRO", distro)
     monkeypatch.setattr(installed, "which", lambda name: apt)
     assert said in installed.distro_package("cv_bridge")
+
+
+def test_what_code_without_ros_warns_of_is_in_the_nodes_log() -> None:
+    """Regression: a registration of another aspect was one bare line on stderr."""
+    said: list[str] = []
+    ros = SimpleNamespace(warning=lambda text: said.append(f"W {text}"), error=lambda text: said.append(f"E {text}"))
+    with forwarding(ros):
+        warn_of_shape.cache_clear()
+        warn_of_shape("thermal", (160, 118), (160, 120))
+        logging.getLogger("sartm_core.runtime").info("not this")
+        logging.getLogger("sartm_ros.pairing").error("one\nline %s", "\x1b[31m")
+    logging.getLogger("sartm_core").warning("nor this")
+    assert said[0].startswith("W registration: thermal frames are 160x118")
+    assert said[1:] == ["E " + plain("one\nline \x1b[31m")] and "\n" not in said[1]
