@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from sartm_core.scene import run_length
 from sartm_core.scene.cloud import POINT
 from sartm_core.scene.temperature import ZERO_CELSIUS
-from sartm_core.support.visualize import lightened, thermal_to_gray
+from sartm_core.support.visualize import SPARE_COLORS, lightened, thermal_to_gray
 
-BOX, HOT = (255, 255, 0), (255, 60, 30)
+HOT, INK = (255, 60, 30), (255, 255, 255)
 TEXT_PIXELS = 12
 SIDES = ((-25.0, -20.0), (25.0, -20.0))
 """Yaw and pitch of the two views of the cloud, degrees: from the left and from the right, from above."""
@@ -24,7 +25,7 @@ PIVOT = np.array([0.0, 0.5, 9.0])
 FARTHEST = 40.0
 """Metres: points behind it are left out, or the near ones would be dots."""
 LARGE = 0.002
-"""Share of the picture above which an object's text is written: those of small ones would cover each other."""
+"""Share of the picture above which an object's temperatures are written: those of small ones would take it all."""
 
 
 def draw(scene: Any, counts: np.ndarray, heard: Mapping[str, Any], folder: Path) -> Iterator[Path]:
@@ -59,12 +60,12 @@ def scores(message: Any, scene: Any, counts: np.ndarray) -> np.ndarray:
 
 
 def objects(message: Any, scene: Any, counts: np.ndarray) -> np.ndarray:
-    """Boxes with class, score and temperature."""
+    """Boxes with class and, of those that are not small, temperatures; each in a colour of its own."""
     picture, taken = Image.fromarray(lightened(scene.rgb)), []
-    for one in json.loads(message.data)["objects"]:
+    for one, color in zip(json.loads(message.data)["objects"], cycle(SPARE_COLORS)):  # noqa: B905
         kelvin, large = one["kelvin"], one["pixels"] > LARGE * scene.label.size
         warm = "" if kelvin is None else f" {celsius(kelvin['median'])}, max {celsius(kelvin['max'])}"
-        label(picture, one["box"], f"{one['class']}{warm}" if large else "", BOX, taken)
+        label(picture, one["box"], f"{one['class']}{warm if large else ''}", color, taken)
     return np.asarray(picture)
 
 
@@ -89,7 +90,11 @@ def cloud(message: Any, scene: Any, counts: np.ndarray) -> np.ndarray:
     ]  # (n, 3)
     size = message.width, message.height
     views = (colors, warm_colors(points["temperature"]))
-    return np.hstack([side(places, view, *angles, size) for view, angles in zip(views, SIDES, strict=True)])
+    both = np.hstack([side(places, view, *angles, size) for view, angles in zip(views, SIDES, strict=True)])
+    picture, taken = Image.fromarray(both), []
+    for column, text in enumerate(("colours, from the left", "temperatures, from the right")):
+        label(picture, (column * both.shape[1] // 2 + 4, 0, 0, 0), text, INK, taken)
+    return np.asarray(picture)
 
 
 def warm_colors(kelvin: np.ndarray) -> np.ndarray:
@@ -135,7 +140,7 @@ def label(
         pen.rectangle((x, y, x + width - 1, y + height - 1), outline=color)
     if not text:
         return
-    length, line = round(pen.textlength(text, font)), TEXT_PIXELS + 2
+    length, line = round(pen.textlength(text, font)), TEXT_PIXELS + 6
     left, top = min(x, picture.width - length), max(0, y - line)
     beside = sorted(there for start, end, there in taken if start < left + length and left < end)
     for there in beside:
