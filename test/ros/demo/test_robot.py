@@ -41,7 +41,7 @@ def test_objects_are_drawn(tmp_path):
     heard = {"objects_json": SimpleNamespace(data=json.dumps({"objects": [one]}))}
     (path,) = robot_pictures.draw(scene(), np.zeros((48, 64), np.uint16), heard, tmp_path)
     drawn = np.asarray(Picture.open(path))
-    assert path.name == "objects_json.png" and tuple(drawn[39, 40]) == robot_pictures.BOX
+    assert path.name == "objects_json.png" and tuple(drawn[39, 40]) == robot_pictures.SPARE_COLORS[0]
 
 
 def test_of_two_points_the_nearer_one_is_seen():
@@ -54,8 +54,8 @@ def test_of_two_points_the_nearer_one_is_seen():
 def test_texts_of_boxes_at_one_place_stand_below_one_another():
     picture, taken = robot_pictures.Image.new("RGB", (200, 100)), []
     for _ in range(3):
-        robot_pictures.label(picture, (10, 30, 20, 20), "person", robot_pictures.BOX, taken)
-    robot_pictures.label(picture, (120, 30, 20, 20), "car", robot_pictures.BOX, taken)
+        robot_pictures.label(picture, (10, 30, 20, 20), "person", robot_pictures.HOT, taken)
+    robot_pictures.label(picture, (120, 30, 20, 20), "car", robot_pictures.HOT, taken)
     tops = [top for _, _, top in taken]
-    line = robot_pictures.TEXT_PIXELS + 2
-    assert tops == [30 - line, 30, 30 + line, 30 - line]
+    first, second, third, other = tops
+    assert first == other and second - first == third - second > robot_pictures.TEXT_PIXELS
