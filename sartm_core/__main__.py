@@ -53,6 +53,11 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
 }
 """Heading -> command -> (module, one line)."""
 MODULES = {name: module for group in COMMANDS.values() for name, (module, _) in group.items()}
+EXTRAS = {
+    "lightning": "train", "tensorboard": "train", "open_clip": "train", "matplotlib": "train", "sklearn": "train",
+    "scipy": "calibrate", "skimage": "calibrate", "cv2": "target", "av": "tools", "rosbags": "tools", "aiohttp": "view",
+}  # fmt: skip
+"""Package that a command may lack -> the extra of setup.py that brings it."""
 WRONG_USAGE = 2
 
 
@@ -72,6 +77,11 @@ def run(name: str, argv: Sequence[str]) -> int:
         if hasattr(module, "__path__"):  # a room: its command is its __main__
             module = importlib.import_module(f"{MODULES[name]}.__main__")
         code: int = module.main()
+    except ModuleNotFoundError as error:
+        if not (extra := EXTRAS.get((error.name or "").partition(".")[0])):
+            raise
+        print(f'{name}: {error.name} is not installed; pip install "sartm_ros[{extra}]"', file=sys.stderr)
+        return WRONG_USAGE
     except Exception as error:
         if not (hint := machine.advice(error)):
             raise

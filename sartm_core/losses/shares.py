@@ -9,6 +9,8 @@ from torch import Tensor
 
 from sartm_core.support.distributed import all_sum
 
+FIRST = "s0"
+"""The term of path one, which every model has."""
 HALF_SCALE = 2.0**12
 """Terms are multiplied by this where F~n is float16: a gradient of a mean over pixels would be 0 there."""
 
@@ -21,8 +23,8 @@ def gradient_norms(terms: Mapping[str, tuple[float, Tensor]], features: Tensor) 
         features: F~n (B, width, h, w), which the terms were computed from.
 
     Returns:
-        name -> scalar float32. Empty where F~n is cut off from the logits: below torch.compile, whose graph is one
-        piece, or without gradient.
+        name -> scalar float32, without terms that do not depend on F~n (a head that reads other features). Empty where
+        F~n is cut off from the logits of path one: below torch.compile, whose graph is one piece, or without gradient.
     """
     scale = HALF_SCALE if features.dtype is torch.float16 else 1.0
     norms = {}
@@ -31,7 +33,9 @@ def gradient_norms(terms: Mapping[str, tuple[float, Tensor]], features: Tensor) 
             continue
         (gradient,) = torch.autograd.grad(term * scale, features, retain_graph=True, allow_unused=True)
         if gradient is None:
-            return {}
+            if name == FIRST:
+                return {}
+            continue
         norms[name] = all_sum((gradient.float() / scale).square().sum()).sqrt()
     return norms
 

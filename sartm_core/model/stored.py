@@ -36,7 +36,7 @@ LENGTH_BYTES = 8
 """A safetensors file begins with the length of its head, little endian; the head, JSON, ends before the tensors."""
 LONGEST_HEAD = 100_000_000
 """Bytes; the format's own limit."""
-IMPORT = "other projects' weights: sartm import-weights"
+IMPORT = "other projects' weights: sartm import"
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,7 @@ def fit(config: TrainConfig, output: Path) -> dict[str, Any]:
     best, checkpoints = BestWeights(output, config, run.learnt), LastCheckpoint(last, config.trainer.checkpoint_every)
     trainer = build_trainer(config, output, module, best, checkpoints)
     if rank == 0:
+        best.reopen()
         log.info(beginning(config, output, len(train_loader), resume, changed))
     # Processes would not stop at the same step, so with several of them Ctrl-C works as usual.
     stopping = checkpoints.stopping_on_ctrl_c() if world == 1 else contextlib.nullcontext()

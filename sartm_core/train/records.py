@@ -87,6 +87,12 @@ class BestWeights(Callback):
         text = f"best mean mIoU of the epochs on: {sets}" if picked else f"none, the last weights; validated on: {sets}"
         return f"{text}; {self.learnt}" if self.learnt else text
 
+    def reopen(self) -> None:
+        """What an earlier, shorter run finished goes on: until it ends, the same command has something to do."""
+        path = self.output / "metrics.json"
+        if path.is_file():
+            write_text(path, to_json({**json.loads(path.read_text()), "finished": False}))
+
     def finish(self, more: dict[str, Any] | None = None) -> dict[str, Any]:
         """Mark `metrics.json` as that of a finished run, with `more` in it; returns its content, {} when nothing was
         validated."""

@@ -104,14 +104,15 @@ def ending(config: TrainConfig, output: Path, metrics: dict[str, Any]) -> str:
     weights = output / "weights.safetensors"
     base = f" --sam2 {config.sam2}" if config.sam2 else ""
     data = f" --data {config.data.root}" if config.data.root and not config.data.sources else ""
+    has_history = (output / "history.jsonl").is_file()  # of whole epochs
     return "\n".join([
         f"finished in {minutes:.0f} min; {kept} weights: epoch {metrics['epoch']}, mIoU {metrics['miou']:.1%}",
         f"  weights   {weights}",
-        f"  scores    {output / 'metrics.json'}, by epoch {output / 'history.jsonl'}",
+        f"  scores    {output / 'metrics.json'}" + has_history * f", by epoch {output / 'history.jsonl'}",
         f"  pictures  {output / PICTURES}",
         "next",
         f"  sartm evaluate --checkpoint {weights}{base}{data} --output {output / 'evaluation'}",
-        f"  sartm figures curves --run {output} --output {output / 'figures'}",
+        *[f"  sartm figures curves --run {output} --output {output / 'figures'}"] * has_history,
         f"  sartm predict --checkpoint {weights}{base} --rgb FILE --thermal FILE --output out",
         f"  sartm node --checkpoint {weights}{base}",
     ])  # fmt: skip

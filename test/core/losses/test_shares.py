@@ -56,6 +56,15 @@ def test_terms_cut_off_from_the_features_give_no_shares() -> None:
     assert gradient_norms({"a": (1.0, other.sum())}, features) == {} and gradient_shares({}, {}) == {}
 
 
+def test_a_head_of_other_features_does_not_switch_the_shares_off() -> None:
+    """Regression: one term without a gradient at F~n, and `balance` left L_cr and L_se at 0."""
+    features, other = torch.randn(1, 2, 2, 2, requires_grad=True), torch.randn(3, requires_grad=True)
+    terms = {"s0": (1.0, features.sum()), "s1": (0.4, other.sum()), "cr": (0.1, 2 * features.sum())}
+    assert set(gradient_norms(terms, features)) == {"s0", "cr"}
+    terms["s0"] = (1.0, other.sum())
+    assert gradient_norms(terms, features) == {}, "cut off, as below torch.compile"
+
+
 def test_a_gradient_that_overflows_gives_no_shares() -> None:
     assert gradient_shares({"a": 1.0, "b": 1.0}, {"a": torch.tensor(torch.inf), "b": torch.tensor(1.0)}) == {}
 

@@ -175,6 +175,20 @@ def test_kill_9_with_loader_processes_changes_nothing(straight: Path, tmp_path: 
     assert_same_end(straight / "run", tmp_path / "run")
 
 
+def test_sigterm_to_all_processes_of_a_run_saves_and_resumes(straight: Path, tmp_path: Path) -> None:
+    """Regression: the trainer took its loader processes' end for a crash, and nothing was saved."""
+    arguments = command(straight / "tiny.yaml", tmp_path / "run", "--data.workers", "2", "--trainer.threads", "1")
+    code = TRAIN_AND_DIE.replace("os.kill(os.getpid(), signal.SIGKILL)", "os.killpg(0, signal.SIGTERM)")
+    assert code != TRAIN_AND_DIE
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "4", *arguments], env=environment(), timeout=120, capture_output=True, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert ended.returncode == 130 and "the same command" in ended.stderr and "Traceback" not in ended.stderr
+    assert train.main(arguments) == 0
+    assert_same_end(straight / "run", tmp_path / "run")
+
+
 @pytest.mark.parametrize("step", [2, 3])
 def test_ctrl_c_ends_the_step_saves_and_resumes(straight: Path, tmp_path: Path, monkeypatch, capsys, step: int) -> None:
     """Without any checkpoint between epochs; step 3 is the last of the epoch, validation follows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("lightning", reason="no lightning here: pip install '.[train
 from sartm_core.support.fields import from_dict, to_dict
 from sartm_core.train import __main__ as train
 from sartm_core.train.config import TrainConfig
+from sartm_core.train.module import LitSARTM
 from sartm_core.train.talk import beginning, ending, table
 
 TINY = {
@@ -42,6 +44,26 @@ def test_a_run_tells_how_it_begins_its_scores_and_where_everything_is(tmp_path: 
     changes = ["--trainer.max_epochs", "2", "--optim.lr", "1e-5"]
     assert train.main(["--config", config, "--output", str(output), *changes]) == 0
     assert "resuming in epoch 2" in caplog.text and "changed since the last run: optim.lr" in caplog.text
+
+
+def test_a_longer_run_that_stops_early_is_not_finished(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Regression: until it had new best weights, `metrics.json` was that of the shorter run, and nothing went on."""
+    arguments = ["--config", str(write_config(tmp_path)), "--output", str(tmp_path / "run")]
+    assert train.main(arguments) == 0
+    arguments += ["--trainer.max_epochs", "3"]
+    original = LitSARTM.training_step
+
+    def interrupted(self, batch, batch_idx):
+        signal.raise_signal(signal.SIGINT)
+        return original(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(LitSARTM, "training_step", interrupted)
+        train.main(arguments)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["finished"] is False
+    assert train.main(arguments) == 0
+    assert "already finished" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["finished"] is True
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path, capsys) -> None:
