@@ -178,7 +178,8 @@ def test_kill_9_with_loader_processes_changes_nothing(straight: Path, tmp_path: 
 def test_sigterm_to_all_processes_of_a_run_saves_and_resumes(straight: Path, tmp_path: Path) -> None:
     """Regression: the trainer took its loader processes' end for a crash, and nothing was saved."""
     arguments = command(straight / "tiny.yaml", tmp_path / "run", "--data.workers", "2", "--trainer.threads", "1")
-    code = TRAIN_AND_DIE.replace("os.kill(os.getpid(), signal.SIGKILL)", "os.killpg(0, signal.SIGTERM)")
+    scheduler = "import subprocess; subprocess.run(['kill', '-TERM', '--', f'-{os.getpgrp()}'])"  # not their parent
+    code = TRAIN_AND_DIE.replace("os.kill(os.getpid(), signal.SIGKILL)", scheduler)
     assert code != TRAIN_AND_DIE
     ended = subprocess.run(
         [sys.executable, "-c", code, "4", *arguments], env=environment(), timeout=120, capture_output=True, text=True,
