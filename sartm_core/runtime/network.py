@@ -77,7 +77,7 @@ class Network:
         self._proven = False
         self._grid = lru_cache(GRIDS_KEPT)(sampling_grid)
         self._places = lru_cache(GRIDS_KEPT)(places)
-        log.info("%s: %d classes on %s, %s", name, len(self.classes), self.device, self.choice)
+        log.info("%s: %d classes on %s, %s", name or "weights in memory", len(self.classes), self.device, self.choice)
 
     @property
     def precision(self) -> str:

@@ -28,7 +28,7 @@ def report(found: DryRun, config: TrainConfig) -> str:
         ("a step", f"{found.step:.3g} s, {wait:.2g} s of it waiting for frames (median of {timed} after the first)"),
         (
             "the run",
-            f"{found.hours:.2g} hours: {found.steps} steps, {found.validations} validations of "
+            f"{duration(found.hours)}: {found.steps} steps, {found.validations} validations of "
             f"{found.validation:.2g} s",
         ),
         *(("input", f"{camera}, {root}") for root, camera in inputs),
@@ -73,3 +73,8 @@ def ranks(found: Mapping[str, float]) -> str:
         values = ", ".join(f"{found[name]:.1f}" for name in names)
         parts.append(f"{modality.replace('fused', 'F~n')} {values}")
     return "; ".join(parts)
+
+
+def duration(hours: float) -> str:
+    """In words."""
+    return f"{hours:.2g} hours" if hours >= 1 else f"{max(1, round(60 * hours))} min"

@@ -69,7 +69,7 @@ def test_as_a_command(tmp_path: Path, capsys, monkeypatch) -> None:
     with Image.open(picture) as sheet:
         assert sheet.width == 3 * 64 and sheet.height > 2 * (32 + caption_height(32))  # two crops of 32x64, a legend
     text = capsys.readouterr().out
-    assert "hiera_nano, 2 frames of 32x64 a step, 32-true, cpu" in text and f"{found['hours']:.2g} hours" in text
+    assert "hiera_nano, 2 frames of 32x64 a step, 32-true, cpu" in text and "the run  1 min: " in text
     assert len(found["seconds"]) == len(found["waited"]) == 3 and 100e6 < found["memory"] < found["of"]
     assert sum(found["shares"].values()) == pytest.approx(1) and set(found["shares"]) == {"s0", "s1", "cr"}
     assert "L_cr" in text and f"rgb {found['ranks']['rgb/stride_4']:.1f}" in text and "F~n" in text
