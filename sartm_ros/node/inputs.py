@@ -21,6 +21,8 @@ except ImportError:  # Humble
 
 TYPES = {"raw": Image, "compressed": CompressedImage}
 """Message type by the parameter `*_transport`."""
+MOST_LOST = 2**31
+"""Of a count of lost messages: Fast DDS has been seen to let it run over, and then it tells nothing any more."""
 CANDIDATES = 5
 """So many other topics are named to someone whose camera publishes nowhere."""
 
@@ -61,7 +63,10 @@ class Camera:
         )
 
     def _on_lost(self, event: Any) -> None:
-        self.lost = event.total_count
+        if self.lost is not None and event.total_count < MOST_LOST:
+            self.lost = event.total_count
+        else:
+            self.lost = None
 
     @property
     def topic(self) -> str:

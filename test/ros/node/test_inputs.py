@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -100,6 +101,15 @@ def test_a_middleware_that_cannot_tell_of_losses(bench, monkeypatch):
     monkeypatch.setattr(bench.node, "create_subscription", without)
     listening = camera(bench.node)
     assert listening.lost is None and listening.topic == "/sartm/rgb/image_raw"
+    listening.close()
+
+
+def test_a_count_of_losses_that_ran_over_is_no_count(bench):
+    """Regression: after messages of absurd sizes the log told of 18446744071562067968 lost ones."""
+    listening = camera(bench.node)
+    for count, told in ((3, 3), (2**64 - 2**31, None), (4, None)):
+        listening._on_lost(SimpleNamespace(total_count=count))
+        assert listening.lost == told
     listening.close()
 
 
