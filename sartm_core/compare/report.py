@@ -49,7 +49,10 @@ def most_sheet(most: Sequence[DifferentFrame], model: Segmenter, called: Mapping
 def html_page(content: dict[str, Any], most: Sequence[DifferentFrame], model: Segmenter) -> str:
     """The whole report as one page that needs no other file."""
     title = f"{content['b']} (B) against {content['a']} (A)"
+    called = {"protocol_a": "A", "protocol_b": "B", "protocol": "both"}
+    warnings = [(name, content[key]["warning"]) for key, name in called.items() if "warning" in content[key]]
     parts = [
+        *(f"<p><b>Warning, {name}: {escape(text)}.</b></p>" for name, text in warnings),
         scores_section(content),
         agreement_section(content),
         most_section(content, most, model),

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from sartm_core.data.checked import need_label
 from sartm_core.data.sources import Source
@@ -75,7 +76,8 @@ def some_pixels(segmenter: Segmenter, source: Source, generator: torch.Generator
     table = remap_table(source.label_set.names, segmenter.classes)
     parts: dict[str, list[Pixels]] = {}
     count = len(source.frames)
-    for index in np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int)).tolist():
+    indices = np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int)).tolist()
+    for index in tqdm(indices, "confidence", unit="frame", disable=None):
         sample = source.frames[index]
         label = torch.from_numpy(table[need_label(sample, source.label_set.names)]).flatten()  # (H * W,)
         known = torch.nonzero(label != IGNORE)[:, 0]  # (n,)
