@@ -93,7 +93,8 @@ def summary(case: Case) -> str:
 
 def doubt(case: Case) -> str:
     """A sentence where the times are too uneven to be believed."""
-    uneven = {row.engine: row.forward.p95 / row.forward.p50 for row in all_rows(case) if row.forward is not None}
+    measured = [row for row in all_rows(case) if row.forward is not None]
+    uneven = {f"{row.engine} {row.precision}": row.forward.p95 / row.forward.p50 for row in measured if row.forward}
     name = max(uneven, key=lambda one: uneven[one])
     if uneven[name] < UNEVEN:
         return ""

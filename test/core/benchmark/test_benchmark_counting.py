@@ -15,6 +15,7 @@ from sartm_core.benchmark.flops import CPU_FLOPS, Product, count, count_model, p
 from sartm_core.benchmark.machine import describe
 from sartm_core.benchmark.rates import Rates, ways
 from sartm_core.benchmark.ratios import add_ratios, bounds_ms, memory_of, rate_of
+from sartm_core.benchmark.report import doubt
 from sartm_core.benchmark.results import Case, Rate, Row, Spread, spread
 from sartm_core.benchmark.session import Peak
 from sartm_core.runtime.batching import FramePair
@@ -132,6 +133,16 @@ def test_ratios_to_bounds_and_baseline() -> None:
     add_ratios(case)
     assert case.rows[0].ratios == pytest.approx({"square": 2.5, "square_deploy": 5.0, "products": 1.25, "speedup": 5.0})
     assert case.baseline.ratios["speedup"] == 1 and case.best is case.rows[0] and not case.rows[1].ratios
+
+
+def test_uneven_times_are_doubted() -> None:
+    def row(precision: str, p95: float) -> Row:
+        return Row("e", precision, {"precision": precision}, forward=Spread(10.0, p95, 9.0, 5))
+
+    case = Case("x", "random", "64x96", {}, baseline=row("fp32", 12.0), rows=[row("bf16", 14.0)])
+    assert doubt(case) == ""
+    case.rows.append(row("int8", 25.0))
+    assert "The machine was busy**: the 95th percentile of e int8 is 2.5 times its median" in doubt(case)
 
 
 def test_memory_is_allowed_by_the_graph_as_run(counts) -> None:
