@@ -57,7 +57,8 @@ def benchmark(config: BenchmarkConfig) -> Found:
 def steps_of(config: BenchmarkConfig) -> int:
     """How often `measure` tells what it does, at most: ways that cannot run take none."""
     engines, meters = len(config.ways), len({precision for _, precision in config.ways} | {FP32})
-    ways = 1 + engines + (len(config.peer) * len(peers.installed()) if config.peer else 0)
+    others = sum(1 for _ in peer_ways(config, config.sizes[0], "", 1, Path())) if config.peer else 0
+    ways = 1 + engines + others
     steps = 2 + engines * (2 if config.startup else 1) + ways + meters + config.runs * (ways + meters)
     return steps * len(config.sizes) * (len(config.names) + bool(config.checkpoint))
 

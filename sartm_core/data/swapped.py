@@ -74,4 +74,6 @@ def coloring(path: Path) -> float:
 
 def coloring_of(picture: np.ndarray) -> float:
     """How far the channels of a picture (H, W) or (H, W, C) differ, 0 for grey ones."""
-    return 0.0 if picture.ndim == 2 else float(np.ptp(picture[..., :3].astype(np.float32), axis=2).mean())
+    if picture.ndim == 2 or picture.shape[2] < 3:  # grey, perhaps with a mask
+        return 0.0
+    return float(np.ptp(picture[..., :3].astype(np.float32), axis=2).mean())

@@ -4,6 +4,7 @@ whoever read its output brought about, as `head` does."""
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -37,6 +38,15 @@ class Gate:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+def nobody_reads() -> bool:
+    """Whether stdout is a pipe whose reader has gone."""
+    if sys.__stdout__ is None:
+        return False
+    poll = select.poll()
+    poll.register(sys.__stdout__.fileno(), select.POLLERR)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 @contextmanager
 def quiet_exit() -> Iterator[Gate]:
     """For a process that ends behind this block: the block's end closes its gate, if nothing did before. Main thread
@@ -46,12 +56,15 @@ def quiet_exit() -> Iterator[Gate]:
     if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not below nohup
         signal.signal(signal.SIGINT, gate)
     try:
-        yield gate
-        if sys.stdout is sys.__stdout__ is not None and not sys.stdout.closed:
-            sys.stdout.flush()  # here the next lines are told if nobody reads any more
+        try:
+            yield gate
+        finally:
+            if sys.stdout is sys.__stdout__ is not None and not sys.stdout.closed:
+                sys.stdout.flush()  # here the next lines are told if nobody reads any more
     except BrokenPipeError:
-        if sys.__stdout__ is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # for Python's own last flush
+        if not nobody_reads():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # for Python's own last flush
         raise SystemExit(NOBODY_READS) from None
     finally:
         if in_main and isinstance(signal.getsignal(signal.SIGINT), Gate):

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,7 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, path: Path, every_steps: int) -> None:
         self.path, self.every, self.saved_step = path, every_steps, -1
         self.stop_asked = False
+        self.ask: Callable[[int, Any], None] | None = None
 
     @contextlib.contextmanager
     def stopping_on_ctrl_c(self) -> Iterator[None]:
@@ -128,10 +129,17 @@ class LastCheckpoint(Checkpoint):
 
         owner = os.getpid()
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.ask = ask
         try:
             yield
         finally:
+            self.ask = None
             restore()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """By now SIGTERM is Lightning's: it would end a validation at once, with nothing saved and exit code 0."""
+        if self.ask is not None and not self.stop_asked:
+            signal.signal(signal.SIGTERM, self.ask)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

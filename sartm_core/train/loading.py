@@ -100,14 +100,14 @@ def training_loader(config: TrainConfig, rank: int = 0, world: int = 1) -> DataL
     return DataLoader(
         frames, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0,
         pin_memory=trainer.accelerator != "cpu" and torch.cuda.is_available(),  # the copy to the GPU need not wait
-        worker_init_fn=end_quietly,
+        worker_init_fn=outlive_sigterm,
     )  # fmt: skip
 
 
-def end_quietly(worker: int) -> None:
-    """Of a loader process: SIGTERM ends it as Ctrl-C does. Where a scheduler sends it to all processes of a run, the
-    trainer is not to take it for a crash, but to save and end."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def outlive_sigterm(worker: int) -> None:
+    """Of a loader process: the first SIGTERM does nothing. Where a scheduler sends it to all processes of a run, the
+    trainer needs frames until it has saved; loaders end with it, by a second signal if they must."""
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 def validation_sets(config: TrainConfig) -> dict[str, ValidationFrames]:
@@ -127,7 +127,7 @@ def validation_loaders(config: TrainConfig, rank: int = 0, world: int = 1) -> di
     return {
         name: DataLoader(
             Subset(source, range(rank, len(source), world)), config.trainer.val_batch_size,
-            num_workers=config.data.workers, collate_fn=by_size, worker_init_fn=end_quietly,
+            num_workers=config.data.workers, collate_fn=by_size, worker_init_fn=outlive_sigterm,
         )
         for name, source in sources.items()
     }  # fmt: skip

@@ -196,7 +196,7 @@ def explain_skew(
     if spread <= tolerance_s:
         advised = offsets_s[THERMAL] - median
         return f"{text}: the difference is constant, sync.thermal_offset: {advised:.3f} would remove it"
-    if spread > JUMP_S:
+    if spread > max(JUMP_S, 2 * stamps.period(rgb), 2 * stamps.period(thermal)):
         return f"{text}: the stamps of a camera jumped by {spread:.1f} s lately; if this stays, synchronise the cameras"
     return f"{text}: raise sync.tolerance or synchronise the cameras"
 

@@ -254,7 +254,7 @@ class Monitor:
         served = self._outputs.subscribers() > 0
         self._trouble, why = self._watchdog.verdict(fed, served, now, compiling, reloading)
         if self._trouble:
-            self.problem = "; ".join(text for text in (why, self.problem) if text)
+            self.problem = "; ".join(dict.fromkeys(text for text in (why, self.problem) if text))
             if self._trouble != before and self._throttle.ready(self._trouble, now):
                 (self._log.info if compiling or reloading else self._log.error)(f"{self._trouble}. {why}")
         elif before:

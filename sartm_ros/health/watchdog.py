@@ -17,8 +17,9 @@ HANGS = "no masks: the model does not answer"
 FAILS = "no masks: the model fails"
 COMPILING = "compiling for {}"
 """Texts of the `state` topic; the last one with the size WxH."""
-RELOADING = "new weights are being loaded (~/reload), which takes time from the model; nothing is to be done"
-"""Why masks are late or few meanwhile."""
+LOADS = "no masks: new weights are being loaded"
+RELOADING = "~/reload takes time from the model; nothing is to be done"
+"""The text while masks wait for it, and the cause."""
 
 
 class Watchdog:
@@ -59,7 +60,7 @@ class Watchdog:
             return FAILS, f"the model failed {seen.failures} times in a row, the last time with {seen.last_failure}"
         waiting = now - max(self._compiled, min(self._asked or now, seen.busy_since or now))
         if waiting > seen.patience_s and reloading:
-            return HANGS, RELOADING
+            return LOADS, RELOADING
         if waiting > seen.patience_s:
             usual = f" (it usually takes {seen.usual_s:.2g} s)" if seen.usual_s else ""
             return HANGS, (

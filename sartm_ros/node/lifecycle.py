@@ -65,10 +65,9 @@ def _refusing(node: Any, change_state: Callable[[Any, Any], Any]) -> Callable[[A
             if not node.context.ok():
                 raise KeyboardInterrupt from None
             asked = request.transition.label or NAMES.get(request.transition.id, request.transition.id)
-            node.get_logger().error(
-                f"change_state: {asked} is not possible in this state, nothing was changed ({error}). The node starts "
-                "itself: set autostart to false where a lifecycle manager is to"
-            )
+            own = ". The node starts itself: set autostart to false where a lifecycle manager is to"
+            hint = own if node.values["autostart"] else ""
+            node.get_logger().error(f"change_state: {asked} is not possible in this state ({error}){hint}")
             response.success = False
             return response
 

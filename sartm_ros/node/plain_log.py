@@ -44,7 +44,10 @@ class Forwarding(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        (self._log.error if record.levelno >= logging.ERROR else self._log.warning)(record.getMessage())
+        try:
+            (self._log.error if record.levelno >= logging.ERROR else self._log.warning)(record.getMessage())
+        except Exception:  # as logging's own handlers do
+            self.handleError(record)
 
 
 @contextmanager

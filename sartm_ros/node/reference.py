@@ -145,6 +145,7 @@ STATES = (
         "no masks: the model does not answer",
         "It got frames and gave nothing for 2 s (5 s before the first mask), or 5 times its usual time if longer.",
     ),
+    ("no masks: new weights are being loaded", "The same while `~/reload` takes the model's time; it ends by itself."),
     ("no masks: the model fails", "Three frames or more in a row and 2 s without a mask; `last_failure` says why."),
     ("no masks: ...", "The same text as after `degraded:`, with `degraded.enabled` false."),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,8 @@ class Reloader:
             await self._patiently(loading, values["load_timeout"])
         finally:
             server.reloading = False
+            for user in server.users:
+                user.monitor.losses.pace.restart(time.monotonic())  # what came slower meanwhile does not count
         if server.model is not before and not server.users:
             raise ReloadError("the node was cleaned up meanwhile")
         if server.model is not before:

@@ -32,6 +32,12 @@ def advance(stamps_ns: Sequence[int]) -> bool:
     return len(latest) < 3 or max(latest) > latest[0]
 
 
+def period(frames: Sequence[tuple[float, int]]) -> float:
+    """Seconds between two frames (arrived, stamp), the median; 0.0 of fewer than two."""
+    gaps = [later - earlier for (earlier, _), (later, _) in pairwise(frames)]
+    return statistics.median(gaps) if gaps else 0.0
+
+
 def rising(stamps_ns: Sequence[int]) -> list[int]:
     """The stamps since the last one that was not newer than the one before it."""
     begin = max((k for k in range(1, len(stamps_ns)) if stamps_ns[k] <= stamps_ns[k - 1]), default=0)

@@ -15,7 +15,10 @@ BF16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}
 LIMIT = "ONEDNN_MAX_CPU_ISA"
 """Environment variable by which oneDNN, and so OpenVINO, does as if the CPU could less."""
 BEYOND = {
+    "SSE41": ("avx", "fma", "amx"),
+    "AVX": ("avx2", "avx_", "avx512", "fma", "amx"),
     "AVX2": ("avx512", "avx_vnni", "amx"),
+    "AVX2_VNNI": ("avx512", "amx"),
     "AVX512_CORE": ("avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx"),
     "AVX512_CORE_VNNI": ("avx512_bf16", "avx512_fp16", "amx"),
 }

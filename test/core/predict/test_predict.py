@@ -212,7 +212,10 @@ def test_data_sets_are_read_as_they_were_downloaded(dataset: str, segmenter, tmp
         (["--rgb", "a.png", "--thrshold", "1"], "did you mean --threshold?"),
         (["--rgb", "a.png", "--batch", "0"], "batch"),
         (["--rgb", "a.png", "--threshold", "2"], "expected 0..1"),
-        (["--rgb", "a.png", "--thermal", "."], "--rgb is an image, --thermal a folder"),
+        (
+            ["--rgb", "a.png", "--thermal", "."],
+            "--rgb a.png is, by its name, an image; --thermal . is, by its name, a folder",
+        ),
         (["--rgb", "empty"], "empty: no images in this folder"),
         (["--rgb", "one", "--thermal", "two"], "no file name is in both (first: 'a' and 'b')"),
     ],

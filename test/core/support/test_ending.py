@@ -58,12 +58,23 @@ def test_what_ignores_signals_and_other_threads_are_left_alone() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("lines", [1, 100_000])
-def test_an_end_that_nobody_reads_is_quiet(lines: int) -> None:
-    """Regression: `sartm node --help | head` printed a traceback."""
-    code = f"from sartm_core.support.ending import *\nwith quiet_exit():\n    print('a line\\n' * {lines})\n"
+def without_reader(code: str) -> subprocess.CompletedProcess[str]:
     read, write = os.pipe()
     os.close(read)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", "from sartm_core.support.ending import *\n" + code]
     with os.fdopen(write, "w") as nobody:
-        run = subprocess.run([sys.executable, "-c", code], stdout=nobody, stderr=subprocess.PIPE, text=True)
+        return subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.parametrize("end", ["", "    raise SystemExit(0)\n"])
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_an_end_that_nobody_reads_is_quiet(lines: int, end: str) -> None:
+    """Regression: `sartm node --help | head` printed a traceback; so did an argparse that exits."""
+    run = without_reader(f"with quiet_exit():\n    print('a line\\n' * {lines})\n{end}")
     assert (run.returncode, run.stderr) == (NOBODY_READS, "")
+
+
+def test_another_pipe_that_breaks_is_told() -> None:
+    run = ends("with quiet_exit():\n    raise BrokenPipeError('of a socket')")
+    assert run.returncode == 1 and "of a socket" in run.stderr

@@ -175,19 +175,23 @@ def test_kill_9_with_loader_processes_changes_nothing(straight: Path, tmp_path: 
     assert_same_end(straight / "run", tmp_path / "run")
 
 
-def test_sigterm_to_all_processes_of_a_run_saves_and_resumes(straight: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_sigterm_to_all_processes_of_a_run_saves_and_resumes(straight: Path, tmp_path: Path, accumulate: int) -> None:
     """Regression: the trainer took its loader processes' end for a crash, and nothing was saved."""
-    arguments = command(straight / "tiny.yaml", tmp_path / "run", "--data.workers", "2", "--trainer.threads", "1")
-    scheduler = "import subprocess; subprocess.run(['kill', '-TERM', '--', f'-{os.getpgrp()}'])"  # not their parent
-    code = TRAIN_AND_DIE.replace("os.kill(os.getpid(), signal.SIGKILL)", scheduler)
-    assert code != TRAIN_AND_DIE
+    options = ["--data.workers", "2", "--trainer.threads", "1", "--trainer.accumulate", str(accumulate)]
+    arguments = command(straight / "tiny.yaml", tmp_path / "run", *options)
+    kill = "import subprocess; sent or subprocess.run(['kill', '-TERM', '--', f'-{os.getpgrp()}']); sent.append(1)"
+    code = "sent = []" + TRAIN_AND_DIE.replace("os.kill(os.getpid(), signal.SIGKILL)", kill)  # not by their parent
+    assert "SIGKILL" not in code
+    command_line = [sys.executable, "-c", code, str(4 // accumulate), *arguments]
     ended = subprocess.run(
-        [sys.executable, "-c", code, "4", *arguments], env=environment(), timeout=120, capture_output=True, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+        command_line, env=environment(), timeout=120, capture_output=True, text=True, start_new_session=True
+    )
     assert ended.returncode == 130 and "the same command" in ended.stderr and "Traceback" not in ended.stderr
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
     assert train.main(arguments) == 0
-    assert_same_end(straight / "run", tmp_path / "run")
+    if accumulate == 1:
+        assert_same_end(straight / "run", tmp_path / "run")
 
 
 @pytest.mark.parametrize("step", [2, 3])

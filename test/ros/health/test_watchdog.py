@@ -66,11 +66,13 @@ def test_a_reload_that_takes_the_models_time_is_named(bench):
     bench.play(1.0)
     bench.reloading = True
     bench.play(12.0, answer=lambda: hang(bench))
-    assert "new weights are being loaded" in bench.monitor.problem and "restart" not in bench.monitor.problem
+    assert bench.outputs.current_state == "no masks: new weights are being loaded"
+    assert bench.monitor.problem == "~/reload takes time from the model; nothing is to be done"
     assert not [line for line in bench.log if line.startswith("error")]
     bench.reloading = False
     bench.play(12.0, answer=lambda: hang(bench))
-    assert "restart the node" in bench.monitor.problem
+    assert bench.outputs.current_state == "no masks: the model does not answer"
+    assert [line for line in bench.log if line.startswith("error") and "restart the node" in line]
 
 
 def test_a_slow_model_gets_its_time(bench):
