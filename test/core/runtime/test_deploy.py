@@ -18,7 +18,8 @@ from sartm_core.runtime.graph.trunks.windows import CELL, stage_orders
 from test.core.conftest import BACKBONES, CONVNEXT, LITE0, make_batch, make_model, scramble
 
 WINDOWS = {"SAM2": (8, 4, 14, 7), "SAM2 large": (8, 4, 16, 8), "nano": (8, 4, 10, 5)}
-CLOSE = {"atol": 2e-4, "rtol": 1e-4}
+CLOSE = {"atol": 5e-4, "rtol": 1e-4}
+"""Folding changes the order of sums; how much that shows depends on the CPU's kernels (2.2e-4 seen on an AMD EPYC)."""
 CAMERAS = {"both": (True, True), "rgb": (True, False), "thermal": (False, True)}
 
 
