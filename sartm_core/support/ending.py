@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 NOBODY_READS = 128 + signal.SIGPIPE
 """Exit code, as of a process that the signal ended."""
@@ -38,12 +39,10 @@ class Gate:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def nobody_reads() -> bool:
-    """Whether stdout is a pipe whose reader has gone."""
-    if sys.__stdout__ is None:
-        return False
+def nobody_reads(out: TextIO) -> bool:
+    """Whether it is a pipe whose reader has gone."""
     poll = select.poll()
-    poll.register(sys.__stdout__.fileno(), select.POLLERR)
+    poll.register(out.fileno(), select.POLLERR)
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
@@ -51,7 +50,7 @@ def nobody_reads() -> bool:
 def quiet_exit() -> Iterator[Gate]:
     """For a process that ends behind this block: the block's end closes its gate, if nothing did before. Main thread
     only; elsewhere Python hears no signals, and this does nothing."""
-    gate = Gate()
+    gate, out = Gate(), sys.__stdout__
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not below nohup
         signal.signal(signal.SIGINT, gate)
@@ -59,12 +58,12 @@ def quiet_exit() -> Iterator[Gate]:
         try:
             yield gate
         finally:
-            if sys.stdout is sys.__stdout__ is not None and not sys.stdout.closed:
-                sys.stdout.flush()  # here the next lines are told if nobody reads any more
+            if out is not None and sys.stdout is out and not out.closed:
+                out.flush()  # here the next lines are told if nobody reads any more
     except BrokenPipeError:
-        if not nobody_reads():
+        if out is None or not nobody_reads(out):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # for Python's own last flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # for Python's own last flush
         raise SystemExit(NOBODY_READS) from None
     finally:
         if in_main and isinstance(signal.getsignal(signal.SIGINT), Gate):
