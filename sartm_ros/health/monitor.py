@@ -256,7 +256,7 @@ class Monitor:
         if self._trouble:
             self.problem = "; ".join(dict.fromkeys(text for text in (why, self.problem) if text))
             if self._trouble != before and self._throttle.ready(self._trouble, now):
-                (self._log.info if compiling or reloading else self._log.error)(f"{self._trouble}. {why}")
+                (self._log.info if compiling or why == RELOADING else self._log.error)(f"{self._trouble}. {why}")
         elif before:
             self._log.info("masks come again")
 
